@@ -1,0 +1,57 @@
+"""The exceptions that `interp_cli` raises.
+
+* InterpError
+  * VideoError
+    * OpenError
+    * DecodeError
+    * EncodeError
+  * WeightsError
+  * TrainingError
+  * ResourceError
+
+A message names the file, what was found, what was expected and what to do. Misuse of the Python
+API (a wrong type, shape or range) is a plain `ValueError`.
+"""
+
+__all__ = [
+    "DecodeError",
+    "EncodeError",
+    "InterpError",
+    "OpenError",
+    "ResourceError",
+    "TrainingError",
+    "VideoError",
+    "WeightsError",
+]
+
+
+class InterpError(Exception):
+    """Base of everything that a user can put right; the command line shows it as one line."""
+
+
+class VideoError(InterpError):
+    """A video could not be read or written."""
+
+
+class OpenError(VideoError):
+    """A file is missing, is no video, or has no picture stream."""
+
+
+class DecodeError(VideoError):
+    """A video is damaged: fewer frames could be decoded than it announces."""
+
+
+class EncodeError(VideoError):
+    """The encoder refused its settings, stopped, or wrote another number of frames than it got."""
+
+
+class WeightsError(InterpError):
+    """A weights file is missing, damaged, of another architecture, or not to be trusted."""
+
+
+class TrainingError(InterpError):
+    """A training run has no usable data, or cannot go on."""
+
+
+class ResourceError(InterpError):
+    """Memory, disk or a device is not there or not enough."""
