@@ -1,0 +1,79 @@
+"""Doubles the frame rate of a video with a trained neural network.
+
+    import interp_cli
+
+    interp_cli.double_video("clip.mp4", "clip_2x.mp4")
+
+    interpolate = interp_cli.Interpolator(device="auto")
+    middle = interpolate(frame0, frame1)  # RGB arrays, (H, W, 3), uint8 or uint16
+
+Whatever needs torch is loaded when its name is first used, so that `import interp_cli` and
+`interp --help` answer at once.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from interp_cli.errors import (
+    DecodeError,
+    EncodeError,
+    InterpError,
+    OpenError,
+    ResourceError,
+    TrainingError,
+    VideoError,
+    WeightsError,
+)
+from interp_cli.options import DoubleOptions, EncodeOptions, InferenceOptions
+
+if TYPE_CHECKING:
+    from interp_cli.evaluation import evaluate
+    from interp_cli.interpolator import Interpolator
+    from interp_cli.pipeline import double_video
+    from interp_cli.training.loop import train
+    from interp_cli.video.probe import probe
+
+    __version__: str
+
+__all__ = [
+    "DecodeError",
+    "DoubleOptions",
+    "EncodeError",
+    "EncodeOptions",
+    "InferenceOptions",
+    "InterpError",
+    "Interpolator",
+    "OpenError",
+    "ResourceError",
+    "TrainingError",
+    "VideoError",
+    "WeightsError",
+    "__version__",
+    "double_video",
+    "evaluate",
+    "probe",
+    "train",
+]
+
+_HOMES = {
+    "Interpolator": "interp_cli.interpolator",
+    "double_video": "interp_cli.pipeline",
+    "evaluate": "interp_cli.evaluation",
+    "probe": "interp_cli.video.probe",
+    "train": "interp_cli.training.loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("interp-cli")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'interp_cli' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
