@@ -1,0 +1,280 @@
+"""What a video file is: its streams, its times and how its pictures are to be understood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from interp_cli.errors import OpenError
+
+# Seconds before the end from which packets are read to find the last time stamp: longer than
+# any usual distance between key frames, short enough to cost nothing.
+_TAIL_SECONDS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One stream that is not the video: sound, subtitles, data or an attachment.
+
+    Attributes:
+        index: The stream's number in its file.
+        kind: `audio`, `subtitle`, `data`, `attachment`, or `video` for a cover picture.
+        codec: Name of the codec; empty where it is unknown.
+        language: Three letters, or empty.
+        title: The stream's title or an attachment's file name; may be empty.
+    """
+
+    index: int
+    kind: str
+    codec: str
+    language: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class ColourTags:
+    """How numbers become colours: code points of ITU-T H.273, as FFmpeg counts them.
+
+    Attributes:
+        matrix: Matrix coefficients (1: BT.709, 5 and 6: BT.601, 9: BT.2020); 2 where unknown.
+        full_range: Whether all codes are used; `None` where unknown.
+        primaries: Colour primaries; 2 where unknown.
+        transfer: Transfer characteristics (16: PQ, 18: HLG); 2 where unknown.
+    """
+
+    matrix: int = 2
+    full_range: bool | None = None
+    primaries: int = 2
+    transfer: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """The facts of a video file, read from its header, its first picture and its end.
+
+    Attributes:
+        path: The file.
+        container: FFmpeg's name of the format, such as `matroska,webm`.
+        codec: Name of the video codec.
+        width: Columns of the stored picture (before rotation).
+        height: Rows of the stored picture.
+        pixel_format: FFmpeg's name, such as `yuv420p10le`.
+        colour: Matrix, range, primaries and transfer.
+        sample_aspect: Width of a pixel over its height; 1 where unknown.
+        rotation: Degrees counter-clockwise that a player turns the picture.
+        interlaced: Whether the first picture holds two fields.
+        frame_rate: The best guess of the constant rate; `None` where there is none.
+        time_base: Unit of the video's time stamps, in seconds.
+        frame_count: As announced, or counted by the index; `None` where the file does not say.
+        duration_seconds: Of the whole file; `None` where unknown.
+        start_seconds: Time of the earliest stream's start.
+        video_start_seconds: Time of the video's first picture, on the same clock.
+        last_duration: How long the last picture stands, in units of `time_base`; `None` where
+            the file does not say.
+        missing_bytes: How much shorter the file is than its own header says; 0 where complete.
+        clock_is_arbitrary: Whether the format's clock starts anywhere (MPEG-TS), so that only
+            differences of time stamps mean anything.
+        video_index: The video stream's number in the file.
+        streams: All other streams.
+        chapters: Number of chapters.
+        metadata: Tags of the whole file.
+    """
+
+    path: Path
+    container: str
+    codec: str
+    width: int
+    height: int
+    pixel_format: str
+    colour: ColourTags
+    sample_aspect: Fraction
+    rotation: int
+    interlaced: bool
+    frame_rate: Fraction | None
+    time_base: Fraction
+    frame_count: int | None
+    duration_seconds: float | None
+    start_seconds: Fraction
+    video_start_seconds: Fraction
+    last_duration: int | None
+    missing_bytes: int
+    clock_is_arbitrary: bool
+    video_index: int
+    streams: tuple[StreamInfo, ...]
+    chapters: int
+    metadata: dict[str, str]
+
+    def streams_of(self, kind: str) -> tuple[StreamInfo, ...]:
+        """All side streams of one kind, in file order."""
+        return tuple(stream for stream in self.streams if stream.kind == kind)
+
+
+def open_video(path: str | Path) -> tuple[InputContainer, VideoStream]:
+    """Open a file and pick its video stream (cover pictures do not count).
+
+    Raises:
+        OpenError: The file is missing, empty, a folder, no media file, or has no video.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise OpenError(f"{path}: no such file.")
+    if path.is_dir():
+        raise OpenError(f"{path}: is a folder; a video file is expected.")
+    if path.stat().st_size == 0:
+        raise OpenError(f"{path}: the file is empty.")
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except av.error.PermissionError as error:
+        raise OpenError(f"{path}: may not be read (permission denied).") from error
+    except av.error.FFmpegError as error:
+        raise OpenError(
+            f"{path}: is not a video that FFmpeg can read ({error.strerror})."
+        ) from error
+    for stream in container.streams.video:
+        if not _is_cover(stream):
+            return container, stream
+    kinds = sorted({stream.type or "unknown" for stream in container.streams})
+    container.close()
+    raise OpenError(f"{path}: has no video stream (found: {', '.join(kinds) or 'nothing'}).")
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Read the facts of a video file.
+
+    Raises:
+        OpenError: See `open_video`; also where no picture can be decoded at all.
+    """
+    container, stream = open_video(path)
+    with container:
+        first = _first_picture(container, stream, Path(path))
+        last_duration = _last_duration(container, stream)
+        context = stream.codec_context
+        time_base = stream.time_base or Fraction(1, 1000)
+        starts = [
+            s.start_time * s.time_base
+            for s in container.streams
+            if s.start_time is not None and s.time_base and s.type in ("video", "audio", "subtitle")
+        ]
+        return VideoInfo(
+            path=Path(path),
+            container=container.format.name,
+            codec=context.name,
+            width=first.width,
+            height=first.height,
+            pixel_format=first.format.name,
+            colour=ColourTags(
+                matrix=int(first.colorspace),
+                full_range=_full_range(first),
+                primaries=int(first.color_primaries),
+                transfer=int(first.color_trc),
+            ),
+            sample_aspect=stream.sample_aspect_ratio or Fraction(1),
+            rotation=first.rotation,
+            interlaced=bool(first.interlaced_frame),
+            frame_rate=stream.guessed_rate or stream.average_rate,
+            time_base=time_base,
+            frame_count=stream.frames or None,
+            duration_seconds=container.duration / av.time_base if container.duration else None,
+            start_seconds=min(starts, default=Fraction(0)),
+            video_start_seconds=(first.pts or 0) * time_base,
+            last_duration=last_duration,
+            missing_bytes=_missing_bytes(Path(path)),
+            clock_is_arbitrary=bool(container.format.flags & av.format.Flags.ts_discont.value),
+            video_index=stream.index,
+            streams=tuple(
+                StreamInfo(
+                    index=s.index,
+                    kind=s.type or "data",
+                    codec=s.codec_context.name if s.codec_context else "",
+                    language=s.metadata.get("language", ""),
+                    title=s.metadata.get("title", s.metadata.get("filename", "")),
+                )
+                for s in container.streams
+                if s.index != stream.index
+            ),
+            chapters=len(container.chapters()),
+            metadata=dict(container.metadata),
+        )
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(int(stream.disposition) & av.stream.Disposition.attached_pic.value)
+
+
+def _first_picture(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
+    try:
+        for frame in container.decode(stream):
+            return frame
+    except av.error.FFmpegError as error:
+        raise OpenError(f"{path}: no picture can be decoded ({error.strerror}).") from error
+    raise OpenError(f"{path}: the video stream holds no picture.")
+
+
+def _full_range(frame: av.VideoFrame) -> bool | None:
+    if frame.format.name.startswith("yuvj"):
+        return True
+    return {1: False, 2: True}.get(int(frame.color_range))
+
+
+def _last_duration(container: InputContainer, stream: VideoStream) -> int | None:
+    """Duration of the picture with the greatest time stamp, from packets near the end."""
+    end = (container.start_time or 0) + (container.duration or 0)
+    try:
+        container.seek(max(0, end - _TAIL_SECONDS * av.time_base), backward=True)
+        tail = [(p.pts, p.duration) for p in container.demux(stream) if p.pts is not None]
+    except (av.error.FFmpegError, OSError):  # formats that cannot seek simply do not say
+        return None
+    return max(tail)[1] or None if tail else None
+
+
+def _missing_bytes(path: Path) -> int:
+    """How many bytes the container announces beyond the file's end.
+
+    FFmpeg treats the end of a truncated file as a normal end and reports no error, so this is
+    read from the outermost elements: Matroska's Segment, MP4's boxes, RIFF's chunk. Formats
+    without such a size, and live recordings that leave it open, count as complete.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(64)
+        if head.startswith(b"\x1a\x45\xdf\xa3"):
+            return max(0, _matroska_end(head) - size)
+        if head.startswith(b"RIFF"):
+            return max(0, int.from_bytes(head[4:8], "little") + 8 - size)
+        if head[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+            return 0
+        position = 0
+        while position + 8 <= size:
+            file.seek(position)
+            box = file.read(16)
+            length = int.from_bytes(box[:4], "big")
+            if length == 1:
+                length = int.from_bytes(box[8:16], "big")
+            if length < 8:  # 0: the last box runs to the end of the file
+                return 0
+            position += length
+        return max(0, position - size)
+
+
+def _matroska_end(head: bytes) -> int:
+    """Where the Segment of a Matroska file ends; 0 where its size is left open."""
+
+    def number(position: int) -> tuple[int, int]:
+        """An EBML variable-length size and the position behind it (RFC 8794, section 4)."""
+        length = 9 - head[position].bit_length()
+        value = int.from_bytes(head[position : position + length], "big")
+        return value & ((1 << 7 * length) - 1), position + length
+
+    header_size, position = number(4)
+    position += header_size
+    if head[position : position + 4] != b"\x18\x53\x80\x67":
+        return 0
+    size, start = number(position + 4)
+    unknown = (1 << 7 * (start - position - 4)) - 1
+    return 0 if size == unknown else start + size

@@ -1,0 +1,206 @@
+"""Frames out of a video, in order, with their exact times and untouched planes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from interp_cli.errors import DecodeError, OpenError
+from interp_cli.video.colour import native_format
+from interp_cli.video.probe import VideoInfo, open_video, probe
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded picture and the time at which it stands.
+
+    Attributes:
+        image: The planes as the decoder made them.
+        pts: Time stamp in units of `time_base`; grows strictly from frame to frame.
+        duration: How long it stands, in units of `time_base`; 0 where the file does not say.
+        time_base: Seconds a unit.
+    """
+
+    image: av.VideoFrame
+    pts: int
+    duration: int
+    time_base: Fraction
+
+    @property
+    def seconds(self) -> Fraction:
+        """The exact time of the frame."""
+        return self.pts * self.time_base
+
+
+class VideoReader:
+    """Reads the frames of a video, decoding ahead in a thread of its own.
+
+        with VideoReader("in.mp4") as reader:
+            for frame in reader:
+                ...
+
+    A damaged stream raises `DecodeError` where the damage lies; with `keep_going` the frames
+    before it are the whole video, and `damage` says what was found.
+
+    Attributes:
+        info: What the file is.
+        frames_read: Good frames handed out so far.
+        damage: What is wrong with the file; `None` while nothing was found.
+        repaired_times: Frames whose time stamp did not grow and was set one unit later.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        *,
+        keep_going: bool = False,
+        depth: int = 8,
+    ) -> None:
+        """Open `path`.
+
+        Args:
+            path: The video.
+            start_seconds: First time to read, counted from the first frame.
+            end_seconds: First time not to read any more, likewise.
+            keep_going: Whether damage ends the frames quietly instead of raising.
+            depth: Decoded frames that may wait; bounds the memory.
+
+        Raises:
+            OpenError: The file cannot be read as a video.
+        """
+        self.info: VideoInfo = probe(path)
+        self.frames_read = 0
+        self.damage: str | None = None
+        self.repaired_times = 0
+        self._keep_going = keep_going
+        origin = self.info.video_start_seconds
+        self._start = None if start_seconds is None else origin + Fraction(str(start_seconds))
+        self._end = None if end_seconds is None else origin + Fraction(str(end_seconds))
+        self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(maxsize=depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._decode, name="interp-decode")
+        self._started = False
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop decoding and join the thread; safe to call twice."""
+        self._stop.set()
+        if self._started:
+            while self._thread.is_alive():
+                try:  # make room for a thread that waits to put
+                    self._queue.get_nowait()
+                except queue.Empty:
+                    self._thread.join(0.02)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames in order; a reader can be read once."""
+        if self._started:
+            raise ValueError(f"{self.info.path}: a VideoReader can be read only once")
+        self._started = True
+        self._thread.start()
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            self.frames_read += 1
+            yield item
+
+    def _decode(self) -> None:
+        """Body of the thread: everything goes through the queue, errors too."""
+        try:
+            container, stream = open_video(self.info.path)
+            with container:
+                stream.thread_type = "AUTO"
+                if self.info.missing_bytes and not self._keep_going:
+                    raise self._damaged(sum(1 for _ in self._images(container, stream)))
+                count = 0
+                for frame in self._wanted(container, stream):
+                    if not self._put(frame):
+                        return
+                    count += 1
+                if self.damage and not self._keep_going:
+                    raise self._damaged(count)
+            self._put(None)
+        except BaseException as error:  # noqa: BLE001 - handed to the reading thread
+            self._put(error)
+
+    def _put(self, item: Frame | BaseException | None) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _damaged(self, good: int) -> DecodeError:
+        total = f" of {self.info.frame_count}" if self.info.frame_count else ""
+        return DecodeError(
+            f"{self.info.path}: decoded {good}{total} frames ({self.damage}). Copy the file "
+            "again, or double the good part with --keep-going. No output was kept."
+        )
+
+    def _wanted(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
+        """Frames between start and end in a format that we read, times growing strictly."""
+        if self._start is not None and stream.time_base:
+            container.seek(int(self._start / stream.time_base), stream=stream, backward=True)
+        last: int | None = None
+        for image in self._images(container, stream):
+            time_base = image.time_base or self.info.time_base
+            pts = image.pts
+            if pts is None:  # streams without time stamps run at their nominal rate
+                pts = 0 if last is None else last + (image.duration or self._step(time_base))
+            if last is not None and pts <= last:
+                pts = last + 1
+                self.repaired_times += 1
+            last = pts
+            if self._end is not None and pts * time_base >= self._end:
+                return
+            if self._start is None or pts * time_base >= self._start:
+                yield Frame(native_format(image), pts, image.duration or 0, time_base)
+
+    def _images(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        """Decode up to the first damage, which is noted, so that the good part is known."""
+        size = (self.info.width, self.info.height, self.info.pixel_format)
+        if self.info.missing_bytes:
+            self.damage = f"the file is {self.info.missing_bytes:,} bytes shorter than it says"
+        try:
+            for image in container.decode(stream):
+                found = (image.width, image.height, image.format.name)
+                if image.is_corrupt:
+                    self.damage = self.damage or "the next one is damaged"
+                    return
+                if found != size:
+                    self.damage = "then the picture changes from {}x{} {} to {}x{} {}".format(
+                        *size, *found
+                    )
+                    return
+                yield image
+        except av.error.FFmpegError as error:
+            self.damage = self.damage or error.strerror
+
+    def _step(self, time_base: Fraction) -> int:
+        if not self.info.frame_rate:
+            raise OpenError(f"{self.info.path}: has neither time stamps nor a frame rate.")
+        return max(1, round(1 / (self.info.frame_rate * time_base)))

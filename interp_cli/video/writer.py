@@ -1,0 +1,293 @@
+"""Frames into a file: raw video through a pipe into one ffmpeg process.
+
+The pipe carries NUT, the one stream format that holds every pixel format and any time stamp.
+ffmpeg encodes it and copies the other streams from the source in the same pass. The file is
+written beside the target and takes its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import av.error
+
+from interp_cli.errors import EncodeError
+from interp_cli.options import EncodeOptions
+from interp_cli.video.colour import PictureFormat
+from interp_cli.video.containers import container_of, plan_streams
+from interp_cli.video.encoders import choose_encoder, ffmpeg_path
+from interp_cli.video.probe import ColourTags, VideoInfo
+
+# Statistics that mkvmerge writes about the old video stream and that would be wrong of the new.
+_STALE_TAGS = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_TAGS", "ENCODER")
+
+
+@dataclass(frozen=True, slots=True)
+class SideStreams:
+    """Where sound, subtitles and the rest come from.
+
+    Attributes:
+        source: The file that has them.
+        shift_seconds: Taken away from all its time stamps.
+        start_seconds: First time wanted, on the source's clock; `None`: all.
+        end_seconds: End of what is wanted, likewise.
+        audio: Whether sound is wanted.
+    """
+
+    source: VideoInfo
+    shift_seconds: Fraction = Fraction(0)
+    start_seconds: Fraction | None = None
+    end_seconds: Fraction | None = None
+    audio: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PictureDescription:
+    """What a player must know beside the samples.
+
+    Attributes:
+        layout: Pixel format and size.
+        colour: Matrix, range, primaries and transfer.
+        sample_aspect: Width of a pixel over its height.
+        rotation: Degrees counter-clockwise that a player turns the picture.
+    """
+
+    layout: PictureFormat
+    colour: ColourTags = field(default_factory=ColourTags)
+    sample_aspect: Fraction = Fraction(1)
+    rotation: int = 0
+
+
+class VideoWriter:
+    """Encodes frames, in order, with exact time stamps, all or nothing.
+
+        with VideoWriter("out.mp4", picture, time_base, frame_rate) as writer:
+            writer.write(image, pts)
+
+    Leaving the block without an error completes the file; with an error, nothing is left.
+
+    Attributes:
+        frames_written: Frames handed over so far.
+        warnings: What could not be kept as it was.
+        encoder: ffmpeg's name of the encoder at work.
+    """
+
+    def __init__(
+        self,
+        target: str | Path,
+        picture: PictureDescription,
+        time_base: Fraction,
+        frame_rate: Fraction,
+        options: EncodeOptions | None = None,
+        side: SideStreams | None = None,
+    ) -> None:
+        """Start the encoder.
+
+        Args:
+            target: The file to make; its ending chooses the container.
+            picture: What the frames are.
+            time_base: Unit of the time stamps, in seconds.
+            frame_rate: The nominal rate; its inverse is how long the last frame stands.
+            options: Encoder settings.
+            side: Where the other streams come from; `None`: video alone.
+
+        Raises:
+            EncodeError: The target cannot be written, or the encoder has no such setting.
+        """
+        self.target = Path(target)
+        self.frames_written = 0
+        options = options or EncodeOptions()
+        container = container_of(self.target)
+        layout = picture.layout
+        name = options.encoder or (
+            container.encoder if layout.depth <= 8 else container.deep_encoder
+        )
+        choice = choose_encoder(name, layout, options)
+        plan = plan_streams(side.source.streams, container, audio=side.audio) if side else None
+        self.encoder = choice.name
+        self.warnings = (*choice.warnings, *(plan.warnings if plan else ()))
+        self._part = self.target.with_name(
+            f".{self.target.stem}.{os.getpid()}.part{self.target.suffix}"
+        )
+        self._reserve()
+        command = [ffmpeg_path(), "-y", "-v", "error", "-nostdin", "-copyts"]
+        command += ["-progress", "pipe:1", "-stats_period", "60"]
+        command += _picture_input(picture)
+        if side:
+            command += _side_input(side)
+        command += ["-map", "0:v", *(plan.arguments if plan else ())]
+        if side:
+            source = side.source
+            command += ["-map_metadata", "1", "-map_chapters", "1"]
+            command += ["-map_metadata:s:0", f"1:s:{source.video_index}"]
+            command += [x for tag in _STALE_TAGS for x in ("-metadata:s:0", f"{tag}=")]
+        command += ["-fps_mode", "passthrough", "-enc_time_base", "demux"]
+        # Sound may wait for a slow network; without this, ffmpeg gives up after 128 packets.
+        command += ["-max_muxing_queue_size", "65536"]
+        command += [*_picture_filter(picture), "-pix_fmt", choice.pixel_format]
+        command += ["-c:v:0", choice.name, *choice.arguments, *container.arguments]
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
+        self._progress = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
+        self._process = subprocess.Popen(
+            [*command, str(self._part)],
+            stdin=subprocess.PIPE,
+            stdout=self._progress,
+            stderr=self._log,
+            start_new_session=True,  # Ctrl-C is for us: we end ffmpeg ourselves
+        )
+        assert self._process.stdin is not None  # noqa: S101 - for the type checker
+        self._pipe = self._process.stdin
+        self._muxer = av.open(f"pipe:{self._pipe.fileno()}", "w", format="nut")
+        self._stream = self._muxer.add_stream("rawvideo", rate=frame_rate)
+        self._stream.width, self._stream.height = layout.width, layout.height
+        self._stream.pix_fmt = layout.name
+        self._stream.time_base = self._stream.codec_context.time_base = time_base
+        self._stream.sample_aspect_ratio = picture.sample_aspect
+        self._time_base = time_base
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+
+    def write(self, image: av.VideoFrame, pts: int) -> None:
+        """Hand over one frame.
+
+        Args:
+            image: Planes in the layout given at the start.
+            pts: Its time stamp in units of the time base; must grow.
+
+        Raises:
+            EncodeError: The encoder has stopped.
+        """
+        image.pts = pts
+        image.time_base = self._time_base
+        try:
+            self._muxer.mux(self._stream.encode(image))
+        except (av.error.FFmpegError, OSError) as error:
+            self.abort()
+            raise self._failure() from error
+        self.frames_written += 1
+
+    def close(self) -> None:
+        """Wait for the encoder and give the file its name.
+
+        Raises:
+            EncodeError: The encoder failed or wrote another number of frames.
+        """
+        try:
+            self._muxer.mux(self._stream.encode(None))
+            self._muxer.close()
+            self._pipe.close()
+            code = self._process.wait()
+        except (av.error.FFmpegError, OSError) as error:
+            self.abort()
+            raise self._failure() from error
+        except BaseException:
+            self.abort()
+            raise
+        self._end()
+        if code or self._encoded != self.frames_written:
+            self._part.unlink(missing_ok=True)
+            raise self._failure()
+        self._part.replace(self.target)
+
+    def abort(self) -> None:
+        """Stop the encoder and leave nothing behind; safe to call twice."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(av.error.FFmpegError, OSError):
+            self._muxer.close()
+        with contextlib.suppress(OSError):
+            self._pipe.close()
+        self._end()
+        self._part.unlink(missing_ok=True)
+
+    def _reserve(self) -> None:
+        """Learn now, not after hours, that the target cannot be written."""
+        try:
+            self._part.open("wb").close()
+        except FileNotFoundError as error:
+            raise EncodeError(
+                f"{self.target}: the folder {self.target.parent} does not exist; create it first."
+            ) from error
+        except OSError as error:
+            raise EncodeError(f"{self.target}: cannot be written ({error.strerror}).") from error
+
+    def _end(self) -> None:
+        """Read what ffmpeg said and let go of it."""
+        if self._log.closed:
+            return
+        for file in (self._log, self._progress):
+            file.seek(0)
+        lines = self._log.read().decode(errors="replace").splitlines()
+        # "[libx264 @ 0x55d0] text": the address says nothing to a reader.
+        self._said = [re.sub(r"^\[([^\]@]*?) ?@ [^\]]*\]", r"\1:", line) for line in lines]
+        counts = re.findall(rb"^frame=(\d+)", self._progress.read(), re.MULTILINE)
+        self._encoded = int(counts[-1]) if counts else 0
+        self._log.close()
+        self._progress.close()
+
+    def _failure(self) -> EncodeError:
+        said = "; ".join(line.strip() for line in self._said[:2])
+        reason = said or f"it wrote {self._encoded} of {self.frames_written} frames"
+        return EncodeError(f"{self.target}: {self.encoder} failed ({reason}). No output was kept.")
+
+
+def _picture_input(picture: PictureDescription) -> list[str]:
+    arguments = ["-noautorotate"]
+    if picture.rotation:
+        arguments += ["-display_rotation", str(picture.rotation)]
+    return [*arguments, "-f", "nut", "-i", "pipe:0"]
+
+
+def _side_input(side: SideStreams) -> list[str]:
+    arguments = []
+    if side.start_seconds is not None:
+        arguments += ["-ss", _seconds(side.start_seconds)]
+    if side.end_seconds is not None:
+        start = side.start_seconds or side.source.start_seconds
+        arguments += ["-t", _seconds(side.end_seconds - start)]
+    if side.shift_seconds:
+        arguments += ["-itsoffset", _seconds(-side.shift_seconds)]
+    return [*arguments, "-i", f"file:{side.source.path}"]
+
+
+def _picture_filter(picture: PictureDescription) -> list[str]:
+    """Tag the raw frames; the same tags as output options would make ffmpeg convert them."""
+    tags = [
+        f"{name}={value}"
+        for name, value in (
+            ("colorspace", picture.colour.matrix),
+            ("color_primaries", picture.colour.primaries),
+            ("color_trc", picture.colour.transfer),
+        )
+        if value != 2  # unknown
+    ]
+    if picture.colour.full_range is not None:
+        tags.append(f"range={'full' if picture.colour.full_range else 'limited'}")
+    return ["-vf", f"setparams={':'.join(tags)}"] if tags else []
+
+
+def _seconds(value: Fraction) -> str:
+    """A time for ffmpeg, which counts in microseconds."""
+    return f"{float(value):.6f}"
