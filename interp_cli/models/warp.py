@@ -1,0 +1,88 @@
+"""Moving pictures along flow: backward by sampling (`warp`), forward by summation (`splat`).
+
+Positions are computed in float32 whatever the precision around them: float16 has no odd integers
+above 2048, so at 4K it would be pixels off.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def warp(image: Tensor, flow: Tensor) -> Tensor:
+    """Sample `image` where each flow vector points (backward warping).
+
+    Args:
+        image: Picture or features, (N, C, H, W).
+        flow: Offsets in pixels, (N, 2, H, W), ordered (dx, dy).
+
+    Returns:
+        (N, C, H, W), float32; samples outside the image repeat its border.
+
+    Raises:
+        ValueError: The spatial sizes differ.
+    """
+    _check_sizes(image, flow)
+    x, y = _targets(flow)
+    height, width = flow.shape[-2:]
+    # grid_sample's positions run from -1 (centre of the first pixel) to 1 (of the last).
+    grid = torch.stack(
+        (x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), -1
+    )  # (N, H, W, 2)
+    with torch.autocast(image.device.type, enabled=False):
+        return F.grid_sample(
+            image.float(), grid, mode="bilinear", padding_mode="border", align_corners=True
+        )
+
+
+def splat(values: Tensor, flow: Tensor) -> Tensor:
+    """Move every pixel along its flow vector and sum what lands (forward warping).
+
+    Each pixel's values go to the four pixels around its target with bilinear weights. Splatting
+    ones beside the values gives the sum of the weights, to divide by (Niklaus and Liu 2020,
+    "Softmax splatting for video frame interpolation", eq. 2 and 3).
+
+    Args:
+        values: What to move, (N, C, H, W).
+        flow: Offsets in pixels, (N, 2, H, W), ordered (dx, dy).
+
+    Returns:
+        Sums, (N, C, H, W), float32; what leaves the picture is lost.
+
+    Raises:
+        ValueError: The spatial sizes differ.
+    """
+    _check_sizes(values, flow)
+    batch, channels, height, width = values.shape
+    x, y = _targets(flow)
+    left, top = x.detach().floor(), y.detach().floor()
+    rows = values.float().permute(0, 2, 3, 1).reshape(-1, channels)  # a pixel a row
+    first = torch.arange(batch, device=flow.device).view(batch, 1, 1) * (height * width)
+    sums = rows.new_zeros(batch * height * width, channels)
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        column, row = left + dx, top + dy
+        weight = (1 - (x - column).abs()) * (1 - (y - row).abs())
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        pixel = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
+        moved = rows * (weight * inside).reshape(-1, 1)
+        sums = sums.index_add(0, (first + pixel).reshape(-1), moved)
+    return sums.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _targets(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each vector points, columns and rows in pixels, (N, H, W) each, float32."""
+    height, width = flow.shape[-2:]
+    columns = torch.arange(width, device=flow.device, dtype=torch.float32)
+    rows = torch.arange(height, device=flow.device, dtype=torch.float32)
+    offsets = flow.float()
+    return columns.view(1, 1, width) + offsets[:, 0], rows.view(1, height, 1) + offsets[:, 1]
+
+
+def _check_sizes(image: Tensor, flow: Tensor) -> None:
+    if image.shape[-2:] != flow.shape[-2:]:
+        raise ValueError(
+            f"image and flow must have one size, not {tuple(image.shape[-2:])} and"
+            f" {tuple(flow.shape[-2:])}"
+        )
