@@ -1,0 +1,262 @@
+"""Every set here is drawn, so that the hidden pictures and the scores are known."""
+
+import json
+from pathlib import Path
+
+import clips
+import cv2
+import numpy as np
+import pytest
+
+from interp_cli.baselines import Blend, Frames
+from interp_cli.errors import InterpError, OpenError, VideoError
+from interp_cli.evaluation import EvalReport, ItemScore, Row, SetReport, evaluate
+from interp_cli.metrics import psnr
+from interp_cli.options import EvalOptions
+
+
+class Knows:
+    """Predicts the drawn motion exactly, from where it saw the first frame; counts its calls."""
+
+    name = "knows"
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.seen: list[int] = []
+
+    def middles(self, frames: Frames) -> Frames:
+        start = next(
+            index for index in range(40) if np.array_equal(frames[0], clips.true_frame(index))
+        )
+        self.seen.append(len(frames))
+        return [
+            clips.true_frame(start + self.step * (index + 0.5)) for index in range(len(frames) - 1)
+        ]
+
+
+def write_triplet(folder: Path, start: int, size: tuple[int, int] = clips.SIZE) -> None:
+    folder.mkdir(parents=True)
+    for number, time in enumerate((start, start + 0.5, start + 1), start=1):
+        picture = cv2.cvtColor(clips.true_frame(time, size), cv2.COLOR_RGB2BGR)
+        assert cv2.imwrite(str(folder / f"im{number}.png"), picture)
+
+
+@pytest.fixture
+def two_sets(tmp_path: Path) -> Path:
+    for name, starts in (("near", (0, 1)), ("far", (4, 5, 6))):
+        for start in starts:
+            write_triplet(tmp_path / "data" / name / f"t{start}", start)
+    (tmp_path / "data" / "near" / "notes.txt").write_text("no triplet")
+    return tmp_path / "data"
+
+
+def lossless(path: Path, frames: int, cuts: tuple[int, ...] = ()) -> Path:
+    return clips.moving_clip(path, frames=frames, codec="ffv1", pix_fmt="bgr0", cuts=cuts)
+
+
+def by_row(report: SetReport) -> dict[str, Row]:
+    return {row.predictor: row for row in report.rows}
+
+
+def test_each_parent_of_triplets_is_a_set_of_its_own(two_sets: Path) -> None:
+    report = evaluate(two_sets, predictors=[Blend()])
+    assert [(each.name, each.kind) for each in report.sets] == [
+        ("far", "triplets"),
+        ("near", "triplets"),
+    ]
+    assert [item.name for item in report.sets[0].rows[0].items] == ["t4", "t5", "t6"]
+    assert [item.name for item in report.sets[1].rows[0].items] == ["t0", "t1"]
+
+
+def test_a_set_and_a_single_triplet_can_be_named(two_sets: Path) -> None:
+    for path, names in ((two_sets / "near", ["t0", "t1"]), (two_sets / "near" / "t1", ["t1"])):
+        (each,) = evaluate(str(path), predictors=[Blend()]).sets
+        assert each.name == "near"
+        assert [item.name for item in each.rows[0].items] == names
+
+
+def test_sets_of_one_name_are_told_apart(two_sets: Path, tmp_path: Path) -> None:
+    write_triplet(tmp_path / "other" / "near" / "t0", 0)
+    report = evaluate([two_sets, tmp_path / "other"], predictors=[Blend()])
+    assert [each.name for each in report.sets] == [
+        "far",
+        str(two_sets / "near"),
+        str(tmp_path / "other" / "near"),
+    ]
+
+
+def test_im2_is_what_is_hidden_and_compared(two_sets: Path) -> None:
+    report = evaluate(two_sets, predictors=[Knows(step=1), Blend()])
+    for each in report.sets:
+        rows = by_row(each)
+        # Equal pictures count as 100 dB, so that there is a mean.
+        assert (rows["knows"].psnr_db, rows["knows"].ssim) == (100, 1)
+        assert rows["knows"].interpolation_error == 0
+        assert 15 < rows["blend"].psnr_db < 40
+        assert 0.5 < rows["blend"].ssim < 1
+        assert rows["blend"].interpolation_error > 0.5
+        assert rows["blend"].seconds_per_picture > 0
+
+
+def test_means_are_over_pictures_and_the_worst_come_first() -> None:
+    row = Row("x", tuple(ItemScore(n, p, 0.5, 1.0, 0.25) for n, p in [("a", 30), ("b", 20)]))
+    assert row.psnr_db == 25
+    assert row.seconds_per_picture == 0.25
+    assert [item.name for item in row.worst(1)] == ["b"]
+    assert [item.name for item in row.worst(5)] == ["b", "a"]
+
+
+def test_every_second_frame_of_a_video_is_hidden(tmp_path: Path) -> None:
+    clip = lossless(tmp_path / "clip.mkv", frames=8)
+    knows = Knows(step=2)
+    (report,) = evaluate(clip, predictors=[knows, Blend()]).sets
+    assert (report.name, report.kind) == ("clip.mkv", "video")
+    # Of frames 0 to 7, 0 2 4 6 are shown; 7 has no successor that could be shown.
+    rows = by_row(report)
+    assert [item.name for item in rows["knows"].items] == ["1", "3", "5"]
+    assert rows["knows"].psnr_db == 100
+    first = psnr(
+        Blend().middles([clips.true_frame(0), clips.true_frame(2)])[0], clips.true_frame(1)
+    )
+    assert rows["blend"].items[0].psnr_db == pytest.approx(first)
+    # Two pictures to warm up, then all four in one go.
+    assert knows.seen == [2, 4]
+
+
+def test_nothing_is_hidden_beside_a_cut(tmp_path: Path) -> None:
+    # Cuts before frames 5 (between 4 and 5) and 10 (between 9 and 10).
+    clip = lossless(tmp_path / "clip.mkv", frames=15, cuts=(5, 10))
+    (report,) = evaluate(clip, predictors=[Blend()]).sets
+    assert [item.name for item in report.rows[0].items] == ["1", "3", "7", "11", "13"]
+    assert min(item.psnr_db for item in report.rows[0].items) > 20
+    everywhere = EvalOptions(scene_threshold=None)
+    (report,) = evaluate(clip, options=everywhere, predictors=[Blend()]).sets
+    assert len(report.rows[0].items) == 7
+    assert min(item.psnr_db for item in report.rows[0].items) < 20
+
+
+def test_a_long_video_is_held_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = lossless(tmp_path / "clip.mkv", frames=12)
+    whole = evaluate(clip, predictors=[Knows(step=2)])
+    monkeypatch.setattr("interp_cli.evaluation._CLIP_BYTES", 6 * clips.true_frame(0).nbytes)
+    knows = Knows(step=2)
+    parts = evaluate(clip, predictors=[knows])
+    assert knows.seen == [2, 3, 3, 2]
+    assert [i.name for i in parts.sets[0].rows[0].items] == ["1", "3", "5", "7", "9"]
+    assert parts.sets[0].rows[0].psnr_db == whole.sets[0].rows[0].psnr_db == 100
+
+
+def test_minterpolate_beats_averaging_on_a_moving_picture(two_sets: Path, averaging) -> None:
+    options = EvalOptions(against=("blend", "minterpolate", "dis"))
+    from interp_cli.evaluation import _create_predictor
+
+    predictors = [_create_predictor(name, options) for name in options.against]
+    for each in evaluate(two_sets, predictors=predictors).sets:
+        rows = by_row(each)
+        assert rows["minterpolate"].psnr_db > rows["blend"].psnr_db + 1
+        assert rows["dis"].psnr_db > rows["blend"].psnr_db + 5
+
+
+def test_a_network_is_scored_through_the_interpolator(two_sets: Path, averaging) -> None:
+    from interp_cli.evaluation import ModelPredictor
+    from interp_cli.interpolator import Interpolator
+
+    model = ModelPredictor(Interpolator(averaging, device="cpu"))
+    for each in evaluate(two_sets, predictors=[model, Blend()]).sets:
+        network, blend = each.rows
+        assert network.psnr_db == pytest.approx(blend.psnr_db, abs=0.05)
+
+
+def test_limit_takes_the_first_of_each_set(two_sets: Path, tmp_path: Path) -> None:
+    clip = lossless(tmp_path / "clip.mkv", frames=9)
+    report = evaluate([two_sets, clip], options=EvalOptions(limit=2), predictors=[Blend()])
+    assert [[item.name for item in each.rows[0].items] for each in report.sets] == [
+        ["t4", "t5"],
+        ["t0", "t1"],
+        ["1", "3"],
+    ]
+
+
+def test_progress_counts_predictions(two_sets: Path, tmp_path: Path) -> None:
+    calls: list[tuple[int, int | None]] = []
+    evaluate(
+        two_sets,
+        predictors=[Blend(), Knows(step=1)],
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    assert calls == [(n, 10) for n in range(1, 11)]
+
+
+def test_predictions_are_kept(two_sets: Path, tmp_path: Path) -> None:
+    options = EvalOptions(output_dir=tmp_path / "out" / "kept")
+    evaluate(two_sets, options=options, predictors=[Blend(), Knows(step=1)])
+    kept = sorted(p.relative_to(tmp_path / "out" / "kept") for p in tmp_path.rglob("out/**/*.png"))
+    assert len(kept) == 10
+    picture = cv2.imread(str(tmp_path / "out" / "kept" / "near" / "knows" / "t1.png"))
+    assert np.array_equal(picture[..., ::-1], clips.true_frame(1.5))
+
+
+def test_the_report_is_plain_data(two_sets: Path) -> None:
+    report = evaluate(two_sets, predictors=[Knows(step=1)])
+    read = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    row = read["sets"][1]["rows"][0]
+    assert read["sets"][1]["path"] == str(two_sets / "near")
+    assert (row["predictor"], row["psnr_db"], row["ssim"]) == ("knows", 100, 1)
+    assert [item["name"] for item in row["items"]] == ["t0", "t1"]
+    assert EvalReport(()).as_dict() == {"sets": []}
+
+
+def test_rows_are_the_model_and_the_others_each_once() -> None:
+    assert EvalOptions().rows == ("fusion", "blend", "minterpolate")
+    assert EvalOptions(against=("fusion", "dis", "dis")).rows == ("fusion", "dis")
+    with pytest.raises(ValueError, match="limit must be at least 1, not 0"):
+        EvalOptions(limit=0)
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OpenError, match=rf"{tmp_path}: holds no triplets \(folders with im1.png"):
+        evaluate(tmp_path, predictors=[Blend()])
+
+
+def test_a_path_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OpenError, match=r"nothing\.mp4"):
+        evaluate(tmp_path / "nothing.mp4", predictors=[Blend()])
+
+
+def test_a_missing_picture_is_named_before_anything_is_scored(two_sets: Path) -> None:
+    (two_sets / "near" / "t1" / "im2.png").unlink()
+    calls: list[int] = []
+    with pytest.raises(OpenError, match=r"near/t1/im2\.png: is missing"):
+        evaluate(two_sets, predictors=[Blend()], progress=lambda done, _: calls.append(done))
+    assert calls == []
+
+
+def test_pictures_of_differing_sizes_are_named(two_sets: Path) -> None:
+    small = clips.true_frame(0, (96, 64))
+    cv2.imwrite(str(two_sets / "near" / "t0" / "im3.png"), small)
+    with pytest.raises(OpenError, match=r"t0/im3\.png: is 96x64, but im1\.png .* is 128x96"):
+        evaluate(two_sets / "near", predictors=[Blend()])
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no picture"])
+def test_a_file_that_is_no_picture_is_named(two_sets: Path, content: bytes) -> None:
+    (two_sets / "near" / "t0" / "im1.png").write_bytes(content)
+    with pytest.raises(OpenError, match=r"t0/im1\.png: is no picture"):
+        evaluate(two_sets / "near", predictors=[Blend()])
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_video_too_short_to_hide_a_frame_is_refused(tmp_path: Path, frames: int) -> None:
+    clip = lossless(tmp_path / "clip.mkv", frames=frames)
+    with pytest.raises(VideoError, match=rf"clip\.mkv: no frame of {frames} can be hidden"):
+        evaluate(clip, predictors=[Blend()])
+
+
+def test_a_folder_that_cannot_be_written_is_refused(two_sets: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InterpError, match=r"file/near/blend/t0\.png: cannot be written"):
+        evaluate(
+            two_sets / "near",
+            options=EvalOptions(output_dir=tmp_path / "file"),
+            predictors=[Blend()],
+        )
