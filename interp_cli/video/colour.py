@@ -20,7 +20,8 @@ from torch import Tensor
 from interp_cli.errors import OpenError
 from interp_cli.video.probe import ColourTags
 
-Planes = tuple[NDArray[np.generic], ...]
+Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Planes = tuple[Samples, ...]
 
 # Formats whose planes hold interleaved channels, one array (H, W, channels): order of channels.
 _PACKED = {
@@ -151,9 +152,9 @@ def picture_format(image: av.VideoFrame, tags: ColourTags) -> PictureFormat:
     if matrix not in _LUMA_WEIGHTS:
         small = image.width < 1280 and image.height <= 576
         matrix = 6 if matrix == 2 and small else 1
-    full = tags.full_range
+    full = True if name.startswith("yuvj") else tags.full_range
     return PictureFormat(
-        name=name.replace("yuvj", "yuv"),
+        name=name,
         width=image.width,
         height=image.height,
         depth=components[0].bits,
@@ -178,7 +179,7 @@ def planes_of(image: av.VideoFrame) -> Planes:
     channels = len(_PACKED.get(image.format.name, "1"))
     arrays = []
     for index, plane in enumerate(image.planes):
-        samples: NDArray[np.generic] = np.frombuffer(memoryview(plane), dtype)
+        samples: Samples = np.frombuffer(memoryview(plane), dtype)
         stride = plane.line_size // dtype.itemsize
         rows = samples.reshape(-1, stride)[: plane.height, : plane.width * channels]
         if channels > 1:

@@ -73,6 +73,7 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
     text = _help(name)
     accepted = _pixel_formats(text)
     warnings: list[str] = []
+    wanted = layout.name.replace("yuvj", "yuv")  # full range is a tag of its own nowadays
     if options.pixel_format:
         pixel_format = options.pixel_format
         if accepted and pixel_format not in accepted:
@@ -80,10 +81,10 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
                 f"{name} cannot store {pixel_format}; it takes {', '.join(accepted)}."
             )
     else:
-        pixel_format = _nearest(layout.name, accepted)
-        if pixel_format != layout.name:
+        pixel_format = _nearest(wanted, accepted)
+        if pixel_format != wanted:
             warnings.append(
-                f"{name} cannot store {layout.name}: frames are converted to {pixel_format}; "
+                f"{name} cannot store {wanted}: frames are converted to {pixel_format}; "
                 "choose another --encoder (ffv1 stores nearly everything) to keep them as they are."
             )
     defaults = _DEFAULTS.get(name, _Defaults())
@@ -103,7 +104,7 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
 
 @functools.cache
 def _help(name: str) -> str:
-    """ffmpeg's description of an encoder."""
+    """What ffmpeg says about an encoder."""
     run = subprocess.run(
         [ffmpeg_path(), "-hide_banner", "-h", f"encoder={name}"],
         capture_output=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import av.error
 from av.container import InputContainer
+from av.format import Flags
 from av.video.stream import VideoStream
 
 from interp_cli.errors import OpenError
@@ -177,7 +178,7 @@ def probe(path: str | Path) -> VideoInfo:
             sample_aspect=stream.sample_aspect_ratio or Fraction(1),
             rotation=first.rotation,
             interlaced=bool(first.interlaced_frame),
-            frame_rate=stream.guessed_rate or stream.average_rate,
+            frame_rate=_nominal_rate(stream, time_base),
             time_base=time_base,
             frame_count=stream.frames or None,
             duration_seconds=container.duration / av.time_base if container.duration else None,
@@ -185,7 +186,7 @@ def probe(path: str | Path) -> VideoInfo:
             video_start_seconds=(first.pts or 0) * time_base,
             last_duration=last_duration,
             missing_bytes=_missing_bytes(Path(path)),
-            clock_is_arbitrary=bool(container.format.flags & av.format.Flags.ts_discont.value),
+            clock_is_arbitrary=Flags.ts_discont in Flags(container.format.flags),
             video_index=stream.index,
             streams=tuple(
                 StreamInfo(
@@ -220,6 +221,14 @@ def _full_range(frame: av.VideoFrame) -> bool | None:
     if frame.format.name.startswith("yuvj"):
         return True
     return {1: False, 2: True}.get(int(frame.color_range))
+
+
+def _nominal_rate(stream: VideoStream, time_base: Fraction) -> Fraction | None:
+    """The rate that the stream means, which for a variable one is that of its shortest step."""
+    # Hundredths of a second, as in GIF, are too coarse for FFmpeg's guess.
+    if time_base >= Fraction(1, 100) and stream.average_rate:
+        return stream.average_rate
+    return stream.guessed_rate or stream.average_rate
 
 
 def _last_duration(container: InputContainer, stream: VideoStream) -> int | None:

@@ -144,7 +144,7 @@ class VideoWriter:
             stderr=self._log,
             start_new_session=True,  # Ctrl-C is for us: we end ffmpeg ourselves
         )
-        assert self._process.stdin is not None  # noqa: S101 - for the type checker
+        assert self._process.stdin is not None  # for the type checker: PIPE was asked for
         self._pipe = self._process.stdin
         self._muxer = av.open(f"pipe:{self._pipe.fileno()}", "w", format="nut")
         self._stream = self._muxer.add_stream("rawvideo", rate=frame_rate)
@@ -210,11 +210,15 @@ class VideoWriter:
             raise self._failure()
         self._part.replace(self.target)
 
-    def abort(self) -> None:
-        """Stop the encoder and leave nothing behind; safe to call twice."""
+    def kill(self) -> None:
+        """End the encoder at once; a `write` under way in another thread then fails."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+
+    def abort(self) -> None:
+        """Stop the encoder and leave nothing behind; safe to call twice."""
+        self.kill()
         with contextlib.suppress(av.error.FFmpegError, OSError):
             self._muxer.close()
         with contextlib.suppress(OSError):

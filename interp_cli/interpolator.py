@@ -1,0 +1,277 @@
+"""Two frames and a time between them become the frame at that time.
+
+This module owns everything around the network: device, precision, batch, padding and tiles.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from interp_cli.errors import ResourceError
+from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision
+from interp_cli.weights import load_model
+
+Pictures = NDArray[np.uint8] | NDArray[np.uint16]
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+# Peak bytes of activations a pixel and pair in 32 bits, measured on `fusion`, the hungriest.
+_BYTES_PER_PIXEL = 2600
+_LARGEST_BATCH = 16
+# On a CPU a batch only pays while the frames are too small to fill the caches by themselves.
+_CPU_BATCH_PIXELS = 300_000
+_SMALLEST_TILE = 256
+
+
+class Interpolator:
+    """Makes frames between frames with a trained network.
+
+        interpolator = Interpolator("flow")
+        middle = interpolator(frame0, frame1)
+
+    Attributes:
+        name: Of the model.
+        net: The network, on its device, ready for inference.
+        device: Where it runs.
+        precision: `fp32`, `fp16` or `bf16`, as settled.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | nn.Module = DEFAULT_MODEL,
+        device: str = "auto",
+        precision: Precision = "auto",
+        batch: int | Literal["auto"] = "auto",
+        tile: int | Literal["auto", "off"] = "auto",
+    ) -> None:
+        """Load the weights and move them to the device.
+
+        Args:
+            model: Name of a bundled model, path of a weights file, or a network.
+            device: See `InferenceOptions`, as for the rest.
+            precision: Of the network's arithmetic; pictures stay in 32 bits.
+            batch: Pairs a step.
+            tile: Side of a tile in pixels.
+
+        Raises:
+            WeightsError: The weights cannot be used.
+            ResourceError: There is no such device, or it has no such precision.
+            ValueError: An option is none of those allowed.
+        """
+        name = type(model).__name__ if isinstance(model, nn.Module) else str(model)
+        self.options = InferenceOptions(name, device, precision, batch, tile)
+        self.device = choose_device(device)
+        self.precision = choose_precision(self.device, precision)
+        if isinstance(model, nn.Module):
+            self.name, self.net = name, model
+        else:
+            loaded = load_model(model)
+            self.name, self.net = loaded.name, loaded.net
+        self.net.eval().to(self.device)
+
+    @classmethod
+    def from_options(cls, options: InferenceOptions) -> Interpolator:
+        """The interpolator that `options` describe."""
+        return cls(options.model, options.device, options.precision, options.batch, options.tile)
+
+    @overload
+    def __call__(
+        self, frame0: NDArray[np.uint8], frame1: NDArray[np.uint8], timestep: float = 0.5
+    ) -> NDArray[np.uint8]: ...
+
+    @overload
+    def __call__(
+        self, frame0: NDArray[np.uint16], frame1: NDArray[np.uint16], timestep: float = 0.5
+    ) -> NDArray[np.uint16]: ...
+
+    def __call__(self, frame0: Pictures, frame1: Pictures, timestep: float = 0.5) -> Pictures:
+        """Make the frame at `timestep` between two pictures, or for a batch of pairs.
+
+        Args:
+            frame0: RGB, (H, W, 3) or (N, H, W, 3), uint8 or uint16.
+            frame1: Likewise.
+            timestep: Between 0 (`frame0`) and 1 (`frame1`).
+
+        Returns:
+            As `frame0` in shape and type; rounded.
+
+        Raises:
+            ValueError: The arrays differ, or are no such pictures, or the model cannot do
+                that timestep.
+        """
+        if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype:
+            raise ValueError(
+                f"frames differ: {frame0.shape} {frame0.dtype}, {frame1.shape} {frame1.dtype}"
+            )
+        if frame0.ndim not in (3, 4) or frame0.shape[-1] != 3 or 0 in frame0.shape:
+            raise ValueError(f"frames must be (H, W, 3) or (N, H, W, 3), not {frame0.shape}")
+        if frame0.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"frames must be uint8 or uint16, not {frame0.dtype}")
+        peak = float(np.iinfo(frame0.dtype).max)
+        shape = (-1, *frame0.shape[-3:])
+        pairs0, pairs1 = frame0.reshape(shape), frame1.reshape(shape)
+        size = self.batch_size(*frame0.shape[-3:-1])
+        made = []
+        for i in range(0, len(pairs0), size):
+            tensor0, tensor1 = (
+                torch.from_numpy(np.ascontiguousarray(p[i : i + size]))
+                .to(self.device)
+                .permute(0, 3, 1, 2)
+                .float()
+                .div_(peak)
+                for p in (pairs0, pairs1)
+            )
+            middle = self.middle(tensor0, tensor1, timestep).mul_(peak).round_().clamp_(0, peak)
+            made.append(middle.permute(0, 2, 3, 1).cpu().numpy().astype(frame0.dtype))
+        return np.concatenate(made).reshape(frame0.shape)
+
+    @torch.inference_mode()
+    def middle(self, frame0: Tensor, frame1: Tensor, timestep: float = 0.5) -> Tensor:
+        """Make the frames at `timestep`, in tiles where the frame is too large for the memory.
+
+        Args:
+            frame0: RGB in [0, 1], (N, 3, H, W), any size.
+            frame1: Likewise.
+            timestep: Between 0 and 1.
+
+        Returns:
+            (N, 3, H, W), float32, on the interpolator's device.
+
+        Raises:
+            ValueError: The model makes only the middle, or the timestep is not in (0, 1).
+        """
+        if not 0 < timestep < 1:
+            raise ValueError(f"timestep must lie between 0 and 1, not at {timestep}")
+        if timestep != 0.5 and not self.net.supports_timestep:
+            raise ValueError(f"model {self.name} makes only the middle (timestep 0.5)")
+        frame0, frame1 = frame0.to(self.device), frame1.to(self.device)
+        side = self.tile_size(*frame0.shape[-2:])
+        if side is None:
+            return self._run(frame0, frame1, timestep)
+        return self._run_tiles(frame0, frame1, timestep, side)
+
+    def batch_size(self, height: int, width: int) -> int:
+        """Pairs of this size to hand over at once."""
+        if self.options.batch != "auto":
+            return self.options.batch
+        if self.device.type == "cpu":
+            return max(1, min(4, _CPU_BATCH_PIXELS // (height * width)))
+        return max(1, min(_LARGEST_BATCH, self._affordable_pixels() // (height * width)))
+
+    def tile_size(self, height: int, width: int) -> int | None:
+        """Side of the tiles that frames of this size are cut into; `None`: not at all."""
+        wish = self.options.tile
+        if isinstance(wish, int):
+            return wish if max(height, width) > wish else None
+        affordable = self._affordable_pixels()
+        if wish == "off" or height * width <= affordable:
+            return None
+        return max(_SMALLEST_TILE, int(affordable**0.5) // 64 * 64)
+
+    def _affordable_pixels(self) -> int:
+        """Pixels of one step that half of the memory has room for."""
+        scale = 1.0 if self.precision == "fp32" else 0.5
+        return int(_free_bytes(self.device) * 0.5 / (_BYTES_PER_PIXEL * scale))
+
+    def _run(self, frame0: Tensor, frame1: Tensor, timestep: float) -> Tensor:
+        """One call of the network, padded to the size that it needs."""
+        height, width = frame0.shape[-2:]
+        multiple = self.net.size_multiple(height, width)
+        padding = (0, -width % multiple, 0, -height % multiple)
+        if any(padding):
+            frame0, frame1 = (F.pad(f, padding, mode="replicate") for f in (frame0, frame1))
+        times = frame0.new_full((frame0.shape[0], 1, 1, 1), timestep)
+        dtype = _DTYPES[self.precision]
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            middle: Tensor = self.net(frame0, frame1, times)
+        return middle[..., :height, :width].float()
+
+    def _run_tiles(self, frame0: Tensor, frame1: Tensor, timestep: float, side: int) -> Tensor:
+        """Overlapping tiles, faded into each other so that no seam shows."""
+        height, width = frame0.shape[-2:]
+        total = frame0.new_zeros(frame0.shape)
+        weight = frame0.new_zeros((1, 1, height, width))
+        for top in _tile_starts(height, side):
+            for left in _tile_starts(width, side):
+                area = (..., slice(top, top + side), slice(left, left + side))
+                made = self._run(frame0[area], frame1[area], timestep)
+                fade = _fade(made.shape[-2], side // 8).view(-1, 1) * _fade(
+                    made.shape[-1], side // 8
+                )
+                total[area] += made * fade.to(made)
+                weight[area] += fade.to(made)
+        return total / weight
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes CUDA, else Apple's GPU, else the CPU.
+
+    Raises:
+        ResourceError: There is no such device here.
+        ValueError: It is no device's name.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}")
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    missing = device.type == "mps" and not torch.backends.mps.is_available()
+    if missing or (device.index or 0) >= count:
+        raise ResourceError(
+            f"device {name} is not here (CUDA devices found: {torch.cuda.device_count()}); "
+            "use --device auto."
+        )
+    return device
+
+
+def choose_precision(device: torch.device, precision: Precision) -> Precision:
+    """Settle `auto`: half precision where the device is faster with it.
+
+    Raises:
+        ResourceError: The device has no such precision.
+    """
+    if precision == "fp16" and device.type == "cpu":
+        raise ResourceError("fp16 needs a GPU; a CPU takes --precision fp32 or bf16.")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "fp16"
+    # Without these instructions bf16 is emulated: measured fifty times slower than fp32.
+    found = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return "bf16" if found.get("avx512_bf16") or found.get("amx_bf16") else "fp32"
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        # Half of all: what is free at this moment says little, since caches give way.
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 4 << 30
+
+
+def _tile_starts(length: int, side: int) -> list[int]:
+    """Where tiles begin so that neighbours share at least a quarter, the last at the end."""
+    if length <= side:
+        return [0]
+    count = -(-(length - side) // (side * 3 // 4)) + 1
+    return [round(i * (length - side) / (count - 1)) for i in range(count)]
+
+
+def _fade(length: int, margin: int) -> Tensor:
+    """Weights that rise from the edges, (length,)."""
+    ramp = torch.arange(1, length + 1, dtype=torch.float32)
+    return torch.minimum(ramp, ramp.flip(0)).clamp(max=margin) / margin
