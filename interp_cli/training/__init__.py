@@ -1,0 +1,1 @@
+"""From videos to trained weights: data, objectives, one loop."""

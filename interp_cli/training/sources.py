@@ -1,0 +1,119 @@
+"""What can be trained on: videos, picture sequences and sets of triplets in files and folders."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interp_cli.errors import TrainingError
+
+_VIDEO_ENDINGS = {
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg"),
+    *(".mpeg", ".wmv", ".flv", ".ogv", ".y4m", ".gif"),
+}
+_PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Something to prepare.
+
+    Attributes:
+        name: Says where it is in messages.
+        pictures: The video itself, or all picture files in order.
+        group: Pictures that belong together before a new run begins: 3 in sets of triplets; 0:
+            no limit.
+        frame_rate: As a manifest states it.
+        origin: As a manifest states it, else the file's or folder's name.
+    """
+
+    name: Path
+    pictures: tuple[Path, ...]
+    group: int = 0
+    frame_rate: float | None = None
+    origin: str = ""
+
+
+def find_sources(paths: Sequence[str | Path]) -> list[Source]:
+    """List what there is to prepare under files and folders.
+
+    A folder may hold videos in any codec (with an optional `manifest.json` that states their
+    filmed `frame_rate` and `source`), a set in the layout of Vimeo-90K (`tri_trainlist.txt` beside
+    `sequences/`), folders of triplets (`im1`, `im2`, `im3`) or folders of numbered pictures.
+
+    Raises:
+        TrainingError: A path does not exist, or there is nothing usable.
+    """
+    found: list[Source] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found.extend(_in_folder(path))
+        elif path.is_file():
+            found.append(Source(path, (path,), origin=path.name))
+        else:
+            raise TrainingError(f"{path}: missing; expected a video or a folder of videos.")
+    if not found:
+        listed = ", ".join(map(str, paths)) or "nothing given"
+        raise TrainingError(
+            f"{listed}: no video, no triplets (im1, im2, im3) and no numbered pictures found."
+        )
+    return found
+
+
+def _in_folder(folder: Path) -> Iterator[Source]:
+    listing = folder / "tri_trainlist.txt"
+    if listing.is_file():
+        names = [line.strip() for line in listing.read_text("utf-8").splitlines() if line.strip()]
+        listed = [_triplet(folder / "sequences" / name) for name in names]
+        yield Source(folder, tuple(p for three in listed for p in three), 3, None, folder.name)
+        return
+    manifest = _manifest(folder)
+    triplets: list[Path] = []
+    for directory, folders, files in os.walk(folder):
+        folders.sort()
+        here = Path(directory)
+        pictures = {Path(name).stem: here / name for name in files if _is_picture(name)}
+        if {"im1", "im2", "im3"} <= pictures.keys():
+            triplets.extend(pictures[stem] for stem in ("im1", "im2", "im3"))
+        elif len(pictures) >= 3:
+            yield Source(here, tuple(pictures[stem] for stem in sorted(pictures)), origin=here.name)
+        for name in sorted(files):
+            if Path(name).suffix.lower() in _VIDEO_ENDINGS:
+                entry = manifest.get(name, {}) if here == folder else {}
+                yield Source(
+                    here / name,
+                    (here / name,),
+                    frame_rate=entry.get("frame_rate"),
+                    origin=entry.get("source") or name,
+                )
+    if triplets:
+        yield Source(folder, tuple(triplets), 3, None, folder.name)
+
+
+def _triplet(folder: Path) -> list[Path]:
+    pictures = [folder / f"im{number}.png" for number in (1, 2, 3)]
+    for path in pictures:
+        if not path.is_file():
+            raise TrainingError(f"{path}: missing, but tri_trainlist.txt lists its folder.")
+    return pictures
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in _PICTURE_ENDINGS
+
+
+def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return {}
+    try:
+        return {entry["file"]: entry for entry in json.loads(path.read_text("utf-8"))}
+    except (ValueError, TypeError, KeyError) as error:
+        raise TrainingError(
+            f"{path}: expected a list of objects with 'file' and, where known, 'frame_rate' and"
+            f" 'source' ({error})."
+        ) from error
