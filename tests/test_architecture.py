@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "options": set(),
     "video": set(),
-    "scenes": set(),
+    "scenes": {"video.colour"},
     "metrics": set(),
     "models": set(),
     "weights": {"models"},
