@@ -163,7 +163,7 @@ class BenchOptions:
     input: Path | None = None
     against: tuple[str, ...] = ()
     repeats: int = 3
-    frames: int = 24
+    frames: int = 12
 
     def __post_init__(self) -> None:
         """Check every value."""
