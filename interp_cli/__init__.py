@@ -25,7 +25,15 @@ from interp_cli.errors import (
     VideoError,
     WeightsError,
 )
-from interp_cli.options import DoubleOptions, EncodeOptions, InferenceOptions
+from interp_cli.options import (
+    DoubleOptions,
+    EncodeOptions,
+    EvalOptions,
+    InferenceOptions,
+    PrepareOptions,
+    TrainOptions,
+    train_preset,
+)
 
 if TYPE_CHECKING:
     from interp_cli.evaluation import evaluate
@@ -41,11 +49,14 @@ __all__ = [
     "DoubleOptions",
     "EncodeError",
     "EncodeOptions",
+    "EvalOptions",
     "InferenceOptions",
     "InterpError",
     "Interpolator",
     "OpenError",
+    "PrepareOptions",
     "ResourceError",
+    "TrainOptions",
     "TrainingError",
     "VideoError",
     "WeightsError",
@@ -54,6 +65,7 @@ __all__ = [
     "evaluate",
     "probe",
     "train",
+    "train_preset",
 ]
 
 _HOMES = {

@@ -20,7 +20,11 @@ EXPORTED = {
     # Its options
     "DoubleOptions",
     "EncodeOptions",
+    "EvalOptions",
     "InferenceOptions",
+    "PrepareOptions",
+    "TrainOptions",
+    "train_preset",
     # What can go wrong
     "DecodeError",
     "EncodeError",
