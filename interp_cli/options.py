@@ -310,7 +310,7 @@ class TrainOptions:
 
 def fusion_preset() -> TrainOptions:
     """The recipe of `fusion`: 20 epochs of Adam at a constant rate on the squared error."""
-    return TrainOptions(model="fusion", epochs=20, crop=56, batch=8, learning_rate=2e-4)
+    return TrainOptions(model="fusion", epochs=20, crop=48, batch=8, learning_rate=2e-4)
 
 
 def flow_preset() -> TrainOptions:

@@ -60,8 +60,11 @@ class TripletBatch:
     def to(self, device: torch.device) -> TripletBatch:
         """The same on another device."""
         return TripletBatch(
-            *(t.to(device) for t in (self.frame0, self.target, self.frame1, self.timestep)),
-            labels={name: label.to(device) for name, label in self.labels.items()},
+            self.frame0.to(device),
+            self.target.to(device),
+            self.frame1.to(device),
+            self.timestep.to(device),
+            {name: label.to(device) for name, label in self.labels.items()},
         )
 
 

@@ -1,0 +1,95 @@
+"""Everything a training run needs to go on as if nothing had happened.
+
+Batches and all other random choices follow from the seed and the step, so there is no state of a
+random generator to keep.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interp_cli.errors import TrainingError
+from interp_cli.options import PrepareOptions, TrainOptions
+
+CHECKPOINT = "last.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of a run between two steps.
+
+    Attributes:
+        options: Of the run.
+        net: The weights.
+        ema: The averaged weights; empty where there is no average.
+        optimizer: State of the optimizer.
+        scaler: State of the gradient scaler (float16 only).
+        step: Steps done.
+        minutes: Minutes spent, over all sittings.
+        best_db: Best mean PSNR of a validation so far.
+    """
+
+    options: TrainOptions
+    net: Mapping[str, Tensor]
+    ema: Mapping[str, Tensor]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    step: int
+    minutes: float
+    best_db: float
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write `last.pt`; the one before stays until the new one is complete."""
+    content = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
+    content["options"] = asdict(checkpoint.options)
+    # What `load_model` needs to take the weights out of a checkpoint.
+    content |= {"architecture": checkpoint.options.model, "config": {}}
+    path = folder / CHECKPOINT
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        torch.save(content, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read `last.pt`; no code in it is run.
+
+    Raises:
+        TrainingError: It is missing or damaged, or was written by another version.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise TrainingError(f"{path}: missing; there is no run to resume. Leave out --resume.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        stated = dict(content["options"])
+        stated["prepare"] = PrepareOptions(**stated["prepare"])
+        return Checkpoint(
+            options=TrainOptions(**stated),
+            **{f.name: content[f.name] for f in fields(Checkpoint) if f.name != "options"},
+        )
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise TrainingError(
+            f"{path}: not a checkpoint of this version ({str(error).splitlines()[0]}). Train anew"
+            " into another folder; --init takes weights over."
+        ) from error

@@ -1,0 +1,66 @@
+"""The course of a run: a table for every eye, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+CURVE = "curve.csv"
+
+
+class Curve:
+    """Rows of values in `curve.csv` in a folder, and in TensorBoard's event files."""
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        """Open the table.
+
+        Args:
+            folder: Where it lies.
+            first_step: Rows of later steps are dropped: an interrupted run writes them anew.
+        """
+        self._path = folder / CURVE
+        self._rows: list[dict[str, str]] = []
+        if self._path.is_file() and first_step > 0:
+            with self._path.open(newline="", encoding="utf-8") as file:
+                self._rows = [row for row in csv.DictReader(file) if int(row["step"]) <= first_step]
+        self._board = _tensorboard(folder)
+
+    def __enter__(self) -> Curve:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Add a row; it needs a `step`. Values that came late leave earlier rows empty there."""
+        self._rows.append({name: f"{value:.7g}" for name, value in values.items()})
+        columns = dict.fromkeys(name for row in self._rows for name in row)
+        # The table is small, so it is written whole: a new column needs a new header.
+        part = self._path.with_suffix(".part")
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(columns), restval="")
+            writer.writeheader()
+            writer.writerows(self._rows)
+        part.replace(self._path)
+        if self._board is not None:
+            for name, value in values.items():
+                if name != "step":
+                    self._board.add_scalar(name, value, int(values["step"]))
+
+
+def _tensorboard(folder: Path) -> Any:
+    """A writer of event files, or `None` where the `train` extra is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))

@@ -1,0 +1,97 @@
+"""Batches ready before a step asks for them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from interp_cli.options import TrainOptions
+from interp_cli.training.losses import Labeller
+from interp_cli.training.ranks import Ranks
+from interp_cli.training.triplets import FrameInterpolationDataset, TripletBatch, to_batch
+
+# Batches that are being made or wait; each thread keeps its own busy.
+_AHEAD = 3
+_LATE = 0.75
+
+
+def crop_at(options: TrainOptions, share: float) -> int:
+    """Side of the crops when `share` of the run is done."""
+    return options.late_crop if options.late_crop and share >= _LATE else options.crop
+
+
+class TripletLoader:
+    """Makes the batches of consecutive steps in a thread, cut from files on the CPU.
+
+    The triplets of a step are numbered on from those of the step before, so a batch depends on
+    the number of its step alone.
+    """
+
+    def __init__(
+        self,
+        dataset: FrameInterpolationDataset,
+        options: TrainOptions,
+        ranks: Ranks,
+        device: torch.device,
+        first_step: int,
+        share_at: Callable[[int], float],
+        label: Labeller | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Begin to make the batch of `first_step`.
+
+        Args:
+            dataset: Cuts triplets by number.
+            options: Batch size and crops.
+            ranks: Which part of each batch is this process's.
+            device: Where batches go.
+            first_step: Number of the first step.
+            share_at: Share of the run that is done at a step.
+            label: Adds to the pictures what the objective needs.
+            threads: Number of threads.
+        """
+        self._dataset = dataset
+        self._options = options
+        self._ranks = ranks
+        self._device = device
+        self._share_at = share_at
+        self._label = label
+        self._step = first_step
+        self._waiting: deque[Future[TripletBatch]] = deque()
+        self._pool = ThreadPoolExecutor(threads, "interp-triplets")
+        self._ahead = _AHEAD + threads - 1
+
+    def __enter__(self) -> TripletLoader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def next(self) -> TripletBatch:
+        """The batch of the next step."""
+        while len(self._waiting) < self._ahead:
+            share = self._share_at(self._step)
+            self._waiting.append(self._pool.submit(self._make, self._step, share))
+            self._step += 1
+        return self._waiting.popleft().result().to(self._device)
+
+    def _make(self, step: int, share: float) -> TripletBatch:
+        own = self._options.batch // self._ranks.world
+        first = step * self._options.batch + self._ranks.rank * own
+        crop = crop_at(self._options, share)
+        items = [self._dataset.cut(number, crop) for number in range(first, first + own)]
+        batch = to_batch(items)
+        if self._label is not None:
+            labels = self._label(np.stack([frames for frames, _ in items]), share)
+            batch.labels.update({name: torch.from_numpy(array) for name, array in labels.items()})
+        return batch

@@ -1,0 +1,322 @@
+"""The training loop: options → data → network → steps.
+
+Steps are numbered, and everything random in a step follows from the seed and its number (see
+`triplets`), so a resumed run ends bit for bit where an uninterrupted one of as many steps does.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from interp_cli.errors import TrainingError
+from interp_cli.options import TrainOptions
+from interp_cli.training import ranks as processes
+from interp_cli.training.checkpoint import CHECKPOINT, load_checkpoint
+from interp_cli.training.curve import Curve
+from interp_cli.training.device import choose_device, choose_precision
+from interp_cli.training.loader import TripletLoader
+from interp_cli.training.losses import labeller
+from interp_cli.training.prepare import Run, prepare
+from interp_cli.training.ranks import Ranks
+from interp_cli.training.state import TrainingState, step_seed
+from interp_cli.training.stopping import Stopping
+from interp_cli.training.triplets import FrameInterpolationDataset, TripletSampler, hold_out
+from interp_cli.training.validation import HELD_OUT, ValidationSet, validate, validation_sets
+from interp_cli.weights import save_weights
+
+BEST = "best.safetensors"
+# Held-out crops are validated at twice the crop, but no smaller and no larger than this.
+_HELD_OUT_PX = (128, 256)
+_LOSS_WINDOW = 100
+
+
+@dataclass(frozen=True, slots=True)
+class TrainProgress:
+    """Where a run is.
+
+    Attributes:
+        step: Steps done.
+        triplets: Triplets seen.
+        minutes: Minutes spent, over all sittings.
+        share: Share of the planned run that is done, 0 to 1.
+        seconds_left: By the speed of this sitting.
+        loss: Mean of the last steps.
+        triplets_per_second: Of this sitting.
+        learning_rate: Of the last step.
+        psnr_db: Of the last validation, by set.
+        parts: Parts of the last step's loss, by name.
+    """
+
+    step: int
+    triplets: int
+    minutes: float
+    share: float
+    seconds_left: float
+    loss: float
+    triplets_per_second: float
+    learning_rate: float
+    psnr_db: dict[str, float] = field(default_factory=dict)
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a run came to.
+
+    Attributes:
+        folder: Where checkpoint, weights, curve and pictures lie.
+        weights: The best weights.
+        best_db: Mean PSNR of the best weights in validation.
+        interrupted: Whether a signal ended it before its planned end.
+        last: Where it stood at its end.
+    """
+
+    folder: Path
+    weights: Path
+    best_db: float
+    interrupted: bool
+    last: TrainProgress
+
+
+Progress = Callable[[TrainProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What every rank has to know."""
+
+    runs: tuple[Run, ...]
+    sets: tuple[Path, ...]
+    folder: Path
+    options: TrainOptions
+    resume: bool
+
+
+def train(
+    videos: Sequence[str | Path],
+    folder: str | Path,
+    options: TrainOptions,
+    *,
+    validate_on: Sequence[str | Path] = (),
+    cache: str | Path = "data/prepared",
+    resume: bool = False,
+    progress: Progress | None = None,
+    prepare_progress: Callable[[int, int], None] | None = None,
+) -> TrainResult:
+    """Train a network on videos.
+
+    Started by `torchrun`, every process calls this alike. Otherwise it starts further ranks on a
+    CPU by itself, so a script that calls it needs the usual `if __name__ == "__main__":`.
+
+    Args:
+        videos: Files and folders, see `training.sources.find_sources`.
+        folder: Where the run is kept: `last.pt`, `best.safetensors`, `curve.csv`, pictures.
+        options: How to train; `train_preset` gives the values for each architecture.
+        validate_on: Folders of triplets; without any, footage that is held out decides which
+            weights are best.
+        cache: Where prepared footage is kept for the next time.
+        resume: Whether to go on from the checkpoint in `folder`; then `options` may differ from
+            the checkpoint's in the planned length.
+        progress: Called after each step.
+        prepare_progress: Called with the sources prepared and their number.
+
+    Raises:
+        TrainingError: There is too little footage, nothing to resume, a run in `folder` that is
+            not to be resumed, or training does not converge.
+        VideoError: A video cannot be read.
+        WeightsError: The weights to start from cannot be used.
+        ResourceError: There is no such device, or it has no such precision.
+    """
+    folder = Path(folder)
+    if resume:
+        load_checkpoint(folder)
+    elif (folder / CHECKPOINT).exists() and not processes.launched():
+        raise TrainingError(
+            f"{folder}: holds a run already. Go on with --resume, or give another folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    device = choose_device(options.device)
+    runs = tuple(prepare(videos, cache, options.prepare, prepare_progress))
+    job = _Job(runs, tuple(map(Path, validate_on)), folder, options, resume)
+    if processes.launched():
+        with processes.joined(device) as ranks:
+            return _run(ranks, job, progress)
+    world = processes.count_ranks(options.ranks, device.type, options.batch)
+    with processes.started(world, _run, (job,)) as ranks:
+        return _run(ranks, job, progress)
+
+
+def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResult:
+    """Train as one of the ranks; rank 0 alone writes and reports."""
+    options = job.options
+    if options.batch % ranks.world:
+        raise TrainingError(f"batch {options.batch} cannot be shared out to {ranks.world} ranks.")
+    device = choose_device(options.device, ranks.rank)
+    checkpoint = load_checkpoint(job.folder) if job.resume else None
+    precision = choose_precision(device, options.precision)
+    state = TrainingState(options, ranks, device, precision, checkpoint)
+    clock = _Clock(options, checkpoint.minutes if checkpoint else 0.0)
+    dataset, sets = _data(job, any_timestep=bool(state.net.supports_timestep))
+    report = _Report(state, clock)
+    with ExitStack() as stack:
+        loader = stack.enter_context(
+            TripletLoader(
+                dataset,
+                options,
+                ranks,
+                device,
+                state.step,
+                clock.share_at,
+                labeller(options.model),
+            )
+        )
+        stopping = stack.enter_context(Stopping(ranks.leads))
+        curve = stack.enter_context(Curve(job.folder, state.step)) if ranks.leads else None
+        while True:
+            clock.agreed_minutes, due, stop = ranks.agree(
+                clock.minutes(), clock.validation_due(), stopping.asked
+            )
+            share = clock.share_at(state.step)
+            done = share >= 1
+            if due or done:
+                picture = job.folder / f"validation-{state.step:07d}.png" if ranks.leads else None
+                report.psnr_db = validate(
+                    state.averaged, sets, device, ranks, state.autocast, picture
+                )
+                _keep_best(job, ranks, state, report.psnr_db)
+                clock.validated()
+            if curve is not None and (due or done or stop):
+                curve.add(_row(report.now()))
+            if ranks.leads and (done or stop or clock.checkpoint_due()):
+                state.save(job.folder, clock.minutes())
+                clock.saved()
+            if done or stop:
+                return TrainResult(
+                    folder=job.folder,
+                    weights=job.folder / BEST,
+                    best_db=state.best_db,
+                    interrupted=not done,
+                    last=report.now(),
+                )
+            torch.manual_seed(step_seed(options.seed, state.step, ranks.rank))
+            report.add(state.train_on(loader.next(), share))
+            if progress is not None:
+                progress(report.now())
+
+
+class _Clock:
+    """How far a run is, over all its sittings, and what is due."""
+
+    def __init__(self, options: TrainOptions, minutes_before: float) -> None:
+        self.steps = options.steps
+        if options.epochs is not None:
+            self.steps = math.ceil(options.epochs * options.epoch_triplets / options.batch)
+        self.agreed_minutes = minutes_before
+        self._options = options
+        self._before = minutes_before
+        self._start = self._validated = self._saved = time.monotonic()
+
+    def sitting_seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    def minutes(self) -> float:
+        return self._before + self.sitting_seconds() / 60
+
+    def share_at(self, step: int) -> float:
+        """Share of the run that is done at a step; by rank 0's clock if minutes are planned."""
+        if self._options.minutes is not None:
+            return min(1.0, self.agreed_minutes / self._options.minutes)
+        return min(1.0, step / (self.steps or 1))
+
+    def validation_due(self) -> bool:
+        return time.monotonic() - self._validated >= 60 * self._options.validate_minutes
+
+    def validated(self) -> None:
+        self._validated = time.monotonic()
+
+    def checkpoint_due(self) -> bool:
+        return time.monotonic() - self._saved >= 60 * self._options.checkpoint_minutes
+
+    def saved(self) -> None:
+        self._saved = time.monotonic()
+
+
+class _Report:
+    """Gathers what there is to tell."""
+
+    def __init__(self, state: TrainingState, clock: _Clock) -> None:
+        self.psnr_db: dict[str, float] = {}
+        self._state = state
+        self._clock = clock
+        self._first_step = state.step
+        self._losses: deque[float] = deque(maxlen=_LOSS_WINDOW)
+        self._parts: dict[str, float] = {}
+
+    def add(self, parts: dict[str, float]) -> None:
+        self._losses.append(parts["loss"])
+        self._parts = parts
+
+    def now(self) -> TrainProgress:
+        step, options, clock = self._state.step, self._state.options, self._clock
+        speed = (step - self._first_step) / max(clock.sitting_seconds(), 1e-9)
+        if options.minutes is not None:
+            seconds_left = 60 * max(0.0, options.minutes - clock.minutes())
+        else:
+            seconds_left = ((clock.steps or 0) - step) / speed if speed else math.inf
+        return TrainProgress(
+            step=step,
+            triplets=step * options.batch,
+            minutes=clock.minutes(),
+            share=clock.share_at(step),
+            seconds_left=seconds_left,
+            loss=float(np.mean(self._losses)) if self._losses else math.nan,
+            triplets_per_second=speed * options.batch,
+            learning_rate=self._state.learning_rate,
+            psnr_db=dict(self.psnr_db),
+            parts=dict(self._parts),
+        )
+
+
+def _data(
+    job: _Job, *, any_timestep: bool
+) -> tuple[FrameInterpolationDataset, list[ValidationSet]]:
+    """What to learn from, and what to validate on."""
+    options = job.options
+    learned, held = hold_out(job.runs)
+    sampler = TripletSampler(learned, options.seed, any_timestep=any_timestep)
+    side = min(max(_HELD_OUT_PX[0], 2 * options.crop), _HELD_OUT_PX[1])
+    kept = FrameInterpolationDataset(TripletSampler(held), side, options.held_out, plain=True)
+    sets = [ValidationSet(HELD_OUT, options.held_out, dataset=kept), *validation_sets(job.sets)]
+    return FrameInterpolationDataset(sampler, options.crop, options.epoch_triplets), sets
+
+
+def _keep_best(job: _Job, ranks: Ranks, state: TrainingState, psnr_db: dict[str, float]) -> None:
+    """Write the weights if they are the best so far: on the given sets, else on held-out crops."""
+    given = [value for name, value in psnr_db.items() if name != HELD_OUT]
+    mean = float(np.mean(given or list(psnr_db.values())))
+    if mean > state.best_db:
+        state.best_db = mean
+        if ranks.leads:
+            save_weights(job.folder / BEST, state.averaged, job.options.model)
+
+
+def _row(now: TrainProgress) -> dict[str, float]:
+    return {
+        "step": now.step,
+        "triplets": now.triplets,
+        "minutes": now.minutes,
+        "triplets_per_second": now.triplets_per_second,
+        "learning_rate": now.learning_rate,
+        "loss": now.loss,
+        **{f"psnr_{name}": value for name, value in now.psnr_db.items()},
+        **{f"last_{name}": value for name, value in now.parts.items() if name != "loss"},
+    }

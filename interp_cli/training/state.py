@@ -1,0 +1,204 @@
+"""What a training run changes: weights, their average, the optimizer, the count of steps."""
+
+from __future__ import annotations
+
+import copy
+import math
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from interp_cli.errors import TrainingError
+from interp_cli.models.registry import create_model
+from interp_cli.options import Precision, TrainOptions
+from interp_cli.training.checkpoint import Checkpoint, save_checkpoint
+from interp_cli.training.device import mixed_precision
+from interp_cli.training.losses import Objective, objective
+from interp_cli.training.ranks import Ranks
+from interp_cli.training.triplets import TripletBatch
+from interp_cli.weights import load_model
+
+# The cosine ends here, as a share of the learning rate.
+_LAST_RATE = 0.02
+_MOST_SKIPPED = 50
+
+
+class TrainingState:
+    """A network in training.
+
+    Attributes:
+        net: The network.
+        averaged: The network with averaged weights: the one to validate and to keep. `net` itself
+            where there is no average.
+        step: Steps done.
+        best_db: Best mean PSNR of a validation.
+        autocast: The precision to compute in.
+        learning_rate: Of the last step.
+    """
+
+    def __init__(
+        self,
+        options: TrainOptions,
+        ranks: Ranks,
+        device: torch.device,
+        precision: Precision,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        """Begin a run, or go on from a checkpoint.
+
+        Raises:
+            WeightsError: The weights to start from cannot be used.
+            TrainingError: They are of another architecture.
+        """
+        self.options = options
+        self.ranks = ranks
+        torch.manual_seed(options.seed)
+        self.net = _starting_net(options).to(device)
+        self.averaged = copy.deepcopy(self.net) if options.ema else self.net
+        self.step = 0
+        self.best_db = -math.inf
+        self.learning_rate = 0.0
+        self.autocast: AbstractContextManager[object] = mixed_precision(device, precision)
+        if options.weight_decay:
+            self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+                self.net.parameters(), weight_decay=options.weight_decay, betas=(0.9, 0.99)
+            )
+        else:
+            self._optimizer = torch.optim.Adam(self.net.parameters())
+        # Float16 alone is too coarse for small gradients; elsewhere the scaler does nothing.
+        self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self._skipped = 0
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        self._model: nn.Module = _Objective(self.net, objective(options.model))
+        if ranks.world > 1:
+            self._model = DistributedDataParallel(
+                self._model, broadcast_buffers=False, find_unused_parameters=True
+            )
+
+    def train_on(self, batch: TripletBatch, share: float) -> dict[str, float]:
+        """Do one step.
+
+        Args:
+            batch: What to learn from.
+            share: Share of the planned run that is done.
+
+        Returns:
+            The loss and its parts by name.
+
+        Raises:
+            TrainingError: The gradients have not been finite for many steps.
+        """
+        self.learning_rate = scheduled_rate(self.options, self.step, share)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        with self.autocast:
+            loss, parts = self._model(batch, share)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()
+        self._scaler.unscale_(self._optimizer)
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip_norm or math.inf)
+        self._apply(norm)
+        self.step += 1
+        if self.averaged is not self.net:
+            self._average()
+        return {"loss": float(loss.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
+
+    def save(self, folder: Path, minutes: float) -> None:
+        """Write the checkpoint."""
+        save_checkpoint(
+            folder,
+            Checkpoint(
+                options=self.options,
+                net=self.net.state_dict(),
+                ema=self.averaged.state_dict() if self.averaged is not self.net else {},
+                optimizer=self._optimizer.state_dict(),
+                scaler=self._scaler.state_dict(),
+                step=self.step,
+                minutes=minutes,
+                best_db=self.best_db,
+            ),
+        )
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.options.model != self.options.model:
+            raise TrainingError(
+                f"the checkpoint is of {checkpoint.options.model!r}, not of"
+                f" {self.options.model!r}. Leave out --model, or train into another folder."
+            )
+        self.net.load_state_dict(checkpoint.net)
+        if self.averaged is not self.net:
+            self.averaged.load_state_dict(checkpoint.ema or checkpoint.net)
+        self._optimizer.load_state_dict(checkpoint.optimizer)
+        self._scaler.load_state_dict(checkpoint.scaler)
+        self.step, self.best_db = checkpoint.step, checkpoint.best_db
+
+    def _apply(self, norm: Tensor) -> None:
+        """Step, unless the gradient is not finite: every rank has the same, so all skip it."""
+        # The scaler looks for itself, and lowers its scale.
+        if self._scaler.is_enabled() or bool(torch.isfinite(norm)):
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+            self._skipped = 0
+            return
+        self._skipped += 1
+        if self._skipped > _MOST_SKIPPED:
+            raise TrainingError(
+                f"step {self.step}: the last {self._skipped} gradients were not finite. Lower the"
+                " learning rate, or use --precision fp32."
+            )
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Young weights are not worth keeping, so the average starts short.
+        keep = min(self.options.ema, (1 + self.step) / (20 + self.step))
+        means, values = self.averaged.state_dict(), self.net.state_dict()
+        for name, mean in means.items():
+            if mean.is_floating_point():
+                mean.lerp_(values[name], 1 - keep)
+            else:
+                mean.copy_(values[name])
+
+
+class _Objective(nn.Module):
+    """Network and objective as one module, so that DDP sees whatever way the network is used."""
+
+    def __init__(self, net: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.net = net
+        self.objective = objective
+
+    def forward(self, batch: TripletBatch, share: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and its parts."""
+        return self.objective(self.net, batch, share)
+
+
+def scheduled_rate(options: TrainOptions, step: int, share: float) -> float:
+    """The learning rate of a step: warm-up by steps, cosine by the share of the whole run."""
+    rate = options.learning_rate
+    if options.schedule == "cosine":
+        rate *= _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share))
+    if step < options.warm_up_steps:
+        rate *= (step + 1) / options.warm_up_steps
+    return rate
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """A seed for all random choices of one rank in one step."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
+
+
+def _starting_net(options: TrainOptions) -> nn.Module:
+    if options.init is None:
+        return create_model(options.model).train()
+    loaded = load_model(options.init)
+    if loaded.architecture != options.model:
+        raise TrainingError(
+            f"{loaded.path}: weights of {loaded.architecture!r}, but {options.model!r} is to be"
+            f" trained. Give --model {loaded.architecture}, or other weights."
+        )
+    return loaded.net.train()

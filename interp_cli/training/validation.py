@@ -1,0 +1,153 @@
+"""How good a network is on triplets that it does not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from interp_cli.errors import TrainingError
+from interp_cli.metrics import psnr
+from interp_cli.training.ranks import Ranks
+from interp_cli.training.sources import find_sources
+from interp_cli.training.triplets import FrameInterpolationDataset
+
+Triplet = NDArray[np.uint8]
+
+HELD_OUT = "held-out"
+# Equal pictures have no finite PSNR; this keeps means finite.
+_BEST_DB = 100.0
+_SHOWN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationSet:
+    """Triplets to validate on.
+
+    Attributes:
+        name: For curves and messages.
+        files: Picture files, three a triplet.
+        dataset: Where triplets are cut from, if there are no files.
+        length: Number of triplets.
+    """
+
+    name: str
+    length: int
+    files: tuple[Path, ...] = ()
+    dataset: FrameInterpolationDataset | None = None
+
+    def __getitem__(self, index: int) -> Triplet:
+        """Triplet `index`: earlier, target, later, (3, H, W, 3) uint8 RGB."""
+        if self.dataset is not None:
+            return self.dataset[index][0]
+        pictures = []
+        for path in self.files[3 * index : 3 * index + 3]:
+            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if picture is None:
+                raise TrainingError(f"{path}: not a picture that can be read.")
+            pictures.append(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+        return np.asarray(np.stack(pictures), np.uint8)
+
+
+def validation_sets(folders: Sequence[str | Path]) -> list[ValidationSet]:
+    """One set for each folder of triplets (`im1`, `im2`, `im3` in folders of their own).
+
+    Raises:
+        TrainingError: A folder has no triplets.
+    """
+    sets = []
+    for folder in folders:
+        files = [p for s in find_sources([folder]) if s.group == 3 for p in s.pictures]
+        if not files:
+            raise TrainingError(f"{folder}: no folders with im1, im2 and im3 in it to validate on.")
+        sets.append(ValidationSet(Path(folder).name, len(files) // 3, tuple(files)))
+    return sets
+
+
+@torch.no_grad()
+def validate(
+    net: nn.Module,
+    sets: Sequence[ValidationSet],
+    device: torch.device,
+    ranks: Ranks,
+    precision: AbstractContextManager[object],
+    picture: Path | None = None,
+) -> dict[str, float]:
+    """Mean PSNR of a network on each set, on rounded 8-bit RGB.
+
+    Args:
+        net: The network; it comes back in the mode it was in.
+        sets: What to validate on; the ranks share the triplets.
+        device: Where the network is.
+        ranks: Which part of each set is this process's.
+        precision: The autocast to predict under.
+        picture: Where a picture of some triplets goes: earlier frame, prediction, target and
+            error side by side; `None`: nowhere.
+
+    Returns:
+        dB by the set's name.
+    """
+    training = net.training
+    net.eval()
+    scores: dict[str, float] = {}
+    rows: list[NDArray[np.uint8]] = []
+    for item_set in sets:
+        values = torch.zeros(item_set.length, dtype=torch.float64)
+        for index in range(ranks.rank, item_set.length, ranks.world):
+            triplet = item_set[index]
+            with precision:
+                middle = predict(net, triplet[0], triplet[2], device)
+            values[index] = min(psnr(middle, triplet[1]), _BEST_DB)
+            if picture is not None and len(rows) < _SHOWN:
+                rows.append(_row(triplet, middle))
+        scores[item_set.name] = float(ranks.total(values).mean())
+    net.train(training)
+    if picture is not None:
+        _write_picture(picture, rows)
+    return scores
+
+
+def predict(
+    net: nn.Module, frame0: NDArray[np.uint8], frame1: NDArray[np.uint8], device: torch.device
+) -> NDArray[np.uint8]:
+    """The middle of two pictures (H, W, 3), rounded to 8 bits, whatever their size."""
+    height, width = frame0.shape[:2]
+    multiple = int(net.size_multiple(height, width))  # type: ignore[operator]
+    pad = (0, -width % multiple, 0, -height % multiple)
+    tensors = [
+        F.pad(torch.from_numpy(f).to(device).permute(2, 0, 1)[None] / 255, pad, mode="replicate")
+        for f in (frame0, frame1)
+    ]
+    timestep = torch.full((1, 1, 1, 1), 0.5, device=device)
+    middle: Tensor = net(*tensors, timestep)[0, :, :height, :width]
+    rounded = middle.float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return np.asarray(rounded.permute(1, 2, 0).cpu().numpy(), np.uint8)
+
+
+def _row(triplet: Triplet, middle: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    frame0, target, _ = triplet
+    # Three times the error, so that what the eye would miss is seen.
+    error = np.clip(3 * cv2.absdiff(middle, target).astype(np.int32), 0, 255).astype(np.uint8)
+    return np.hstack((frame0, middle, target, error))
+
+
+def _write_picture(path: Path, rows: Sequence[NDArray[np.uint8]]) -> None:
+    """Write rows of different sizes below each other, black beside the narrower ones."""
+    width = max(row.shape[1] for row in rows)
+    padded = list(_filled(rows, width))
+    part = path.with_suffix(".part.png")
+    cv2.imwrite(str(part), cv2.cvtColor(np.vstack(padded), cv2.COLOR_RGB2BGR))
+    part.replace(path)
+
+
+def _filled(rows: Sequence[NDArray[np.uint8]], width: int) -> Iterator[NDArray[np.uint8]]:
+    for row in rows:
+        yield np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)))
