@@ -1,0 +1,58 @@
+"""`interp prepare`: training triplets out of videos, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interp_cli.cli.render import console, print_json, results, size_text
+from interp_cli.options import PrepareOptions
+
+_DEFAULTS = PrepareOptions()
+
+
+def prepare(
+    videos: Annotated[
+        list[Path],
+        typer.Argument(metavar="VIDEOS...", help="As for `interp train`."),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the prepared footage.")],
+    scene_threshold: Annotated[
+        float, typer.Option(metavar="0..1", help="How much change counts as a cut.")
+    ] = _DEFAULTS.scene_threshold,
+    short_side: Annotated[
+        int, typer.Option(metavar="PX", help="Scale larger frames down to this shorter side.")
+    ] = _DEFAULTS.short_side_px,
+    still_below: Annotated[
+        float, typer.Option(help="Drop shots that change less than this, of 255.")
+    ] = _DEFAULTS.still_below,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no summary.")
+    ] = False,
+) -> None:
+    """Cut videos into shots, drop repeats and stills, and store the frames for training.
+
+    `interp train OUT` then starts at once. What is in OUT already is not prepared again.
+    """
+    options = PrepareOptions(scene_threshold, short_side, still_below)
+    from interp_cli.training.prepare import prepare as run
+
+    with console.status("preparing") as status:
+
+        def update(done: int, total: int) -> None:
+            status.update(f"preparing: {done} of {total} sources")
+
+        runs = run(videos, out, options, None if quiet else update)
+    frames = sum(r.frames for r in runs)
+    size_bytes = sum(r.frames * r.frame_bytes for r in runs)
+    if json:
+        print_json({"folder": out, "runs": len(runs), "frames": frames, "bytes": size_bytes})
+    elif not quiet:
+        results.print(
+            f"{out}: {frames} frames in {len(runs)} shots, {size_text(size_bytes)}", soft_wrap=True
+        )

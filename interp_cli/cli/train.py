@@ -1,0 +1,232 @@
+"""`interp train`: weights from videos."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from interp_cli.cli.render import ProgressStyle, console, print_json, results
+from interp_cli.options import DEFAULT_MODEL, Precision, TrainOptions, train_preset
+
+if TYPE_CHECKING:
+    from interp_cli.training.loop import TrainProgress
+
+_PLAIN_LINE_SECONDS = 10.0
+_LENGTHS = ("steps", "epochs", "minutes")
+
+
+def train(
+    videos: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="VIDEOS...",
+            help="Videos in any codec, folders of them, a data set in the layout of Vimeo-90K,"
+            " folders of triplets, or what `interp prepare` made.",
+        ),
+    ],
+    model: Annotated[
+        str | None, typer.Option(help=f"Network to train.  [default: --init's, or {DEFAULT_MODEL}]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run.  [default: runs/MODEL]")
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Weights to start from.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, with its own options.")
+    ] = False,
+    steps: Annotated[int | None, typer.Option(help="Length of the run in steps.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Length of the run in epochs.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Length of the run in minutes, over all sittings.")
+    ] = None,
+    crop: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Triplets a step, over all ranks.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    val: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of triplets (im1, im2, im3) to validate on; may be repeated. Without it,"
+            " footage that is held out decides which weights are best.",
+        ),
+    ] = None,
+    validate_minutes: Annotated[
+        float | None, typer.Option(help="Minutes between validations.")
+    ] = None,
+    synthetic: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of drawn motion in each batch, 0 to 1."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, fp16 or bf16.")] = None,
+    ranks: Annotated[
+        str | None, typer.Option(help="Processes that share a step on a CPU: auto or a number.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="All random choices follow from it.")] = None,
+    cache: Annotated[
+        Path, typer.Option(help="Where prepared footage is kept for the next time.")
+    ] = Path("data/prepared"),
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no summary.")
+    ] = False,
+    progress: Annotated[
+        ProgressStyle, typer.Option(help="A live line on terminals, plain lines, or nothing.")
+    ] = ProgressStyle.AUTO,
+) -> None:
+    """Train a network on videos, or fine-tune one to them.
+
+    The run's folder gets best.safetensors (for `interp double --model`), last.pt (to go on with
+    --resume), curve.csv and pictures of validation triplets. Ctrl-C saves before it ends.
+    """
+    given: dict[str, Any] = {
+        "init": init,
+        "crop": crop,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "validate_minutes": validate_minutes,
+        "synthetic": synthetic,
+        "device": device,
+        "precision": cast(Precision | None, precision),
+        "ranks": _ranks(ranks),
+        "seed": seed,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    lengths = {"steps": steps, "epochs": epochs, "minutes": minutes}
+    if any(value is not None for value in lengths.values()):
+        given |= lengths  # one that is given takes the place of the preset's
+
+    from interp_cli.training.loop import train as run
+
+    folder, base = _start(model, out, init, resume)
+    options = replace(base, **given)
+    style = ProgressStyle.OFF if quiet else progress
+    with _prepare_progress(style) as prepared, _train_progress(style) as stepped:
+        result = run(
+            videos,
+            folder,
+            options,
+            validate_on=val or (),
+            cache=cache,
+            resume=resume,
+            progress=stepped,
+            prepare_progress=prepared,
+        )
+    last = result.last
+    if json:
+        print_json(_finite(asdict(result)))
+    elif not quiet:
+        end = "stopped" if result.interrupted else "done"
+        results.print(
+            f"{result.folder}: {end} after {last.step} steps, {last.triplets} triplets,"
+            f" {last.minutes:.1f} min; {_scores_text(last)}; best {result.best_db:.2f} dB in"
+            f" {result.weights.name}",
+            soft_wrap=True,
+        )
+    if result.interrupted:
+        if not quiet:
+            console.print(f"saved; go on with: interp train … --out {folder} --resume")
+        raise typer.Exit(130)
+
+
+def _start(
+    model: str | None, out: Path | None, init: str | None, resume: bool
+) -> tuple[Path, TrainOptions]:
+    """The run's folder, and the options before any flag."""
+    from interp_cli.training.checkpoint import load_checkpoint
+    from interp_cli.weights import load_model
+
+    if model is None and init is not None and not resume:
+        model = load_model(init).architecture
+    folder = out or Path("runs") / (model or DEFAULT_MODEL)
+    if not resume:
+        return folder, train_preset(model or DEFAULT_MODEL)
+    options = load_checkpoint(folder).options
+    return folder, replace(options, model=model or options.model)
+
+
+def _ranks(text: str | None) -> int | Literal["auto"] | None:
+    if text is None or text == "auto":
+        return cast(Literal["auto"] | None, text)
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither auto nor a number", param_hint="--ranks"
+        ) from None
+
+
+@contextmanager
+def _prepare_progress(style: ProgressStyle) -> Iterator[Callable[[int, int], None] | None]:
+    """Lines for what takes long only the first time."""
+    begun = last = time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PLAIN_LINE_SECONDS or (done == total and now - begun > 1):
+            last = now
+            console.print(f"preparing: {done} of {total} sources", soft_wrap=True)
+
+    yield None if style is ProgressStyle.OFF else update
+
+
+@contextmanager
+def _train_progress(style: ProgressStyle) -> Iterator[Callable[[TrainProgress], None] | None]:
+    if style is ProgressStyle.OFF:
+        yield None
+    elif style is ProgressStyle.AUTO and console.is_terminal:
+        columns = (BarColumn(20), TaskProgressColumn(), TextColumn("{task.fields[now]}"))
+        with Progress(*columns, console=console, transient=True) as bars:
+            task = bars.add_task("", total=1.0, now="starting")
+            yield lambda now: bars.update(task, completed=now.share, now=_now_text(now))
+    else:
+        last = 0.0
+
+        def update(now: TrainProgress) -> None:
+            nonlocal last
+            if time.monotonic() - last >= _PLAIN_LINE_SECONDS:
+                last = time.monotonic()
+                console.print(f"{now.share:.1%}  {_now_text(now)}", soft_wrap=True)
+
+        yield update
+
+
+def _now_text(now: TrainProgress) -> str:
+    return (
+        f"step {now.step}  loss {now.loss:.5f}  {_scores_text(now)}"
+        f"  {now.triplets_per_second:.1f} triplets/s  {_left_text(now.seconds_left)} left"
+    )
+
+
+def _scores_text(now: TrainProgress) -> str:
+    if not now.psnr_db:
+        return "not yet validated"
+    return ", ".join(f"{name} {value:.2f} dB" for name, value in now.psnr_db.items())
+
+
+def _left_text(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no number for what was not measured."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
