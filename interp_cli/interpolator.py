@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -69,9 +69,10 @@ class Interpolator:
         self.options = InferenceOptions(name, device, precision, batch, tile)
         self.device = choose_device(device)
         self.precision = choose_precision(self.device, precision)
-        if isinstance(model, nn.Module):
-            self.name, self.net = name, model
-        else:
+        # Any: networks share methods (`size_multiple`) that nn.Module does not declare.
+        self.name = name
+        self.net: Any = model
+        if not isinstance(model, nn.Module):
             loaded = load_model(model)
             self.name, self.net = loaded.name, loaded.net
         self.net.eval().to(self.device)

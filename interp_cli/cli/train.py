@@ -33,10 +33,11 @@ def train(
         ),
     ],
     model: Annotated[
-        str | None, typer.Option(help=f"Network to train.  [default: --init's, or {DEFAULT_MODEL}]")
+        str | None,
+        typer.Option(help=f"Network to train (default: that of --init, or {DEFAULT_MODEL})."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run.  [default: runs/MODEL]")
+        Path | None, typer.Option(help="Folder of the run (default: runs/MODEL).")
     ] = None,
     init: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Weights to start from.")

@@ -151,7 +151,6 @@ class VideoWriter:
         self._stream.width, self._stream.height = layout.width, layout.height
         self._stream.pix_fmt = layout.name
         self._stream.time_base = self._stream.codec_context.time_base = time_base
-        self._stream.sample_aspect_ratio = picture.sample_aspect
         self._time_base = time_base
 
     def __enter__(self) -> VideoWriter:
@@ -277,7 +276,7 @@ def _side_input(side: SideStreams) -> list[str]:
 
 
 def _picture_filter(picture: PictureDescription) -> list[str]:
-    """Tag the raw frames; the same tags as output options would make ffmpeg convert them."""
+    """Tag the raw frames; colour tags as output options would make ffmpeg convert them."""
     tags = [
         f"{name}={value}"
         for name, value in (
@@ -287,9 +286,15 @@ def _picture_filter(picture: PictureDescription) -> list[str]:
         )
         if value != 2  # unknown
     ]
-    if picture.colour.full_range is not None:
-        tags.append(f"range={'full' if picture.colour.full_range else 'limited'}")
-    return ["-vf", f"setparams={':'.join(tags)}"] if tags else []
+    full_range = picture.colour.full_range
+    if full_range is not None:
+        tags.append(f"range={'full' if full_range else 'limited'}")
+    filters = [f"setparams={':'.join(tags)}"] if tags else []
+    if picture.sample_aspect != 1:
+        filters.append(f"setsar=r={picture.sample_aspect}:max=100000")
+    arguments = ["-vf", ",".join(filters)] if filters else []
+    # The one tag that must be said twice: encoders that know no range would be given limited.
+    return [*arguments, "-color_range", "pc"] if full_range else arguments
 
 
 def _seconds(value: Fraction) -> str:

@@ -1,0 +1,83 @@
+"""The `interp` command: puts the commands together and turns errors into lines and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from rich.markup import escape
+
+from interp_cli.cli.render import console, results
+from interp_cli.errors import InterpError
+
+_COMMANDS = ("double",)
+
+app = typer.Typer(
+    name="interp",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Double the frame rate of videos with a trained neural network.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from interp_cli import __version__
+
+        results.print(f"interp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Double the frame rate of videos with a trained neural network."""
+
+
+for _name in _COMMANDS:
+    app.command(_name)(getattr(import_module(f"interp_cli.cli.{_name}"), _name))
+
+
+def main() -> NoReturn:
+    """Run the command line; exit codes: 0 done, 1 failure, 2 usage, 130 interrupt."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(standalone_mode=False)
+    except typer.BadParameter.__mro__[2] as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        console.print("interrupted; no output was kept.")
+        code = 130
+    except (InterpError, ValueError) as error:
+        # ValueError: an option's value, checked where the option is defined.
+        if os.environ.get("INTERP_DEBUG") or not _is_ours(error):
+            raise
+        console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        code = 1 if isinstance(error, InterpError) else 2
+    sys.exit(code or 0)
+
+
+def _is_ours(error: InterpError | ValueError) -> bool:
+    """Whether a ValueError comes from checking options rather than from a defect."""
+    if isinstance(error, InterpError):
+        return True
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "interp_cli.options"
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """End like an interrupt, so that nothing half-written stays behind."""
+    raise KeyboardInterrupt
