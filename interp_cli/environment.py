@@ -144,7 +144,7 @@ def _check_devices() -> Iterator[Check]:
     import torch
 
     # Not in every torch that we support.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     arithmetic = "with" if capabilities.get("avx512_bf16") else "without"
     yield Check("cpu", "ok", f"{_cpu_model()}, {_cores()} cores, {arithmetic} bf16 arithmetic")
     for index in range(torch.cuda.device_count()):

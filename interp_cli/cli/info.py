@@ -1,0 +1,187 @@
+"""`interp info`: what a video or a weights file is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from interp_cli.cli.render import print_json, results, size_text
+
+_WEIGHTS_ENDINGS = (".safetensors", ".pt", ".pth")
+
+# Frames whose times are read to tell a constant rate from a variable one: minutes of video, and
+# read in well under a second.
+_TIMED_FRAMES = 5000
+
+# Code points of ITU-T H.273 that people meet; others are shown as numbers.
+_MATRIX = {0: "RGB", 1: "BT.709", 2: "untagged", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}
+_PRIMARIES = {1: "BT.709", 2: "untagged", 5: "BT.601", 6: "BT.601", 9: "BT.2020", 12: "P3"}
+_TRANSFER = {1: "BT.709", 2: "untagged", 6: "BT.601", 13: "sRGB", 16: "PQ", 18: "HLG"}
+_RANGE = {None: "untagged", False: "limited", True: "full"}
+
+
+def info(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A video, a weights file, or a model's name.")
+    ],
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the facts as one JSON object on stdout.")
+    ] = False,
+) -> None:
+    """Show what a video or a weights file is."""
+    path = Path(file)
+    # A model's name has no ending and is no file.
+    is_weights = path.suffix in _WEIGHTS_ENDINGS or not (path.suffix or path.exists())
+    facts = _weights_facts(file) if is_weights else _video_facts(path)
+    if json:
+        print_json(facts)
+        return
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in (_weights_rows if is_weights else _video_rows)(facts):
+        table.add_row(name, escape(value))
+    results.print(table)
+
+
+def _video_facts(path: Path) -> dict[str, Any]:
+    from interp_cli.video.probe import probe
+
+    video = probe(path)
+    shortest, longest, variable = _frame_steps(path)
+    return {
+        "kind": "video",
+        **asdict(video),
+        "size_bytes": path.stat().st_size,
+        "variable_frame_rate": variable,
+        "shortest_step_seconds": shortest,
+        "longest_step_seconds": longest,
+    }
+
+
+def _frame_steps(path: Path) -> tuple[float | None, float | None, bool]:
+    """Shortest and longest time between frames, and whether the rate is variable.
+
+    It is constant where every time stamp lies within one unit of an even grid: containers round.
+    """
+    from itertools import islice, pairwise
+
+    from interp_cli.video.probe import open_video
+
+    container, stream = open_video(path)
+    with container:
+        stamps = sorted(
+            packet.pts
+            for packet in islice(container.demux(stream), _TIMED_FRAMES)
+            if packet.pts is not None
+        )
+        unit = float(stream.time_base or 0)
+    if len(stamps) < 2:
+        return None, None, False
+    steps = [after - before for before, after in pairwise(stamps)]
+    even = (stamps[-1] - stamps[0]) / (len(stamps) - 1)
+    variable = any(abs(stamp - stamps[0] - index * even) > 1 for index, stamp in enumerate(stamps))
+    return min(steps) * unit, max(steps) * unit, variable
+
+
+def _video_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    rate, aspect = facts["frame_rate"], facts["sample_aspect"]
+    kind = "variable" if facts["variable_frame_rate"] else "constant"
+    timing = "unknown" if rate is None else f"{float(rate):.6g}/s ({rate}), {kind}"
+    if facts["variable_frame_rate"]:
+        shortest, longest = facts["shortest_step_seconds"], facts["longest_step_seconds"]
+        timing += f", {1000 * shortest:.4g} to {1000 * longest:.4g} ms between frames"
+    picture = f"{facts['width']}x{facts['height']}, {facts['pixel_format']}"
+    if aspect != 1:
+        picture += f", pixels {aspect}"
+    if facts["rotation"]:
+        picture += f", shown turned by {facts['rotation']}°"
+    if facts["interlaced"]:
+        picture += ", interlaced"
+    count, duration = facts["frame_count"], facts["duration_seconds"]
+    rows = [
+        ("file", f"{facts['path']}, {size_text(facts['size_bytes'])}"),
+        ("container", facts["container"]),
+        ("video", f"{facts['codec']}, {picture}"),
+        ("colour", _colour_text(facts["colour"])),
+        ("frame rate", timing),
+        ("time base", f"{facts['time_base']} s"),
+        ("frames", "not stated" if count is None else str(count)),
+        ("duration", "not stated" if duration is None else f"{duration:.3f} s"),
+        ("first frame", f"at {float(facts['video_start_seconds']):.3f} s"),
+    ]
+    for stream in facts["streams"]:
+        words = (stream["codec"] or "unknown codec", stream["language"], stream["title"])
+        rows.append((stream["kind"], ", ".join(word for word in words if word)))
+    if facts["chapters"]:
+        rows.append(("chapters", str(facts["chapters"])))
+    if facts["missing_bytes"]:
+        rows.append(("damage", f"{facts['missing_bytes']:,} bytes are missing at the end"))
+    return rows
+
+
+def _colour_text(colour: dict[str, Any]) -> str:
+    return (
+        f"matrix {_MATRIX.get(colour['matrix'], colour['matrix'])},"
+        f" {_RANGE[colour['full_range']]} range,"
+        f" primaries {_PRIMARIES.get(colour['primaries'], colour['primaries'])},"
+        f" transfer {_TRANSFER.get(colour['transfer'], colour['transfer'])}"
+    )
+
+
+def _weights_facts(name_or_path: str) -> dict[str, Any]:
+    from interp_cli.weights import bundled_models, load_model
+
+    model = load_model(name_or_path)
+    return {
+        "kind": "weights",
+        "name": model.name,
+        "path": model.path,
+        "size_bytes": model.path.stat().st_size,
+        "bundled": model.path in bundled_models().values(),
+        "architecture": model.architecture,
+        "config": model.config,
+        "parameters": sum(parameter.numel() for parameter in model.net.parameters()),
+        "stored_dtypes": _stored_dtypes(model.path),
+        "record": model.record,
+    }
+
+
+def _stored_dtypes(path: Path) -> list[str]:
+    """Types of the stored tensors, as safetensors calls them; none for a PyTorch file."""
+    from safetensors import safe_open
+
+    if path.suffix != ".safetensors":
+        return []
+    with safe_open(path, framework="pt") as file:
+        return sorted({file.get_slice(name).get_dtype() for name in file.keys()})  # noqa: SIM118
+
+
+def _weights_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    origin = "bundled, SHA-256 as recorded" if facts["bundled"] else "a file of your own"
+    config = ", ".join(f"{name}={value}" for name, value in facts["config"].items())
+    dtypes = ", ".join(facts["stored_dtypes"])
+    rows = [
+        ("model", facts["name"]),
+        ("file", f"{facts['path']}, {size_text(facts['size_bytes'])}, {origin}"),
+        ("architecture", facts["architecture"] + (f" ({config})" if config else "")),
+        ("parameters", f"{facts['parameters']:,}" + (f" in {dtypes}" if dtypes else "")),
+    ]
+    for name, value in facts["record"].items():
+        if name not in ("sha256", "parameters", "architecture", "config"):
+            rows.append((name.replace("_", " "), _record_text(value)))
+    return rows
+
+
+def _record_text(value: Any) -> str:
+    """A record's value without JSON's brackets and quotes."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_record_text(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_record_text(inner) for inner in value)
+    return str(value)
