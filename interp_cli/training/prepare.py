@@ -74,6 +74,7 @@ class _Shot:
 
     image: av.VideoFrame
     colour: ColourTags
+    frame_rate: float | None = None
     begins: bool = False
 
 
@@ -205,8 +206,11 @@ def _shots(source: Source) -> Generator[_Shot, None, None]:
         with VideoReader(source.name) as reader:
             if reader.info.interlaced:
                 raise VideoError(f"{source.name}: interlaced; deinterlace it before training.")
+            rate = source.frame_rate
+            if not source.in_manifest and reader.info.frame_rate is not None:
+                rate = float(reader.info.frame_rate)
             for frame in reader:
-                yield _Shot(frame.image, reader.info.colour)
+                yield _Shot(frame.image, reader.info.colour, rate)
         return
     for index, path in enumerate(source.pictures):
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -214,7 +218,9 @@ def _shots(source: Source) -> Generator[_Shot, None, None]:
             raise OpenError(f"{path}: not a picture that can be read.")
         rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
         image = av.VideoFrame.from_ndarray(rgb, "rgb24")
-        yield _Shot(image, _RGB, begins=source.group > 0 and index % source.group == 0)
+        yield _Shot(
+            image, _RGB, source.frame_rate, begins=source.group > 0 and index % source.group == 0
+        )
 
 
 def _write_runs(
@@ -239,10 +245,8 @@ def _write_runs(
         if len(frames) >= 3 and motion >= options.still_below:
             for frame in frames:
                 write(frame)
-            width, height = size
-            run = Run(
-                Path(), offset, len(frames), width, height, source.frame_rate, motion, source.origin
-            )
+            rate = last.frame_rate if last is not None else None
+            run = Run(Path(), offset, len(frames), *size, rate, motion, source.origin)
             runs.append(run)
             offset += len(frames) * run.frame_bytes
         frames.clear()

@@ -29,6 +29,7 @@ class Source:
             no limit.
         frame_rate: As a manifest states it.
         origin: As a manifest states it, else the file's or folder's name.
+        in_manifest: Whether there is one, so that the file's own frame rate means nothing.
     """
 
     name: Path
@@ -36,6 +37,7 @@ class Source:
     group: int = 0
     frame_rate: float | None = None
     origin: str = ""
+    in_manifest: bool = False
 
 
 def find_sources(paths: Sequence[str | Path]) -> list[Source]:
@@ -89,6 +91,7 @@ def _in_folder(folder: Path) -> Iterator[Source]:
                     (here / name,),
                     frame_rate=entry.get("frame_rate"),
                     origin=entry.get("source") or name,
+                    in_manifest=bool(entry),
                 )
     if triplets:
         yield Source(folder, tuple(triplets), 3, None, folder.name)

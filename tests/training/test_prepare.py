@@ -1,0 +1,196 @@
+"""Videos and data sets become runs: split, filtered, stored once, never half."""
+
+import json
+import os
+
+import av
+import clips
+import cv2
+import numpy as np
+import pytest
+
+from interp_cli.errors import DecodeError, OpenError, TrainingError
+from interp_cli.options import PrepareOptions
+from interp_cli.training import prepare as preparing
+from interp_cli.training.prepare import frame_planes, open_prepared, prepare
+from interp_cli.training.sources import find_sources
+
+
+def stored(run):
+    """The frames of a run as it lies in its file, (frames, bytes)."""
+    data = np.fromfile(run.file, np.uint8, run.frames * run.frame_bytes, offset=run.offset)
+    return data.reshape(run.frames, run.frame_bytes)
+
+
+def test_stores_the_decoded_planes_as_they_are(tmp_path):
+    clip = clips.moving_clip(tmp_path / "a.mp4", frames=5)
+    (run,) = prepare([clip], tmp_path / "out")
+    assert (run.frames, run.width, run.height, run.source) == (5, *clips.SIZE, "a.mp4")
+    for frame, image in zip(stored(run), clips.decoded(clip), strict=True):
+        for plane, expected in zip(
+            frame_planes(frame, run.width, run.height), clips.planes(image), strict=True
+        ):
+            np.testing.assert_array_equal(plane, expected)
+
+
+def test_splits_at_cuts(cut_clip, tmp_path):
+    runs = prepare([cut_clip], tmp_path)
+    assert [run.frames for run in runs] == [5, 6, 5]
+    assert [run.offset // run.frame_bytes for run in runs] == [0, 5, 11]
+
+
+def test_drops_repeats(repeats_clip, tmp_path):
+    (run,) = prepare([repeats_clip], tmp_path)
+    assert run.frames == 12 - 3
+
+
+def test_drops_stills_and_shots_too_short_for_a_triplet(tmp_path):
+    still = clips.moving_clip(tmp_path / "still.mkv", frames=8, codec="ffv1", still=True)
+    short = clips.moving_clip(tmp_path / "short.mp4", frames=2)
+    with pytest.raises(TrainingError, match="no run of three frames that move"):
+        prepare([still, short], tmp_path / "out")
+
+
+def test_what_is_nearly_still_is_dropped_by_its_motion(h264_clip, tmp_path):
+    (run,) = prepare([h264_clip], tmp_path / "a")
+    assert run.motion > 1
+    with pytest.raises(TrainingError, match="that move"):
+        prepare([h264_clip], tmp_path / "b", PrepareOptions(still_below=run.motion + 0.1))
+
+
+def test_large_and_deep_frames_become_small_and_eight_bits(ten_bit_clip, tmp_path):
+    (run,) = prepare([ten_bit_clip], tmp_path, PrepareOptions(short_side_px=32))
+    assert min(run.width, run.height) == 32
+    assert run.width % 2 == run.height % 2 == 0
+    luma = frame_planes(stored(run)[0], run.width, run.height)[0]
+    decoded = clips.planes(clips.decoded(ten_bit_clip)[0])[0].view("<u2")
+    expected = cv2.resize(
+        decoded / 4,
+        (run.width, run.height),
+        interpolation=cv2.INTER_AREA,
+    )
+    assert np.abs(luma - expected).mean() < 1.5
+
+
+def test_odd_sizes_lose_their_last_row_and_column(odd_clip, tmp_path):
+    (run,) = prepare([odd_clip], tmp_path)
+    assert (run.width, run.height) == (100, 66)
+
+
+def test_a_second_time_reads_what_is_there(footage_folder, prepared_folder, runs, monkeypatch):
+    def never(*_):
+        raise AssertionError("prepared again")
+
+    monkeypatch.setattr(preparing, "_write_runs", never)
+    assert prepare([footage_folder], prepared_folder) == runs
+    assert sorted(r.file for r in open_prepared(prepared_folder)) == sorted(r.file for r in runs)
+    assert len(prepare([prepared_folder], prepared_folder)) == 4
+
+
+def test_a_changed_file_or_other_options_are_prepared_anew(tmp_path):
+    clip = clips.moving_clip(tmp_path / "a.mp4", frames=5)
+    (before,) = prepare([clip], tmp_path / "out")
+    os.utime(clip, (1, 1))
+    (after,) = prepare([clip], tmp_path / "out")
+    (other,) = prepare([clip], tmp_path / "out", PrepareOptions(short_side_px=48))
+    assert len({before.file, after.file, other.file}) == 3
+
+
+def test_a_damaged_video_leaves_nothing_that_counts_as_prepared(tmp_path):
+    clip = clips.moving_clip(tmp_path / "a.mkv", frames=30, codec="ffv1")
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    with pytest.raises(DecodeError, match=r"a.mkv: decoded \d+"):
+        prepare([clip], tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_flat_file_without_its_description_is_made_again(tmp_path):
+    clip = clips.moving_clip(tmp_path / "a.mp4", frames=5)
+    (run,) = prepare([clip], tmp_path / "out")
+    run.file.with_suffix(".json").unlink()
+    run.file.write_bytes(b"half")
+    assert prepare([clip], tmp_path / "out") == [run]
+    assert len(stored(run)) == 5
+
+
+def test_a_flat_file_that_was_cut_short_is_named(prepared_folder, tmp_path):
+    record = next(prepared_folder.glob("*.json"))
+    (tmp_path / record.name).write_text(record.read_text())
+    (tmp_path / record.name).with_suffix(".yuv").write_bytes(b"short")
+    with pytest.raises(TrainingError, match=r"yuv: 5 bytes, expected \d+. Delete it"):
+        open_prepared(tmp_path)
+
+
+def test_the_manifest_states_frame_rate_and_source(tmp_path):
+    clips.moving_clip(tmp_path / "a.mp4", frames=5)
+    clips.moving_clip(tmp_path / "b.mp4", frames=5)
+    entry = {"file": "a.mp4", "frame_rate": 59.94, "source": "somewhere"}
+    (tmp_path / "manifest.json").write_text(json.dumps([entry]))
+    first, second = prepare([tmp_path], tmp_path / "out")
+    assert (first.frame_rate, first.source) == (59.94, "somewhere")
+    assert (second.frame_rate, second.source) == (25.0, "b.mp4")
+
+
+def test_a_manifest_of_another_kind_is_named(tmp_path):
+    clips.moving_clip(tmp_path / "a.mp4", frames=3)
+    (tmp_path / "manifest.json").write_text('{"a.mp4": 1}')
+    with pytest.raises(TrainingError, match=r"manifest.json: expected a list of objects"):
+        find_sources([tmp_path])
+
+
+def write_triplet(folder, start):
+    folder.mkdir(parents=True)
+    for number in range(3):
+        picture = clips.true_frame(start + number)
+        cv2.imwrite(str(folder / f"im{number + 1}.png"), picture[:, :, ::-1])
+
+
+def test_the_layout_of_vimeo_90k(tmp_path):
+    for number in range(3):
+        write_triplet(tmp_path / "sequences" / "00001" / f"000{number}", 5 * number)
+    (tmp_path / "tri_trainlist.txt").write_text("00001/0000\n00001/0002\n\n")
+    runs = prepare([tmp_path], tmp_path / "out")
+    assert [(run.frames, run.source) for run in runs] == [(3, tmp_path.name)] * 2
+    y, u, v = frame_planes(stored(runs[1])[2], runs[1].width, runs[1].height)
+    image = av.VideoFrame.from_ndarray(
+        np.vstack((y, u.reshape(-1, y.shape[1]), v.reshape(-1, y.shape[1]))), "yuv420p"
+    )
+    rgb = image.to_ndarray(format="rgb24", src_colorspace="ITU709", src_color_range="MPEG")
+    assert np.abs(rgb.astype(int) - clips.true_frame(12)).mean() < 6
+
+
+def test_a_listed_triplet_that_is_missing_is_named(tmp_path):
+    (tmp_path / "tri_trainlist.txt").write_text("00001/0007\n")
+    with pytest.raises(TrainingError, match=r"0007/im1.png: missing, but tri_trainlist.txt"):
+        find_sources([tmp_path])
+
+
+def test_folders_of_triplets_and_of_numbered_pictures(tmp_path):
+    write_triplet(tmp_path / "set" / "one", 0)
+    write_triplet(tmp_path / "set" / "two", 4)
+    sequence = tmp_path / "frames"
+    sequence.mkdir()
+    for number in range(5):
+        cv2.imwrite(str(sequence / f"{number:05}.png"), clips.true_frame(number)[:, :, ::-1])
+    assert [run.frames for run in prepare([tmp_path / "set"], tmp_path / "a")] == [3, 3]
+    assert [run.frames for run in prepare([sequence], tmp_path / "b")] == [5]
+
+
+def test_a_picture_that_is_none_is_named(tmp_path):
+    write_triplet(tmp_path / "one", 0)
+    (tmp_path / "one" / "im2.png").write_text("no picture")
+    with pytest.raises(OpenError, match=r"im2.png: not a picture"):
+        prepare([tmp_path], tmp_path / "out")
+
+
+def test_nothing_and_nowhere(tmp_path):
+    with pytest.raises(TrainingError, match="no video, no triplets"):
+        find_sources([tmp_path])
+    with pytest.raises(TrainingError, match="nosuch: missing"):
+        find_sources([tmp_path / "nosuch"])
+
+
+def test_progress_counts_sources(footage_folder, prepared_folder):
+    seen = []
+    prepare([footage_folder], prepared_folder, progress=lambda *now: seen.append(now))
+    assert seen == [(n, 4) for n in range(5)]

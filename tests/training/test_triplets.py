@@ -1,0 +1,152 @@
+"""Triplets: decided by number alone, cut and changed alike in all three frames."""
+
+from dataclasses import replace
+
+import clips
+import numpy as np
+import pytest
+import torch
+
+from interp_cli.errors import TrainingError
+from interp_cli.training.prepare import frame_planes, prepare
+from interp_cli.training.triplets import (
+    FrameInterpolationDataset,
+    TripletSampler,
+    hold_out,
+    to_batch,
+)
+
+
+def test_a_number_means_the_same_triplet_whoever_asks(runs):
+    first = FrameInterpolationDataset(TripletSampler(runs, seed=3), 32)
+    second = FrameInterpolationDataset(TripletSampler(runs, seed=3), 32)
+    second[99]
+    for number in (5, 0, 12):
+        np.testing.assert_array_equal(first[number][0], second[number][0])
+    other = FrameInterpolationDataset(TripletSampler(runs, seed=4), 32)
+    assert any(not np.array_equal(first[n][0], other[n][0]) for n in range(3))
+
+
+def test_items_have_the_shape_and_type_that_is_promised(runs):
+    dataset = FrameInterpolationDataset(TripletSampler(runs), 32, length=7)
+    assert len(dataset) == 7
+    for number in range(20):
+        frames, timestep = dataset[number]
+        assert (frames.shape, frames.dtype, timestep) == ((3, 32, 32, 3), np.uint8, 0.5)
+
+
+def test_draws_stay_inside_their_run(runs):
+    sampler = TripletSampler(runs, any_timestep=True)
+    for number in range(500):
+        draw = sampler.draw(number, 40)
+        run = runs[draw.run]
+        first, middle, last = draw.frames
+        assert 0 <= first < middle < last < run.frames
+        assert draw.timestep == pytest.approx((middle - first) / (last - first))
+        for top, left in draw.places:
+            assert 0 <= top <= run.height - draw.side
+            assert 0 <= left <= run.width - draw.side
+
+
+def test_other_times_only_for_networks_that_can(runs):
+    def times(any_timestep):
+        sampler = TripletSampler(runs, any_timestep=any_timestep)
+        return {round(sampler.draw(n, 32).shown_timestep, 4) for n in range(300)}
+
+    assert times(False) == {0.5}
+    assert times(True) >= {0.25, 0.3333, 0.5, 0.6667, 0.75}
+
+
+def test_fast_footage_is_strided_wider(runs):
+    def mean_span(rate):
+        sampler = TripletSampler([replace(r, frame_rate=rate) for r in runs])
+        draws = [sampler.draw(n, 32) for n in range(300)]
+        return np.mean([d.frames[2] - d.frames[0] for d in draws])
+
+    assert mean_span(25.0) < 3.2 < 3.7 < mean_span(59.94)
+
+
+def test_livelier_runs_are_seen_more_often(runs):
+    calm, lively = replace(runs[0], motion=1.0), replace(runs[0], motion=12.0)
+    sampler = TripletSampler([calm, lively])
+    share = np.mean([sampler.draw(n, 32).run for n in range(600)])
+    assert share == pytest.approx((0.5 + 1.5) / (0.5 + 1.5 + 0.5 + 0.125), abs=0.06)
+
+
+def test_plain_items_are_the_decoded_pictures(tmp_path):
+    clip = clips.moving_clip(
+        tmp_path / "a.mkv", frames=3, codec="ffv1", size=(64, 48), pix_fmt="yuv420p"
+    )
+    dataset = FrameInterpolationDataset(
+        TripletSampler(prepare([clip], tmp_path / "out")), 48, plain=True
+    )
+    frames, timestep = dataset[0]
+    assert (frames.shape, timestep) == ((3, 48, 48, 3), 0.5)
+    luma = [frame_planes(clips_frame, 64, 48)[0] for clips_frame in stored_frames(tmp_path / "out")]
+    weights = np.array((0.2126, 0.7152, 0.0722))
+    left = dataset.sampler.plain(0, 48).places[0][1]
+    for number in range(3):
+        shown = frames[number].astype(float) @ weights * 219 / 255 + 16
+        inside = (frames[number] > 0).all(-1) & (frames[number] < 255).all(-1)
+        difference = np.abs(shown - luma[number][:, left : left + 48])[inside]
+        assert difference.max() < 1.5
+
+
+def stored_frames(folder):
+    (file,) = folder.glob("*.yuv")
+    return np.fromfile(file, np.uint8).reshape(-1, 64 * 48 * 3 // 2)
+
+
+def test_changes_are_the_same_in_all_three_frames(runs):
+    sampler = TripletSampler(runs)
+    draw = sampler.draw(0, 32)
+    still = replace(
+        draw, frames=(2, 2, 2), anything=True, flip_x=True, transpose=True, gain=0.9, quality=60
+    )
+    sampler.draw = lambda *_: still
+    frames, _ = FrameInterpolationDataset(sampler, 32)[0]
+    assert np.array_equal(frames[0], frames[1])
+    assert np.array_equal(frames[0], frames[2])
+
+
+def test_reversal_swaps_frames_and_timestep(runs):
+    sampler = TripletSampler(runs, any_timestep=True)
+    draw = replace(sampler.draw(0, 32), frames=(0, 1, 4), timestep=0.25, quality=0, anything=True)
+    dataset = FrameInterpolationDataset(sampler, 32)
+    sampler.draw = lambda *_: replace(draw, reverse=False)
+    forward, early = dataset[0]
+    sampler.draw = lambda *_: replace(draw, reverse=True)
+    backward, late = dataset[0]
+    assert (early, late) == (0.25, 0.75)
+    assert np.array_equal(forward[::-1], backward)
+
+
+def test_batches_are_float_pictures_between_0_and_1(runs):
+    dataset = FrameInterpolationDataset(TripletSampler(runs), 32)
+    items = [dataset[n] for n in range(3)]
+    batch = to_batch(items)
+    assert len(batch) == 3
+    assert batch.timestep.shape == (3, 1, 1, 1)
+    expected = torch.from_numpy(items[1][0][1]).permute(2, 0, 1) / 255
+    torch.testing.assert_close(batch.target[1], expected)
+    torch.testing.assert_close(batch.frame1[2][0], torch.from_numpy(items[2][0][2][..., 0]) / 255)
+
+
+def test_held_out_runs_are_not_learned_from(runs):
+    learned, held = hold_out(runs)
+    assert len(held) == 1
+    assert {(r.file, r.offset) for r in learned + held} == {(r.file, r.offset) for r in runs}
+    assert hold_out(list(reversed(runs)))[1] == held
+
+
+def test_a_single_run_gives_its_end(runs):
+    (learned,), (held,) = hold_out(runs[:1])
+    assert (learned.frames, held.frames) == (11, 3)
+    assert held.offset == learned.offset + 11 * learned.frame_bytes
+
+
+def test_too_little_footage(runs):
+    with pytest.raises(TrainingError, match="only 5 frames that move"):
+        hold_out([replace(runs[0], frames=5)])
+    with pytest.raises(TrainingError, match="no runs to draw triplets from"):
+        TripletSampler([])
