@@ -93,7 +93,8 @@ def _network_table(report: BenchReport) -> Table:
 
 
 def _clip_table(report: BenchReport) -> Table:
-    table = Table("clip", "by", title="From file to file")
+    encoders = ", ".join({clip.encoder: None for clip in report.clips})
+    table = Table("clip", "by", title=f"From file to file, {encoders}")
     for heading in ("frames out", "frames/s", "times interp"):
         table.add_column(heading, justify="right")
     for clip in report.clips:
@@ -105,7 +106,6 @@ def _clip_table(report: BenchReport) -> Table:
                 _text(row.frames_per_second),
                 _text(row.times_interp) if number else "",
             )
-        table.add_row("", f"[dim]{clip.encoder}[/]")
         table.add_section()
     return table
 

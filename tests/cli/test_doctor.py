@@ -1,0 +1,43 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from interp_cli import environment
+from interp_cli.cli.app import app
+from interp_cli.environment import Check
+
+
+def test_a_sound_installation_ends_with_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = [
+        Check("torch", "ok", "2.13.0"),
+        Check("disk, this folder", "note", "full", "make room"),
+    ]
+    monkeypatch.setattr(environment, "diagnose", lambda: iter(checks))
+    monkeypatch.setattr(environment, "self_test", lambda double: Check("self-test", "ok", "fine"))
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 0
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        ["ok", "torch:"],
+        ["note", "disk,"],
+        ["make", "room"],
+        ["ok", "self-test:"],
+    ]
+
+
+def test_a_broken_part_ends_with_1_and_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Check("torch", "broken", "does not load", "install it again")
+    monkeypatch.setattr(environment, "diagnose", lambda: iter([broken]))
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 1
+    assert "install it again" in done.stdout
+    # Nothing is doubled where packages are missing.
+    assert "self-test" not in done.stdout
+
+
+def test_json_holds_every_check() -> None:
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    read = json.loads(done.stdout)
+    names = [check["name"] for check in read["checks"]]
+    assert {"interp", "torch", "ffmpeg", "self-test"} <= set(names)
+    assert read["works"] is (done.exit_code == 0)

@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+
+import clips
+import cv2
+import pytest
+from typer.testing import CliRunner
+
+from interp_cli.cli.app import app
+from interp_cli.interpolator import Interpolator
+
+
+@pytest.fixture(autouse=True)
+def averaging_model(monkeypatch: pytest.MonkeyPatch, averaging) -> None:
+    interpolator = Interpolator(averaging, device="cpu")
+    monkeypatch.setattr(Interpolator, "from_options", lambda options: interpolator)
+
+
+@pytest.fixture
+def triplets(tmp_path: Path) -> Path:
+    for name in ("first", "second"):
+        folder = tmp_path / "drawn" / name
+        folder.mkdir(parents=True)
+        for number, time in enumerate((0, 0.5, 1), start=1):
+            cv2.imwrite(str(folder / f"im{number}.png"), clips.true_frame(time)[..., ::-1])
+    return tmp_path / "drawn"
+
+
+def test_the_table_has_a_row_for_each_predictor(triplets: Path) -> None:
+    done = CliRunner().invoke(app, ["eval", str(triplets), "--progress", "plain"])
+    assert done.exit_code == 0
+    lines = [line for line in done.stdout.splitlines() if "│" in line]
+    assert [line.split("│")[2].strip() for line in lines] == [
+        "Averaging",
+        "blend",
+        "minterpolate",
+    ]
+    assert "drawn (2)" in lines[0]
+    assert "6 of 6 frames" in done.stderr
+    assert "torch" in done.stdout.splitlines()[-1]
+
+
+def test_json_has_every_score_and_nothing_else_on_stdout(triplets: Path, h264_clip: Path) -> None:
+    done = CliRunner().invoke(
+        app, ["eval", str(triplets), str(h264_clip), "--json", "--against", "blend,dis"]
+    )
+    assert done.exit_code == 0
+    read = json.loads(done.stdout)
+    assert [each["kind"] for each in read["sets"]] == ["triplets", "video"]
+    assert [row["predictor"] for row in read["sets"][0]["rows"]] == ["Averaging", "blend", "dis"]
+    assert len(read["sets"][1]["rows"][0]["items"]) == 5
+    assert "cores" in read["machine"]
+
+
+def test_the_worst_pictures_are_listed_and_kept(triplets: Path, tmp_path: Path) -> None:
+    arguments = ["--against", "blend", "--worst", "1", "--limit", "1"]
+    done = CliRunner().invoke(
+        app, ["eval", str(triplets), *arguments, "--output-dir", str(tmp_path / "kept")]
+    )
+    assert done.exit_code == 0
+    assert "first" in done.stdout
+    assert "second" not in done.stdout
+    assert sorted(path.name for path in (tmp_path / "kept" / "drawn").iterdir()) == [
+        "Averaging",
+        "blend",
+    ]

@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from interp_cli.cli.app import app
+from interp_cli.models.registry import create_model
+from interp_cli.weights import save_weights
+
+
+def facts(file: Path) -> dict:
+    done = CliRunner().invoke(app, ["info", str(file), "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_a_video_is_described(h264_clip: Path) -> None:
+    found = facts(h264_clip)
+    assert (found["kind"], found["codec"], found["width"], found["height"]) == (
+        "video",
+        "h264",
+        128,
+        96,
+    )
+    assert (found["frame_rate"], found["frame_count"]) == ("25", 12)
+    assert found["variable_frame_rate"] is False
+    assert [stream["kind"] for stream in found["streams"]] == ["audio"]
+    assert found["size_bytes"] == h264_clip.stat().st_size
+
+
+def test_a_variable_rate_is_told_from_a_constant_one(vfr_clip: Path, ten_bit_clip: Path) -> None:
+    variable = facts(vfr_clip)
+    assert variable["variable_frame_rate"] is True
+    assert variable["shortest_step_seconds"] == pytest.approx(0.02)
+    assert variable["longest_step_seconds"] == pytest.approx(0.1)
+    # 24000/1001 in milliseconds: steps of 41 and 42, and still constant.
+    constant = facts(ten_bit_clip)
+    assert constant["variable_frame_rate"] is False
+    assert constant["shortest_step_seconds"] < constant["longest_step_seconds"]
+
+
+def test_people_read_words_not_code_points(vfr_clip: Path) -> None:
+    done = CliRunner().invoke(app, ["info", str(vfr_clip)])
+    assert done.exit_code == 0
+    assert "matrix BT.709, limited range" in done.stdout
+    assert "variable, 20 to 100 ms between frames" in " ".join(done.stdout.split())
+
+
+def test_weights_are_described(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    net = create_model("fusion")
+    save_weights(path, net, "fusion")
+    found = facts(path)
+    assert (found["kind"], found["name"], found["architecture"]) == ("weights", "mine", "fusion")
+    assert found["parameters"] == sum(p.numel() for p in net.parameters())
+    assert found["stored_dtypes"] == ["F16"]
+    assert found["bundled"] is False
+    done = CliRunner().invoke(app, ["info", str(path)])
+    assert f"{found['parameters']:,} in F16" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.mp4", "no such file"),
+        ("none.safetensors", "missing"),
+        ("no_such_model", "no model of that name"),
+    ],
+)
+def test_what_is_not_there_is_one_line(tmp_path: Path, name: str, message: str) -> None:
+    file = name if name == "no_such_model" else str(tmp_path / name)
+    done = CliRunner().invoke(app, ["info", file])
+    assert done.exit_code == 1
+    assert message in str(done.exception)
