@@ -77,7 +77,7 @@ class TrainingState:
         self._model: nn.Module = _Objective(self.net, objective(options.model))
         if ranks.world > 1:
             self._model = DistributedDataParallel(
-                self._model, broadcast_buffers=False, find_unused_parameters=True
+                self._model, find_unused_parameters=True
             )
 
     def train_on(self, batch: TripletBatch, share: float) -> dict[str, float]:

@@ -1,0 +1,238 @@
+"""Training: it learns, goes on exactly, stops cleanly, and says what is wrong."""
+
+import csv
+import os
+import signal
+from dataclasses import replace
+
+import clips
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from interp_cli.errors import ResourceError, TrainingError, WeightsError
+from interp_cli.training import loop
+from interp_cli.training.checkpoint import load_checkpoint
+from interp_cli.training.device import choose_device, choose_precision
+from interp_cli.training.loop import train
+from interp_cli.training.losses import fusion_loss, labeller, objective
+from interp_cli.training.ranks import count_ranks
+from interp_cli.training.state import scheduled_rate, step_seed
+from interp_cli.training.triplets import TripletBatch
+from interp_cli.weights import load_model
+
+
+def assert_same(first, second):
+    """Two checkpoints hold the same numbers, bit for bit."""
+    for name in ("net", "ema"):
+        one, two = getattr(first, name), getattr(second, name)
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[key], two[key]) for key in one)
+    states = (first.optimizer["state"], second.optimizer["state"])
+    for key, values in states[0].items():
+        for name, value in values.items():
+            assert torch.equal(value, states[1][key][name])
+
+
+def test_goes_on_exactly_where_it_stopped(prepared_folder, options, tmp_path):
+    whole = train([prepared_folder], tmp_path / "whole", options)
+    half = train([prepared_folder], tmp_path / "parts", replace(options, steps=3))
+    assert (half.last.step, half.interrupted) == (3, False)
+    rest = train([prepared_folder], tmp_path / "parts", options, resume=True)
+    assert (rest.last.step, rest.last.triplets) == (whole.last.step, whole.last.triplets) == (6, 12)
+    assert_same(load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts"))
+
+
+def test_two_ranks_take_the_same_steps_as_one(prepared_folder, options, tmp_path):
+    options = replace(options, steps=3)
+    one = train([prepared_folder], tmp_path / "one", options)
+    two = train([prepared_folder], tmp_path / "two", replace(options, ranks=2))
+    assert one.last.triplets == two.last.triplets == 6
+    assert two.best_db == pytest.approx(one.best_db, abs=1e-3)
+    nets = (load_checkpoint(tmp_path / name).net for name in ("one", "two"))
+    for value, other in zip(*(net.values() for net in nets), strict=True):
+        torch.testing.assert_close(value, other, atol=1e-4, rtol=1e-3)
+
+
+def test_the_loss_falls_and_everything_is_written(prepared_folder, options, tmp_path):
+    losses = []
+    options = replace(options, steps=40, learning_rate=1e-3, ema=0.9)
+    result = train(
+        [prepared_folder], tmp_path, options, progress=lambda now: losses.append(now.parts["mse"])
+    )
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) / 4
+    assert set(result.last.psnr_db) == {"held-out"}
+    assert result.best_db == result.last.psnr_db["held-out"] > 12
+
+    loaded = load_model(result.weights)
+    assert (loaded.architecture, result.weights) == ("fusion", tmp_path / "best.safetensors")
+    torch.testing.assert_close(
+        loaded.net.state_dict()["fuse.bias"],
+        load_checkpoint(tmp_path).ema["fuse.bias"],
+        atol=1e-3,
+        rtol=1e-3,
+    )
+    with (tmp_path / "curve.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["step"], row["triplets"], row["learning_rate"]) == ("40", "80", "0.001")
+    assert float(row["psnr_held-out"]) == pytest.approx(result.best_db, abs=1e-4)
+    picture = cv2.imread(str(tmp_path / "validation-0000040.png"))
+    assert picture.shape == (2 * 64, 4 * 64, 3)
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_signal_saves_before_it_ends(prepared_folder, options, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(now):
+        if now.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = train([prepared_folder], tmp_path / "parts", options, progress=interrupt)
+    assert (stopped.interrupted, stopped.last.step) == (True, 3)
+    assert load_checkpoint(tmp_path / "parts").step == 3
+    assert signal.getsignal(signal.SIGINT) is before
+    train([prepared_folder], tmp_path / "parts", options, resume=True)
+    train([prepared_folder], tmp_path / "whole", options)
+    assert_same(load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts"))
+
+
+def test_minutes_count_over_all_sittings(prepared_folder, options, tmp_path):
+    options = replace(options, steps=None, minutes=0.02)
+    first = train([prepared_folder], tmp_path, options)
+    assert first.last.minutes == pytest.approx(0.02, abs=0.02)
+    again = train([prepared_folder], tmp_path, options, resume=True)
+    assert again.last.step == first.last.step >= 1
+
+
+def test_given_triplets_decide_what_is_best(prepared_folder, options, tmp_path):
+    for number in range(2):
+        item = tmp_path / "val" / f"item{number}"
+        item.mkdir(parents=True)
+        for frame in range(3):
+            # Odd sides: the network's own multiple must not matter.
+            picture = clips.true_frame(4 * number + frame)[:37, :51]
+            cv2.imwrite(str(item / f"im{frame + 1}.png"), picture)
+    result = train(
+        [prepared_folder],
+        tmp_path / "run",
+        replace(options, steps=2),
+        validate_on=[tmp_path / "val"],
+    )
+    assert set(result.last.psnr_db) == {"held-out", "val"}
+    assert result.best_db == result.last.psnr_db["val"]
+
+
+def test_validates_and_saves_on_the_way(prepared_folder, options, tmp_path, monkeypatch):
+    options = replace(options, validate_minutes=1e-9, checkpoint_minutes=1e-9)
+    saved = []
+    real = loop.TrainingState.save
+    monkeypatch.setattr(
+        loop.TrainingState, "save", lambda self, *a: (saved.append(self.step), real(self, *a))
+    )
+    train([prepared_folder], tmp_path, options)
+    assert saved == [0, 1, 2, 3, 4, 5, 6]
+    with (tmp_path / "curve.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == list("0123456")
+
+
+def test_a_resumed_curve_drops_what_it_writes_again(prepared_folder, options, tmp_path):
+    options = replace(options, validate_minutes=1e-9)
+    train([prepared_folder], tmp_path, replace(options, steps=2))
+    with (tmp_path / "curve.csv").open("a") as file:
+        file.write("5,10,,,,,\n")
+    train([prepared_folder], tmp_path, replace(options, steps=3), resume=True)
+    with (tmp_path / "curve.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "1", "2", "2", "3"]
+
+
+def test_starts_from_weights(prepared_folder, options, tmp_path):
+    first = train([prepared_folder], tmp_path / "a", replace(options, steps=1))
+    tuned = replace(options, steps=1, learning_rate=1e-12, init=str(first.weights))
+    train([prepared_folder], tmp_path / "b", tuned)
+    torch.testing.assert_close(
+        load_checkpoint(tmp_path / "b").net["fuse.weight"],
+        load_model(first.weights).net.state_dict()["fuse.weight"],
+    )
+    with pytest.raises(WeightsError, match="nosuch"):
+        train([prepared_folder], tmp_path / "c", replace(options, init="nosuch"))
+
+
+def test_a_folder_with_a_run_is_not_overwritten(prepared_folder, options, tmp_path):
+    train([prepared_folder], tmp_path, replace(options, steps=1))
+    with pytest.raises(TrainingError, match=r"holds a run already. Go on with --resume"):
+        train([prepared_folder], tmp_path, options)
+
+
+def test_nothing_to_resume_and_a_damaged_checkpoint(prepared_folder, options, tmp_path):
+    with pytest.raises(TrainingError, match=r"last.pt: missing; there is no run to resume"):
+        train([prepared_folder], tmp_path, options, resume=True)
+    (tmp_path / "last.pt").write_bytes(b"half")
+    with pytest.raises(TrainingError, match=r"last.pt: not a checkpoint of this version"):
+        train([prepared_folder], tmp_path, options, resume=True)
+
+
+def test_gradients_that_are_never_finite_end_the_run(
+    prepared_folder, options, tmp_path, monkeypatch
+):
+    def broken(net, batch, progress):
+        loss, parts = fusion_loss(net, batch, progress)
+        return loss * float("nan"), parts
+
+    monkeypatch.setattr("interp_cli.training.state.objective", lambda _: broken)
+    with pytest.raises(TrainingError, match=r"the last 51 gradients were not finite"):
+        train([prepared_folder], tmp_path, replace(options, steps=60))
+
+
+def test_the_objective_of_fusion_is_the_squared_error():
+    class Constant(torch.nn.Module):
+        def forward(self, frame0, frame1, timestep):
+            return torch.full((1, 3, 4, 4), 0.5)
+
+    # The target is resized to the prediction.
+    batch = TripletBatch(*(torch.full((1, 3, 8, 8), v) for v in (0.0, 0.75, 1.0)), torch.zeros(1))
+    loss, parts = fusion_loss(Constant(), batch, 0.0)
+    assert loss.item() == parts["mse"].item() == 0.0625
+    assert objective("fusion") is fusion_loss
+    assert labeller("fusion") is None
+    with pytest.raises(ValueError, match="not 'nosuch'"):
+        objective("nosuch")
+
+
+def test_the_learning_rate_follows_the_plan(options):
+    flat = replace(options, learning_rate=1.0)
+    assert {scheduled_rate(flat, step, share) for step, share in ((0, 0), (9, 0.9))} == {1.0}
+    bent = replace(flat, schedule="cosine", warm_up_steps=10)
+    assert scheduled_rate(bent, 0, 0.0) == pytest.approx(0.1)
+    assert scheduled_rate(bent, 10, 0.0) == pytest.approx(1.0)
+    assert scheduled_rate(bent, 500, 0.5) == pytest.approx(0.51)
+    assert scheduled_rate(bent, 999, 1.0) == pytest.approx(0.02)
+
+
+def test_every_rank_and_step_has_its_own_seed():
+    seeds = {step_seed(0, step, rank) for step in range(50) for rank in range(4)}
+    assert len(seeds) == 200
+
+
+def test_ranks_share_a_batch_evenly():
+    assert count_ranks(1, "cpu", 3) == 1
+    assert 8 % count_ranks("auto", "cpu", 8) == 0
+    assert count_ranks("auto", "cpu", 1) == 1
+    assert count_ranks("auto", "cuda", 8) == 1
+    with pytest.raises(ValueError, match=r"multiple of ranks \(2\), not 3"):
+        count_ranks(2, "cpu", 3)
+    with pytest.raises(ValueError, match="torchrun"):
+        count_ranks(2, "cuda", 8)
+
+
+def test_devices_and_precisions_that_are_not_there():
+    cpu = choose_device("cpu")
+    assert choose_precision(cpu, "auto") in ("fp32", "bf16")
+    with pytest.raises(ResourceError, match="precision fp16: not for training on a CPU"):
+        choose_precision(cpu, "fp16")
+    with pytest.raises(ValueError, match="device must be"):
+        choose_device("tpu9")
+    if not torch.cuda.is_available():
+        with pytest.raises(ResourceError, match="no CUDA device found"):
+            choose_device("cuda")
