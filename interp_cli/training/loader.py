@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from interp_cli.options import TrainOptions
 from interp_cli.training.losses import Labeller
 from interp_cli.training.ranks import Ranks
-from interp_cli.training.triplets import FrameInterpolationDataset, TripletBatch, to_batch
+from interp_cli.training.triplets import TripletBatch
+
+Cut = Callable[[Sequence[int], int], TripletBatch]
 
 # Batches that are being made or wait; each thread keeps its own busy.
 _AHEAD = 3
 _LATE = 0.75
+_MOST_THREADS = 8
 
 
 def crop_at(options: TrainOptions, share: float) -> int:
@@ -25,8 +30,18 @@ def crop_at(options: TrainOptions, share: float) -> int:
     return options.late_crop if options.late_crop and share >= _LATE else options.crop
 
 
+def loader_threads(device: torch.device, world: int) -> int:
+    """How many threads make batches.
+
+    On a CPU one is enough and takes least from the step; a GPU leaves all cores to them.
+    """
+    if device.type == "cpu":
+        return 1
+    return max(1, min(_MOST_THREADS, (os.cpu_count() or 1) // world - 1))
+
+
 class TripletLoader:
-    """Makes the batches of consecutive steps in a thread, cut from files on the CPU.
+    """Makes the batches of consecutive steps, ahead of them, in threads.
 
     The triplets of a step are numbered on from those of the step before, so a batch depends on
     the number of its step alone.
@@ -34,7 +49,7 @@ class TripletLoader:
 
     def __init__(
         self,
-        dataset: FrameInterpolationDataset,
+        cut: Cut,
         options: TrainOptions,
         ranks: Ranks,
         device: torch.device,
@@ -46,7 +61,7 @@ class TripletLoader:
         """Begin to make the batch of `first_step`.
 
         Args:
-            dataset: Cuts triplets by number.
+            cut: Makes the batch of these numbers at this size.
             options: Batch size and crops.
             ranks: Which part of each batch is this process's.
             device: Where batches go.
@@ -55,7 +70,7 @@ class TripletLoader:
             label: Adds to the pictures what the objective needs.
             threads: Number of threads.
         """
-        self._dataset = dataset
+        self._cut = cut
         self._options = options
         self._ranks = ranks
         self._device = device
@@ -89,9 +104,14 @@ class TripletLoader:
         own = self._options.batch // self._ranks.world
         first = step * self._options.batch + self._ranks.rank * own
         crop = crop_at(self._options, share)
-        items = [self._dataset.cut(number, crop) for number in range(first, first + own)]
-        batch = to_batch(items)
+        batch = self._cut(range(first, first + own), crop)
         if self._label is not None:
-            labels = self._label(np.stack([frames for frames, _ in items]), share)
+            labels = self._label(_pictures(batch), share)
             batch.labels.update({name: torch.from_numpy(array) for name, array in labels.items()})
         return batch
+
+
+def _pictures(batch: TripletBatch) -> NDArray[np.uint8]:
+    """The frames of a batch as pictures, (N, 3, S, S, 3) uint8 RGB."""
+    frames = torch.stack((batch.frame0, batch.target, batch.frame1), 1).permute(0, 1, 3, 4, 2)
+    return np.asarray(frames.mul(255).round().to(torch.uint8).cpu().numpy(), np.uint8)

@@ -23,10 +23,11 @@ from interp_cli.training import ranks as processes
 from interp_cli.training.checkpoint import CHECKPOINT, load_checkpoint
 from interp_cli.training.curve import Curve
 from interp_cli.training.device import choose_device, choose_precision
-from interp_cli.training.loader import TripletLoader
+from interp_cli.training.loader import Cut, TripletLoader, loader_threads
 from interp_cli.training.losses import labeller
 from interp_cli.training.prepare import Run, prepare
 from interp_cli.training.ranks import Ranks
+from interp_cli.training.resident import ResidentTriplets, fits
 from interp_cli.training.state import TrainingState, step_seed
 from interp_cli.training.stopping import Stopping
 from interp_cli.training.triplets import FrameInterpolationDataset, TripletSampler, hold_out
@@ -165,18 +166,19 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
     precision = choose_precision(device, options.precision)
     state = TrainingState(options, ranks, device, precision, checkpoint)
     clock = _Clock(options, checkpoint.minutes if checkpoint else 0.0)
-    dataset, sets = _data(job, any_timestep=bool(state.net.supports_timestep))
+    sampler, sets = _data(job, any_timestep=bool(state.net.supports_timestep))
     report = _Report(state, clock)
     with ExitStack() as stack:
         loader = stack.enter_context(
             TripletLoader(
-                dataset,
+                _cutter(sampler, options, device),
                 options,
                 ranks,
                 device,
                 state.step,
                 clock.share_at,
                 labeller(options.model),
+                loader_threads(device, ranks.world),
             )
         )
         stopping = stack.enter_context(Stopping(ranks.leads))
@@ -286,9 +288,7 @@ class _Report:
         )
 
 
-def _data(
-    job: _Job, *, any_timestep: bool
-) -> tuple[FrameInterpolationDataset, list[ValidationSet]]:
+def _data(job: _Job, *, any_timestep: bool) -> tuple[TripletSampler, list[ValidationSet]]:
     """What to learn from, and what to validate on."""
     options = job.options
     learned, held = hold_out(job.runs)
@@ -296,7 +296,17 @@ def _data(
     side = min(max(_HELD_OUT_PX[0], 2 * options.crop), _HELD_OUT_PX[1])
     kept = FrameInterpolationDataset(TripletSampler(held), side, options.held_out, plain=True)
     sets = [ValidationSet(HELD_OUT, options.held_out, dataset=kept), *validation_sets(job.sets)]
-    return FrameInterpolationDataset(sampler, options.crop, options.epoch_triplets), sets
+    return sampler, sets
+
+
+def _cutter(sampler: TripletSampler, options: TrainOptions, device: torch.device) -> Cut:
+    """Cut on the device where the footage fits, else from files."""
+    resident = options.resident
+    if resident == "auto":
+        resident = fits(sampler.runs, device)
+    if resident:
+        return ResidentTriplets(sampler, device).batch
+    return FrameInterpolationDataset(sampler, options.crop, options.epoch_triplets).batch
 
 
 def _keep_best(job: _Job, ranks: Ranks, state: TrainingState, psnr_db: dict[str, float]) -> None:

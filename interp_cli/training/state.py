@@ -76,9 +76,7 @@ class TrainingState:
             self._restore(checkpoint)
         self._model: nn.Module = _Objective(self.net, objective(options.model))
         if ranks.world > 1:
-            self._model = DistributedDataParallel(
-                self._model, find_unused_parameters=True
-            )
+            self._model = DistributedDataParallel(self._model, find_unused_parameters=True)
 
     def train_on(self, batch: TripletBatch, share: float) -> dict[str, float]:
         """Do one step.

@@ -29,7 +29,7 @@ _STRIDES = {False: (0.70, 0.22, 0.08), True: (0.25, 0.45, 0.30)}
 _ZOOM_RANGE = (0.8, 2.2)
 # A crop where nothing moves teaches little: of a few places the first livelier one is taken.
 _PLACES = 4
-_LIVELY = 2.5
+LIVELY = 2.5
 # Mean absolute difference beyond which two frames are a flash or a cut that was overlooked.
 _UNRELATED = 70.0
 _DRAWS = 30
@@ -249,7 +249,7 @@ class FrameInterpolationDataset(Dataset[tuple[NDArray[np.uint8], float]]):
         draw = self.sampler.draw(number, crop)
         for attempt in range(1, _DRAWS):
             place, difference = _place(self.sampler, draw)
-            if difference <= _UNRELATED and (difference > _LIVELY or draw.anything):
+            if difference <= _UNRELATED and (difference > LIVELY or draw.anything):
                 break
             draw = self.sampler.draw(number, crop, attempt)
         else:
@@ -257,6 +257,10 @@ class FrameInterpolationDataset(Dataset[tuple[NDArray[np.uint8], float]]):
         return _changed(_square(self.sampler.runs[draw.run], draw, place), draw, crop), (
             draw.shown_timestep
         )
+
+    def batch(self, numbers: Sequence[int], crop: int) -> TripletBatch:
+        """Cut the triplets of these numbers, (N, 3, crop, crop) each."""
+        return to_batch([self.cut(number, crop) for number in numbers])
 
 
 def to_batch(items: Sequence[tuple[NDArray[np.uint8], float]]) -> TripletBatch:
@@ -318,7 +322,7 @@ _ORDERS = ((0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1))
 
 
 @lru_cache(maxsize=4096)
-def _frames_of(run: Run) -> NDArray[np.uint8]:
+def frames_of(run: Run) -> NDArray[np.uint8]:
     """All frames of a run, (frames, bytes of a frame), mapped from its file."""
     return np.memmap(run.file, np.uint8, "r", run.offset, shape=(run.frames, run.frame_bytes))
 
@@ -328,7 +332,7 @@ def _place(sampler: TripletSampler, draw: Draw) -> tuple[tuple[int, int], float]
     run = sampler.runs[draw.run]
     first, _, last = draw.frames
     luma0, luma1 = (
-        frame_planes(_frames_of(run)[index], run.width, run.height)[0] for index in (first, last)
+        frame_planes(frames_of(run)[index], run.width, run.height)[0] for index in (first, last)
     )
     difference = 0.0
     place = draw.places[0]
@@ -336,7 +340,7 @@ def _place(sampler: TripletSampler, draw: Draw) -> tuple[tuple[int, int], float]
         area = (slice(top, top + draw.side, 4), slice(left, left + draw.side, 4))
         place = (top, left)
         difference = float(cv2.absdiff(luma0[area].copy(), luma1[area].copy()).mean())
-        if difference > _LIVELY or draw.anything:
+        if difference > LIVELY or draw.anything:
             break
     return place, difference
 
@@ -347,7 +351,7 @@ def _square(run: Run, draw: Draw, place: tuple[int, int]) -> NDArray[np.uint8]:
     side = draw.side
     pictures = []
     for index in draw.frames:
-        luma, *chroma = frame_planes(_frames_of(run)[index], run.width, run.height)
+        luma, *chroma = frame_planes(frames_of(run)[index], run.width, run.height)
         yuv = np.empty((side, side, 3), np.uint8)
         yuv[..., 0] = luma[top : top + side, left : left + side]
         rows = np.arange(top, top + side) // 2
