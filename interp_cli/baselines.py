@@ -70,7 +70,10 @@ class Blend:
 
 
 class Minterpolate:
-    """FFmpeg's minterpolate filter, run over the sequence as over a video (4:4:4, lossless)."""
+    """FFmpeg's minterpolate filter, run over the sequence as over a video (4:4:4, lossless).
+
+    Its time includes starting ffmpeg, which a single pair notices and a video does not.
+    """
 
     name = "minterpolate"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from interp_cli.baselines import Blend, Frames
-from interp_cli.errors import InterpError, OpenError, VideoError
+from interp_cli.errors import DecodeError, InterpError, OpenError, VideoError
 from interp_cli.evaluation import EvalReport, ItemScore, Row, SetReport, evaluate
 from interp_cli.metrics import psnr
 from interp_cli.options import EvalOptions
@@ -249,6 +249,13 @@ def test_a_file_that_is_no_picture_is_named(two_sets: Path, content: bytes) -> N
 def test_a_video_too_short_to_hide_a_frame_is_refused(tmp_path: Path, frames: int) -> None:
     clip = lossless(tmp_path / "clip.mkv", frames=frames)
     with pytest.raises(VideoError, match=rf"clip\.mkv: no frame of {frames} can be hidden"):
+        evaluate(clip, predictors=[Blend()])
+
+
+def test_interlaced_video_is_refused(tmp_path: Path) -> None:
+    options = {"flags": "+ilme+ildct", "x264-params": "tff=1"}
+    clip = clips.moving_clip(tmp_path / "clip.mkv", options=options)
+    with pytest.raises(DecodeError, match=r"clip\.mkv: is interlaced"):
         evaluate(clip, predictors=[Blend()])
 
 

@@ -82,7 +82,9 @@ def eval(
 
 
 def _table(report: EvalReport) -> Table:
-    table = Table("set", "row")
+    table = Table()
+    table.add_column("set", overflow="fold")
+    table.add_column("row", overflow="fold")
     for heading in ("PSNR dB", "SSIM", "IE", "s/picture"):
         table.add_column(heading, justify="right")
     for each in report.sets:
@@ -102,7 +104,9 @@ def _table(report: EvalReport) -> Table:
 def _worst_table(report: EvalReport, count: int) -> Table:
     """The first row's worst pictures, with the PSNR of every row."""
     predictors = [row.predictor for row in report.sets[0].rows]
-    table = Table("set", "worst", title="PSNR dB of the worst pictures")
+    table = Table(title="PSNR dB of the worst pictures")
+    table.add_column("set", overflow="fold")
+    table.add_column("worst", overflow="fold")
     for name in predictors:
         table.add_column(name, justify="right")
     for each in report.sets:
