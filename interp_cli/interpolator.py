@@ -129,7 +129,7 @@ class Interpolator:
                 .div_(peak)
                 for p in (pairs0, pairs1)
             )
-            middle = self.middle(tensor0, tensor1, timestep).mul_(peak).round_().clamp_(0, peak)
+            middle = (self.middle(tensor0, tensor1, timestep) * peak).round().clamp(0, peak)
             made.append(middle.permute(0, 2, 3, 1).cpu().numpy().astype(frame0.dtype))
         return np.concatenate(made).reshape(frame0.shape)
 
@@ -273,6 +273,10 @@ def _tile_starts(length: int, side: int) -> list[int]:
 
 
 def _fade(length: int, margin: int) -> Tensor:
-    """Weights that rise from the edges, (length,)."""
+    """Weights that rise from the edges, (length,).
+
+    The outermost half of the margin counts next to nothing, wherever another tile covers it:
+    there the network lacks the pixels beyond the tile.
+    """
     ramp = torch.arange(1, length + 1, dtype=torch.float32)
-    return torch.minimum(ramp, ramp.flip(0)).clamp(max=margin) / margin
+    return (torch.minimum(ramp, ramp.flip(0)) - margin // 2).clamp(1e-4, margin // 2)

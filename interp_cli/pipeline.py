@@ -33,6 +33,7 @@ from interp_cli.video.colour import (
     planes_of,
     to_rgb,
 )
+from interp_cli.video.containers import container_of
 from interp_cli.video.probe import VideoInfo
 from interp_cli.video.reader import Frame, VideoReader
 from interp_cli.video.writer import PictureDescription, SideStreams, VideoWriter
@@ -359,6 +360,7 @@ class _EncoderThread:
 
 
 def _check_target(source: Path, target: Path, *, overwrite: bool) -> None:
+    container_of(target)
     if not target.exists():
         return
     if target.is_dir():

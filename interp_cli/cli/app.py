@@ -15,7 +15,7 @@ from rich.markup import escape
 from interp_cli.cli.render import console, results
 from interp_cli.errors import InterpError
 
-_COMMANDS = ("double",)
+_COMMANDS = ("double", "train", "prepare", "eval", "bench", "info", "doctor")
 
 app = typer.Typer(
     name="interp",
@@ -52,20 +52,14 @@ def main() -> NoReturn:
     """Run the command line; exit codes: 0 done, 1 failure, 2 usage, 130 interrupt."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = app(standalone_mode=False)
-    except typer.BadParameter.__mro__[2] as error:
-        error.show()
-        code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        console.print("interrupted; no output was kept.")
-        code = 130
+        app()  # exits by itself with 0, 2 or 130
     except (InterpError, ValueError) as error:
         # ValueError: an option's value, checked where the option is defined.
         if os.environ.get("INTERP_DEBUG") or not _is_ours(error):
             raise
         console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
-        code = 1 if isinstance(error, InterpError) else 2
-    sys.exit(code or 0)
+        sys.exit(1 if isinstance(error, InterpError) else 2)
+    sys.exit(0)
 
 
 def _is_ours(error: InterpError | ValueError) -> bool:

@@ -32,8 +32,8 @@ _DEFAULTS = {
     "libvpx-vp9": _Defaults(
         22, None, ("-b:v", "0", "-row-mt", "1", "-deadline", "good", "-cpu-used", "4")
     ),
-    # Version 3 with slices checks every slice and uses all cores.
-    "ffv1": _Defaults(None, None, ("-level", "3", "-slices", "16", "-slicecrc", "1")),
+    # Version 3, so that damage can be found slice by slice.
+    "ffv1": _Defaults(None, None, ("-level", "3", "-slicecrc", "1")),
 }
 
 
@@ -133,10 +133,10 @@ def _nearest(name: str, accepted: tuple[str, ...]) -> str:
     wanted = _traits(name)
     depth, alpha, chroma, rgb = wanted
 
-    def loss(candidate: str) -> tuple[bool, bool, bool, bool, int]:
+    def loss(candidate: str) -> tuple[int, bool, bool, bool, int]:
         other_depth, other_alpha, other_chroma, other_rgb = _traits(candidate)
         return (
-            other_depth < depth,
+            max(0, depth - other_depth),
             other_alpha < alpha,
             other_chroma < chroma,
             other_rgb != rgb,

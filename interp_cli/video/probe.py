@@ -135,7 +135,7 @@ def open_video(path: str | Path) -> tuple[InputContainer, VideoStream]:
         raise OpenError(f"{path}: may not be read (permission denied).") from error
     except av.error.FFmpegError as error:
         raise OpenError(
-            f"{path}: is not a video that FFmpeg can read ({error.strerror})."
+            f"{path}: is no video that FFmpeg can read, or a damaged one ({error.strerror})."
         ) from error
     for stream in container.streams.video:
         if not _is_cover(stream):

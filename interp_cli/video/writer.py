@@ -130,6 +130,7 @@ class VideoWriter:
             command += ["-map_metadata", "1", "-map_chapters", "1"]
             command += ["-map_metadata:s:0", f"1:s:{source.video_index}"]
             command += [x for tag in _STALE_TAGS for x in ("-metadata:s:0", f"{tag}=")]
+            command += _side_limits(side, frame_rate)
         command += ["-fps_mode", "passthrough", "-enc_time_base", "demux"]
         # Sound may wait for a slow network; without this, ffmpeg gives up after 128 packets.
         command += ["-max_muxing_queue_size", "65536"]
@@ -265,14 +266,22 @@ def _picture_input(picture: PictureDescription) -> list[str]:
 
 def _side_input(side: SideStreams) -> list[str]:
     arguments = []
-    if side.start_seconds is not None:
-        arguments += ["-ss", _seconds(side.start_seconds)]
-    if side.end_seconds is not None:
-        start = side.start_seconds or side.source.start_seconds
-        arguments += ["-t", _seconds(side.end_seconds - start)]
+    if side.start_seconds is not None:  # ffmpeg counts from the file's own start
+        arguments += ["-ss", _seconds(side.start_seconds - side.source.start_seconds)]
     if side.shift_seconds:
         arguments += ["-itsoffset", _seconds(-side.shift_seconds)]
     return [*arguments, "-i", f"file:{side.source.path}"]
+
+
+def _side_limits(side: SideStreams, frame_rate: Fraction) -> list[str]:
+    """Cut the other streams to the part of the video that is wanted."""
+    # Seeking lands early; copied packets from before the part would move everything.
+    arguments = ["-ss", "0"] if side.start_seconds is not None else []
+    if side.end_seconds is not None:
+        # The limit holds for the video too, whose last frame may stand beyond the end.
+        span = side.end_seconds - side.shift_seconds + 2 / frame_rate
+        arguments += ["-t", _seconds(span)]
+    return arguments
 
 
 def _picture_filter(picture: PictureDescription) -> list[str]:

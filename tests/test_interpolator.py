@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+
+from interp_cli.errors import ResourceError
+from interp_cli.interpolator import Interpolator, choose_device, choose_precision
+
+
+class Blur(torch.nn.Module):
+    """The mean of the frames, softened a little: sees neighbours, wants multiples of 8."""
+
+    supports_timestep = False
+
+    def size_multiple(self, height: int, width: int) -> int:
+        return 8
+
+    def forward(self, frame0, frame1, timestep):
+        assert frame0.shape[-1] % 8 == 0
+        assert frame0.shape[-2] % 8 == 0
+        mean = torch.lerp(frame0, frame1, timestep)
+        padded = torch.nn.functional.pad(mean, (1, 1, 1, 1), mode="replicate")
+        return torch.nn.functional.avg_pool2d(padded, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 37, 53, 3), np.uint8)
+
+
+def test_one_pair_and_a_batch_agree(averaging, pictures):
+    interpolator = Interpolator(averaging, device="cpu")
+    batch = interpolator(pictures[:2], pictures[1:])
+    assert batch.shape == (2, 37, 53, 3)
+    assert batch.dtype == np.uint8
+    np.testing.assert_array_equal(batch[1], interpolator(pictures[1], pictures[2]))
+
+
+def test_results_are_rounded(averaging):
+    black, white = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
+    assert Interpolator(averaging)(black, white).max() == 128
+    assert Interpolator(averaging)(black, white, 0.25).max() == 64
+
+
+def test_sixteen_bits_keep_their_depth(averaging):
+    frame0 = np.full((4, 4, 3), 10_001, np.uint16)
+    frame1 = np.full((4, 4, 3), 10_005, np.uint16)
+    made = Interpolator(averaging)(frame0, frame1)
+    assert made.dtype == np.uint16
+    assert np.unique(made).tolist() == [10_003]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 17), (37, 53)])
+def test_any_size_is_padded_and_cropped_back(size):
+    frame = np.full((*size, 3), 99, np.uint8)
+    np.testing.assert_array_equal(Interpolator(Blur())(frame, frame), frame)
+
+
+def test_tiles_show_no_seam(pictures):
+    frame0 = torch.rand(1, 3, 300, 420, generator=torch.Generator().manual_seed(0))
+    frame1 = frame0.flip(-1)
+    whole = Interpolator(Blur(), tile="off").middle(frame0, frame1)
+    tiled = Interpolator(Blur(), tile=128).middle(frame0, frame1)
+    error = (whole - tiled).abs()
+    assert error.max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("frame0", "frame1", "message"),
+    [
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8), "frames differ"),
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint16), "frames differ"),
+        (np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8), r"must be \(H, W, 3\)"),
+        (np.zeros((4, 4, 3)), np.zeros((4, 4, 3)), "must be uint8 or uint16"),
+    ],
+)
+def test_wrong_pictures_are_named(averaging, frame0, frame1, message):
+    with pytest.raises(ValueError, match=message):
+        Interpolator(averaging)(frame0, frame1)
+
+
+def test_a_model_of_middles_refuses_other_times(pictures):
+    with pytest.raises(ValueError, match="makes only the middle"):
+        Interpolator(Blur())(pictures[0], pictures[1], 0.25)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Interpolator(Blur())(pictures[0], pictures[1], 1.0)
+
+
+def test_devices_and_precisions_that_are_not_there():
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(ValueError, match="device must be auto, cpu"):
+        choose_device("gpu")
+    with pytest.raises(ResourceError, match="cuda:99 is not here"):
+        choose_device("cuda:99")
+    with pytest.raises(ResourceError, match="fp16 needs a GPU"):
+        choose_precision(torch.device("cpu"), "fp16")
+    assert choose_precision(torch.device("cuda"), "auto") == "fp16"
+
+
+def test_batches_shrink_as_frames_grow(averaging):
+    interpolator = Interpolator(averaging, device="cpu")
+    assert interpolator.batch_size(144, 256) == 4
+    assert interpolator.batch_size(1080, 1920) == 1
+    assert Interpolator(averaging, batch=3).batch_size(1080, 1920) == 3
+    assert interpolator.tile_size(1080, 1920) is None
+    assert Interpolator(averaging, tile=512).tile_size(1080, 1920) == 512
+    assert Interpolator(averaging, tile=512).tile_size(400, 500) is None

@@ -1,0 +1,288 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import clips
+import numpy as np
+import pytest
+import torch
+from conftest import VFR_PTS
+
+from interp_cli.errors import DecodeError, EncodeError, OpenError
+from interp_cli.interpolator import Interpolator
+from interp_cli.options import DoubleOptions, EncodeOptions
+from interp_cli.pipeline import DoubleResult, double_video
+from interp_cli.video.colour import from_rgb, picture_format, planes_of, to_rgb
+from interp_cli.video.probe import probe
+
+LOSSLESS = DoubleOptions(encode=EncodeOptions(encoder="ffv1"))
+FAST = DoubleOptions(encode=EncodeOptions(preset="ultrafast"))
+
+
+@pytest.fixture(scope="module")
+def interpolator(averaging) -> Interpolator:
+    return Interpolator(averaging, device="cpu")
+
+
+@pytest.fixture
+def double(interpolator, tmp_path):
+    """Double into a file of that name in an empty folder."""
+
+    def run(source: Path, name: str = "out.mkv", options=LOSSLESS, **more) -> DoubleResult:
+        return double_video(source, tmp_path / name, options, interpolator=interpolator, **more)
+
+    return run
+
+
+def frames(path: Path) -> list[av.VideoFrame]:
+    with av.open(path) as container:
+        return list(container.decode(video=0))
+
+
+def times(path: Path) -> list[Fraction]:
+    return [frame.pts * frame.time_base for frame in frames(path)]
+
+
+def same(image0: av.VideoFrame, image1: av.VideoFrame) -> bool:
+    pairs = zip(planes_of(image0), planes_of(image1), strict=True)
+    return image0.format.name == image1.format.name and all(np.array_equal(a, b) for a, b in pairs)
+
+
+def sound(path: Path) -> list[tuple[int, bytes]]:
+    with av.open(path) as container:
+        stream = container.streams.audio[0]
+        scale = 1000 * stream.time_base
+        return [
+            (round(float(packet.pts * scale)), bytes(packet))
+            for packet in container.demux(stream)
+            if packet.size
+        ]
+
+
+def test_two_frames_out_for_each_in_and_originals_untouched(double, any_clip):
+    result = double(any_clip)
+    before, after = frames(any_clip), frames(result.target)
+    assert result.frames_in == len(before)
+    assert result.frames_out == len(after) == 2 * len(before)
+    assert [same(a, b) for a, b in zip(before, after[::2], strict=True)] == [True] * len(before)
+    assert same(after[-1], before[-1])  # the last has no successor and is repeated
+
+
+@pytest.fixture(params=["h264", "vfr", "ten_bit", "ffv1", "odd", "one_frame"])
+def any_clip(request) -> Path:
+    return request.getfixturevalue(f"{request.param}_clip")
+
+
+def test_a_middle_is_what_the_model_makes(double, ffv1_clip: Path):
+    result = double(ffv1_clip)
+    before, after = frames(ffv1_clip), frames(result.target)
+    luma = [planes_of(f)[0].astype(float) for f in (before[3], before[4], after[7])]
+    assert np.abs((luma[0] + luma[1]) / 2 - luma[2]).mean() < 0.6
+    assert result.synthesized == 11
+
+
+def test_a_still_scene_does_not_flicker(interpolator, tmp_path: Path):
+    # --no-scenes does not turn repeats off, so a model is asked for the middle directly.
+    still = clips.moving_clip(tmp_path / "still.mkv", frames=2, codec="ffv1", still=True)
+
+    first, second = frames(still)
+    layout = picture_format(first, probe(still).colour)
+    pictures = [
+        to_rgb(tuple(torch.from_numpy(p.copy())[None] for p in planes_of(f)), layout)[0]
+        for f in (first, second)
+    ]
+    made = from_rgb(interpolator.middle(*pictures), None, layout)
+    for plane, expected in zip(made, planes_of(first), strict=True):
+        np.testing.assert_array_equal(plane[0].numpy(), expected)
+
+
+def test_times_stay_and_middles_stand_halfway(double, vfr_clip: Path):
+    result = double(vfr_clip)
+    after = [round(t * 1000, 1) for t in times(result.target)]
+    assert after[::2] == list(VFR_PTS)
+    halves = [(a + b) / 2 for a, b in pairwise(VFR_PTS)]
+    # Matroska counts whole milliseconds.
+    assert all(abs(t - half) <= 0.5 for t, half in zip(after[1:-1:2], halves, strict=True))
+
+
+def test_mp4_holds_halves_exactly(double, h264_clip: Path):
+    result = double(h264_clip, "out.mp4", FAST)
+    assert times(result.target) == [Fraction(i, 50) for i in range(24)]
+    assert result.frame_rate == 50
+    assert result.video_seconds == pytest.approx(12 / 25)
+    assert probe(result.target).frame_rate == 50
+
+
+def test_a_rate_of_ntsc_stays_exact(double, ten_bit_clip: Path):
+    result = double(ten_bit_clip, "out.mov", FAST)
+    assert result.frame_rate == Fraction(48000, 1001)
+    # Matroska rounded the input to milliseconds; the output repeats its times to the tick.
+    assert times(result.target)[::2] == times(ten_bit_clip)
+
+
+def test_a_long_last_frame_keeps_its_length(double, tmp_path: Path):
+    source = clips.moving_clip(tmp_path / "slow.mkv", frames=4, rate=2, codec="ffv1")
+    result = double(source, "out.mp4", FAST)
+    assert probe(result.target).duration_seconds == pytest.approx(2.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.mov"])
+def test_sound_is_copied_and_stays_in_time(double, h264_clip: Path, name: str):
+    result = double(h264_clip, name, FAST)
+    assert sound(result.target) == sound(h264_clip)
+
+
+def test_sound_can_be_left_out(double, h264_clip: Path):
+    result = double(h264_clip, "out.mp4", replace(FAST, audio=False))
+    assert probe(result.target).streams == ()
+
+
+def test_webm_converts_what_it_cannot_hold(double, h264_clip: Path):
+    options = DoubleOptions(encode=EncodeOptions(options=(("deadline", "realtime"),)))
+    result = double(h264_clip, "out.webm", options)
+    assert [s.codec for s in probe(result.target).streams] == ["opus"]
+    assert result.warnings == (
+        "audio stream 1 (aac) is converted with libopus, since .webm does not hold it.",
+    )
+
+
+def test_a_clock_that_starts_anywhere_starts_at_zero(double, tmp_path: Path):
+    source = clips.moving_clip(tmp_path / "a.ts", audio="aac")
+    info = probe(source)
+    assert info.start_seconds > 0
+    result = double(source)
+    after = probe(result.target)
+    offset = info.video_start_seconds - info.start_seconds
+    assert abs(after.video_start_seconds - offset) < Fraction(1, 1000)
+
+
+def test_no_ghost_across_a_cut(double, cut_clip: Path):
+    result = double(cut_clip)
+    after = frames(result.target)
+    assert result.cuts == 2
+    for cut in (5, 11):
+        assert same(after[2 * cut - 1], after[2 * cut - 2])
+    assert double(cut_clip, "blended.mkv", replace(LOSSLESS, scene_threshold=None)).cuts == 0
+
+
+def test_repeats_pass_through(double, repeats_clip: Path):
+    result = double(repeats_clip)
+    after = frames(result.target)
+    assert result.repeats == 3
+    assert result.synthesized == 8
+    for repeat in (3, 4, 8):
+        assert same(after[2 * repeat - 1], after[2 * repeat])
+
+
+def test_a_part_starts_at_zero_with_its_sound(double, tmp_path: Path):
+    source = clips.moving_clip(tmp_path / "long.mkv", frames=50, audio="flac")
+    options = replace(LOSSLESS, start_seconds=0.4, end_seconds=1.2)
+    result = double(source, options=options)
+    assert result.frames_in == 20
+    assert times(result.target)[:3] == [0, Fraction(1, 50), Fraction(1, 25)]
+    assert same(frames(result.target)[0], frames(source)[10])
+    heard = sound(result.target)
+    assert abs(heard[0][0]) <= 100
+    assert 600 <= heard[-1][0] <= 850
+
+
+def test_progress_counts_frames(double, h264_clip: Path):
+    seen = []
+    double(h264_clip, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(i, 12) for i in range(1, 13)]
+
+
+def test_what_exists_is_not_replaced(double, h264_clip: Path, tmp_path: Path):
+    (tmp_path / "out.mkv").write_text("mine")
+    with pytest.raises(EncodeError, match=r"out.mkv: exists; use --overwrite"):
+        double(h264_clip)
+    assert (tmp_path / "out.mkv").read_text() == "mine"
+    assert double(h264_clip, options=replace(LOSSLESS, overwrite=True)).frames_out == 24
+
+
+def test_the_input_is_never_the_output(interpolator, tmp_path: Path):
+    source = clips.moving_clip(tmp_path / "a.mkv", frames=2, codec="ffv1")
+    (tmp_path / "b.mkv").symlink_to(source)
+    for target in (source, tmp_path / "b.mkv"):
+        with pytest.raises(EncodeError, match="is the input itself"):
+            double_video(source, target, replace(LOSSLESS, overwrite=True))
+
+
+def test_a_damaged_input_is_refused_or_doubled_as_far_as_it_goes(double, tmp_path: Path):
+    whole = clips.moving_clip(tmp_path / "whole.mkv", frames=20, codec="ffv1")
+    part = tmp_path / "part.mkv"
+    part.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(DecodeError, match=r"decoded \d+ frames"):
+        double(part)
+    assert not (tmp_path / "out.mkv").exists()
+    result = double(part, options=replace(LOSSLESS, keep_going=True))
+    assert result.frames_out == 2 * result.frames_in >= 10
+    assert "the input is damaged after" in result.warnings[0]
+
+
+def test_an_interlaced_input_names_the_fix(double, tmp_path: Path):
+    source = clips.moving_clip(
+        tmp_path / "tff.mkv", options={"x264-params": "tff=1", "flags": "+ilme+ildct"}
+    )
+    with pytest.raises(DecodeError, match=r"is interlaced.*bwdif"):
+        double(source)
+
+
+def test_an_empty_part_is_refused(double, h264_clip: Path):
+    with pytest.raises(DecodeError, match="no frame lies between"):
+        double(h264_clip, options=replace(LOSSLESS, start_seconds=9))
+
+
+def test_a_failing_model_leaves_nothing(h264_clip: Path, tmp_path: Path, averaging):
+    interpolator = Interpolator(averaging)
+    calls = []
+
+    def fail(*pair):
+        calls.append(pair)
+        if len(calls) == 3:
+            raise OpenError("out of something")
+        return Interpolator.middle(interpolator, *pair)
+
+    interpolator.middle = fail
+    with pytest.raises(OpenError, match="out of something"):
+        double_video(h264_clip, tmp_path / "out.mkv", LOSSLESS, interpolator=interpolator)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_does_not_grow_with_length(tmp_path: Path):
+    """Peak memory of a process for a short and a ten times longer clip."""
+    script = (
+        "import sys, resource, torch\n"
+        "from interp_cli.pipeline import double_video\n"
+        "from interp_cli.interpolator import Interpolator\n"
+        "from interp_cli.options import DoubleOptions, EncodeOptions\n"
+        "class Mean(torch.nn.Module):\n"
+        "    supports_timestep = True\n"
+        "    def size_multiple(self, height, width): return 1\n"
+        "    def forward(self, a, b, t): return (a + b) / 2\n"
+        "options = DoubleOptions(encode=EncodeOptions(preset='ultrafast'))\n"
+        "double_video(*sys.argv[1:], options, interpolator=Interpolator(Mean()))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    peaks = []
+    for count in (40, 400):
+        source = clips.moving_clip(
+            tmp_path / f"{count}.mp4",
+            frames=count,
+            size=(320, 240),
+            options={"preset": "ultrafast"},
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", script, source, tmp_path / f"out{count}.mp4"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        peaks.append(int(run.stdout))
+    assert peaks[1] < 1.1 * peaks[0]

@@ -1,0 +1,95 @@
+import av
+import numpy as np
+import pytest
+import torch
+
+from interp_cli.errors import OpenError
+from interp_cli.video.colour import (
+    from_rgb,
+    image_of,
+    native_format,
+    picture_format,
+    planes_of,
+    to_rgb,
+    to_rgb8,
+)
+from interp_cli.video.probe import ColourTags
+
+FORMATS = """
+    yuv420p yuvj420p yuv422p yuv444p yuv411p yuv420p10le yuv422p12le yuv444p16le gray gray10le
+    gray16le gbrp gbrp10le gbrap rgb24 bgra rgb48le rgba64le yuva420p yuva444p10le ya8 nv12 p010le
+    yuyv422
+""".split()  # noqa: SIM905 - a list of strings would be longer to read
+
+
+def noise(name: str, width: int, height: int) -> av.VideoFrame:
+    """A frame of random codes, all of them legal."""
+    random = np.random.default_rng(1)
+    image = av.VideoFrame(width, height, name)
+    bits = image.format.components[0].bits
+    for plane in image.planes:
+        codes = np.frombuffer(memoryview(plane), np.uint16 if bits > 8 else np.uint8)
+        codes[...] = random.integers(0, 1 << bits, codes.shape)
+        if name.startswith("p0"):  # P010 keeps its ten bits at the top
+            codes <<= 16 - bits
+    return image
+
+
+def tensors(image: av.VideoFrame) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.from_numpy(plane.copy())[None] for plane in planes_of(image))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("size", [(17, 5), (1, 1)])
+@pytest.mark.parametrize("full_range", [True, False, None])
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+def test_there_and_back_changes_no_code(name, size, full_range, matrix):
+    image = native_format(noise(name, *size))
+    layout = picture_format(image, ColourTags(matrix=matrix, full_range=full_range))
+    planes = tensors(image)
+    rgb, alpha = to_rgb(planes, layout)
+    assert rgb.shape == (1, 3, size[1], size[0])
+    for back, plane in zip(from_rgb(rgb, alpha, layout), planes, strict=True):
+        np.testing.assert_array_equal(back.numpy(), plane.numpy())
+    for copied, plane in zip(planes_of(image_of(planes_of(image), layout)), planes, strict=True):
+        np.testing.assert_array_equal(copied, plane[0].numpy())
+
+
+@pytest.mark.parametrize(
+    ("tags", "codes", "expected"),
+    [
+        (ColourTags(1, False), (16, 128, 128), (0, 0, 0)),
+        (ColourTags(1, False), (235, 128, 128), (1, 1, 1)),
+        (ColourTags(1, True), (255, 128, 128), (1, 1, 1)),
+        # Pure red in each matrix, from the standards' own tables of 8-bit colour bars.
+        (ColourTags(1, False), (63, 102, 240), (1, 0, 0)),
+        (ColourTags(6, False), (81, 90, 240), (1, 0, 0)),
+    ],
+)
+def test_codes_mean_the_standard_colours(tags, codes, expected):
+    image = av.VideoFrame(4, 4, "yuv444p")
+    for plane, code in zip(planes_of(image), codes, strict=True):
+        plane[...] = code
+    rgb, _ = to_rgb(tensors(image), picture_format(image, tags))
+    np.testing.assert_allclose(rgb[0, :, 0, 0].numpy(), expected, atol=0.006)
+
+
+@pytest.mark.parametrize(("size", "matrix"), [((1280, 720), 0.2126), ((720, 576), 0.299)])
+def test_an_untagged_matrix_is_guessed_by_size(size, matrix):
+    layout = picture_format(av.VideoFrame(*size, "yuv420p"), ColourTags())
+    assert layout.luma_weights[0] == matrix
+    assert not layout.full_range
+
+
+def test_grey_stays_grey():
+    image = av.VideoFrame(8, 8, "yuv420p")
+    for plane, code in zip(planes_of(image), (77, 128, 128), strict=True):
+        plane[...] = code
+    picture = to_rgb8(image, ColourTags(1, False))
+    assert picture.shape == (8, 8, 3)
+    assert np.unique(picture).tolist() == [71]
+
+
+def test_a_format_that_is_not_read_is_named():
+    with pytest.raises(OpenError, match="grayf32le is not supported"):
+        native_format(av.VideoFrame(8, 8, "grayf32le"))

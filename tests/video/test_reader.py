@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import clips
+import numpy as np
+import pytest
+from conftest import VFR_PTS
+
+from interp_cli.errors import DecodeError
+from interp_cli.video.colour import planes_of
+from interp_cli.video.reader import VideoReader
+
+
+def test_frames_come_in_order_with_exact_times(h264_clip: Path):
+    with VideoReader(h264_clip) as reader:
+        seconds = [frame.seconds for frame in reader]
+    assert [s * 25 for s in seconds] == list(range(12))
+    assert reader.frames_read == 12
+    assert reader.damage is None
+
+
+def test_variable_times_are_kept(vfr_clip: Path):
+    with VideoReader(vfr_clip) as reader:
+        assert [frame.pts for frame in reader] == list(VFR_PTS)
+
+
+def test_part_of_a_video_is_counted_from_its_first_frame(h264_clip: Path):
+    with VideoReader(h264_clip, start_seconds=0.12, end_seconds=0.24) as reader:
+        assert [float(frame.seconds) for frame in reader] == [0.12, 0.16, 0.2]
+
+
+def test_planes_are_those_that_were_written(ten_bit_clip: Path):
+    with VideoReader(ten_bit_clip) as reader:
+        frame = next(iter(reader))
+    luma, blue, _ = planes_of(frame.image)
+    assert luma.shape == (96, 128)
+    assert blue.shape == (96, 64)
+    assert luma.dtype == np.uint16
+    assert 255 < luma.max() < 1024
+
+
+def test_a_reader_reads_once(h264_clip: Path):
+    with VideoReader(h264_clip) as reader:
+        list(reader)
+        with pytest.raises(ValueError, match="only once"):
+            next(iter(reader))
+
+
+def test_leaving_early_joins_the_thread(h264_clip: Path):
+    with VideoReader(h264_clip, depth=2) as reader:
+        next(iter(reader))
+    # The fixture that watches for threads does the rest.
+
+
+def truncated(tmp_path: Path) -> Path:
+    whole = clips.moving_clip(tmp_path / "whole.mkv", frames=20, codec="ffv1")
+    part = tmp_path / "part.mkv"
+    part.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    return part
+
+
+def test_a_truncated_file_says_how_many_frames_were_good(tmp_path: Path):
+    part = truncated(tmp_path)
+    with (
+        VideoReader(part) as reader,
+        pytest.raises(DecodeError, match=r"part.mkv: decoded \d+ frames \(the file is .* shorter"),
+    ):
+        list(reader)
+    assert reader.frames_read == 0
+
+
+def test_the_good_part_can_be_had(tmp_path: Path):
+    with VideoReader(truncated(tmp_path), keep_going=True) as reader:
+        frames = list(reader)
+    assert 5 <= len(frames) <= 11
+    assert "shorter than it says" in (reader.damage or "")
