@@ -1,0 +1,140 @@
+"""`interp train` and `interp prepare` as they are typed."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from interp_cli.cli.prepare import prepare
+from interp_cli.cli.train import train
+from interp_cli.errors import TrainingError
+from interp_cli.options import train_preset
+from interp_cli.training.checkpoint import load_checkpoint
+
+app = typer.Typer()
+app.command("train")(train)
+app.command("prepare")(prepare)
+
+SMALL = ("--crop", "16", "--batch", "2", "--ranks", "1", "--device", "cpu", "--precision", "fp32")
+
+
+@pytest.fixture(autouse=True)
+def short_validation(monkeypatch):
+    """Two held-out triplets instead of many."""
+    monkeypatch.setattr(
+        "interp_cli.cli.train.train_preset", lambda model: replace(train_preset(model), held_out=2)
+    )
+
+
+def interp(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def result_of(*arguments):
+    result = interp(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_prepare_then_train_then_resume(footage_folder, tmp_path):
+    made = result_of("prepare", footage_folder, tmp_path / "prepared")
+    assert (made["runs"], made["frames"]) == (4, 56)
+    assert made["bytes"] == sum(f.stat().st_size for f in (tmp_path / "prepared").glob("*.yuv"))
+
+    out = tmp_path / "run"
+    first = result_of("train", tmp_path / "prepared", "--out", out, "--steps", "2", *SMALL)
+    assert (first["last"]["step"], first["interrupted"]) == (2, False)
+    again = result_of("train", tmp_path / "prepared", "--out", out, "--resume", "--steps", "3")
+    assert (again["last"]["step"], again["last"]["triplets"]) == (3, 6)
+    # What was not given again is what the run began with.
+    assert load_checkpoint(out).options.crop == 16
+
+
+def test_train_says_where_it_stands(prepared_folder, tmp_path):
+    result = interp(
+        "train", prepared_folder, "--out", tmp_path, "--steps", "2", *SMALL, "--progress", "plain"
+    )
+    assert result.exit_code == 0
+    assert re.search(
+        r"50.0%  step 1  loss 0\.\d+  not yet validated  \d+\.\d triplets/s  0:00:\d\d left",
+        result.stderr,
+    )
+    assert re.search(
+        r"done after 2 steps, 4 triplets, \d\.\d min; held-out \d+\.\d\d dB; best \d+\.\d\d dB in"
+        r" best.safetensors",
+        result.stdout,
+    )
+
+
+def test_quiet_says_nothing(prepared_folder, tmp_path):
+    result = interp("train", prepared_folder, "--out", tmp_path, "--steps", "1", *SMALL, "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_weights_to_start_from_name_the_network(prepared_folder, tmp_path):
+    first = result_of("train", prepared_folder, "--out", tmp_path / "a", "--steps", "1", *SMALL)
+    result_of(
+        "train",
+        prepared_folder,
+        *("--out", tmp_path / "b", "--steps", "1", "--init", first["weights"]),
+        *SMALL,
+    )
+    options = load_checkpoint(tmp_path / "b").options
+    assert (options.model, options.init) == ("fusion", first["weights"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--steps", "2", "--minutes", "1"), "exactly one of steps, epochs and minutes"),
+        (("--steps", "0"), "exactly one of steps, epochs and minutes must be given, and be above"),
+        (("--crop", "17"), "crop must be even and at least 16 pixels, not 17"),
+        (("--model", "nosuch"), "model must be one of fusion, flow, not 'nosuch'"),
+        (("--precision", "fp7"), "precision must be one of auto, fp32, fp16, bf16, not 'fp7'"),
+        (("--synthetic", "1.5"), "synthetic must be between 0 and 1, not 1.5"),
+    ],
+)
+def test_wrong_values_are_named(prepared_folder, tmp_path, flags, message):
+    result = interp("train", prepared_folder, "--out", tmp_path / "run", *flags)
+    assert isinstance(result.exception, ValueError)
+    assert message in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_wrong_number_of_ranks_is_a_usage_error(prepared_folder, tmp_path):
+    result = interp("train", prepared_folder, "--out", tmp_path, "--ranks", "many")
+    assert result.exit_code == 2
+    assert "'many' is neither auto nor a number" in result.stderr
+
+
+def test_videos_that_are_not_there(tmp_path):
+    result = interp("train", tmp_path / "nosuch", "--out", tmp_path / "run", "--steps", "1", *SMALL)
+    assert isinstance(result.exception, TrainingError)
+    assert "nosuch: missing; expected a video or a folder of videos" in str(result.exception)
+
+
+@pytest.mark.parametrize("ranks", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_ctrl_c_saves_and_says_how_to_go_on(prepared_folder, tmp_path, ranks):
+    command = [sys.executable, "-m", "interp_cli", "train", prepared_folder, "--out", tmp_path]
+    command += ["--steps", "100000", *SMALL, "--ranks", ranks, "--progress", "plain"]
+    with subprocess.Popen(
+        [str(part) for part in command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                if " step " in line:
+                    break
+            process.send_signal(signal.SIGINT)
+            _, rest = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130, rest
+    assert "--resume" in rest
+    assert load_checkpoint(tmp_path).step >= 1
