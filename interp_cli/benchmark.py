@@ -259,7 +259,13 @@ def _time_clip(
     count_up: Callable[[], None],
 ) -> ClipSpeed:
     """Double a clip with everything that is compared, in turns."""
-    double = DoubleOptions(inference=options.inference, encode=_ENCODE, audio=False, overwrite=True)
+    double = DoubleOptions(
+        inference=options.inference,
+        encode=_ENCODE,
+        audio=False,
+        overwrite=True,
+        end_seconds=options.seconds,
+    )
     frames_in = synthesized = 0
 
     def run_interp() -> int:
@@ -272,7 +278,7 @@ def _time_clip(
 
     runs: dict[str, Callable[[], int]] = {"interp": run_interp}
     if "minterpolate" in options.against:
-        command = _minterpolate_command(path, folder / "minterpolate.mkv")
+        command = _minterpolate_command(path, folder / "minterpolate.mkv", options.seconds)
         runs["minterpolate"] = lambda: _run_ffmpeg(command)
     frames_out: dict[str, int] = {}
     rounds: list[dict[str, float]] = []
@@ -304,7 +310,7 @@ def _time_clip(
     )
 
 
-def _minterpolate_command(source: Path, target: Path) -> list[str]:
+def _minterpolate_command(source: Path, target: Path, seconds: float | None) -> list[str]:
     """What people type to double a frame rate with ffmpeg, with the encoder that we use."""
     with VideoReader(source) as reader:
         info = reader.info
@@ -314,6 +320,8 @@ def _minterpolate_command(source: Path, target: Path) -> list[str]:
     encoder = choose_encoder(str(_ENCODE.encoder), shallow, _ENCODE)
     rate = info.frame_rate or 25
     command = [ffmpeg_path(), "-y", "-v", "error", "-nostdin", "-progress", "pipe:1"]
+    if seconds is not None:
+        command += ["-t", str(seconds)]
     command += ["-i", f"file:{source}", "-map", f"0:{info.video_index}"]
     command += ["-vf", f"minterpolate=fps={2 * rate}:{MINTERPOLATE}"]
     command += ["-pix_fmt", encoder.pixel_format, "-c:v", encoder.name, *encoder.arguments]

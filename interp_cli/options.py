@@ -153,6 +153,7 @@ class BenchOptions:
         inference: The model, and how it is run.
         sizes: Frame sizes (width, height); none: the input's own, or the usual ones.
         input: A video to work on; `None`: one is drawn for each size.
+        seconds: How much of the input to take, from its start; `None`: all of it.
         against: What doubles the same clip in turns with us: `minterpolate`.
         repeats: Rounds, of which the medians are reported.
         frames: Frames of a drawn clip.
@@ -161,6 +162,7 @@ class BenchOptions:
     inference: InferenceOptions = field(default_factory=InferenceOptions)
     sizes: tuple[tuple[int, int], ...] = ()
     input: Path | None = None
+    seconds: float | None = None
     against: tuple[str, ...] = ()
     repeats: int = 3
     frames: int = 12
@@ -174,6 +176,10 @@ class BenchOptions:
             )
         for name in self.against:
             _require(name == "minterpolate", f"against must be minterpolate, not {name!r}")
+        _require(
+            self.seconds is None or self.seconds > 0,
+            f"seconds must be above 0, not {self.seconds!r}",
+        )
         _require(self.repeats >= 1, f"repeats must be at least 1, not {self.repeats!r}")
         _require(self.frames >= 2, f"frames must be at least 2, not {self.frames!r}")
 

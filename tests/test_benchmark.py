@@ -77,6 +77,14 @@ def test_the_whole_is_timed_beside_minterpolate(small: Interpolator, h264_clip: 
     assert slowest <= ratio.median <= fastest
 
 
+def test_the_beginning_of_a_video_is_enough(small: Interpolator, h264_clip: Path) -> None:
+    options = BenchOptions(input=h264_clip, seconds=0.28, against=("minterpolate",), repeats=1)
+    (clip,) = benchmark(options, interpolator=small).clips
+    assert clip.frames_in == 7
+    assert clip.rows[0].frames_out == 14
+    assert 9 <= clip.rows[1].frames_out <= 14
+
+
 def test_sizes_are_drawn(small: Interpolator) -> None:
     options = BenchOptions(sizes=((64, 32), (32, 96)), repeats=1, frames=3)
     report = benchmark(options, interpolator=small)
@@ -117,6 +125,7 @@ def test_a_missing_input_is_refused(small: Interpolator, tmp_path: Path) -> None
         ({"sizes": ((16, 64),)}, "even and at least 32x32, not 16x64"),
         ({"against": ("rife",)}, "against must be minterpolate, not 'rife'"),
         ({"repeats": 0}, "repeats must be at least 1"),
+        ({"seconds": 0}, "seconds must be above 0, not 0"),
         ({"frames": 1}, "frames must be at least 2"),
     ],
 )

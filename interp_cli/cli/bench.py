@@ -25,6 +25,9 @@ def bench(
     input: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Measure on this video, not a drawn one.")
     ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Take only the video's beginning.")
+    ] = None,
     against: Annotated[
         str, typer.Option(metavar="NAMES", help="Double the same clip with it too: minterpolate.")
     ] = "",
@@ -54,6 +57,7 @@ def bench(
         ),
         sizes=tuple(_size(text) for text in size or ()),
         input=input,
+        seconds=seconds,
         against=tuple(name.strip() for name in against.split(",") if name.strip()),
         repeats=repeats,
         frames=frames,
