@@ -98,7 +98,9 @@ def _network_table(report: BenchReport) -> Table:
 
 def _clip_table(report: BenchReport) -> Table:
     encoders = ", ".join({clip.encoder: None for clip in report.clips})
-    table = Table("clip", "by", title=f"From file to file, {encoders}")
+    table = Table(title=f"From file to file, {encoders}")
+    table.add_column("clip", overflow="fold")
+    table.add_column("by")
     for heading in ("frames out", "frames/s", "times interp"):
         table.add_column(heading, justify="right")
     for clip in report.clips:
