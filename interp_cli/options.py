@@ -196,7 +196,7 @@ class PrepareOptions:
             (mean absolute difference of luma, in units of 1/255).
     """
 
-    scene_threshold: float = 0.27
+    scene_threshold: float = field(default_factory=lambda: DoubleOptions().scene_threshold or 1.0)
     short_side_px: int = 576
     still_below: float = 0.3
 

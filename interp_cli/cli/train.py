@@ -110,7 +110,10 @@ def train(
         given |= lengths  # one that is given takes the place of the preset's
 
     from interp_cli.training.loop import train as run
+    from interp_cli.training.ranks import Ranks
 
+    if not Ranks.of_environment().leads:  # torchrun started several of us; one speaks
+        quiet, json = True, False
     folder, base = _start(model, out, init, resume)
     options = replace(base, **given)
     style = ProgressStyle.OFF if quiet else progress

@@ -140,20 +140,27 @@ def train(
     folder = Path(folder)
     if resume:
         load_checkpoint(folder)
-    elif (folder / CHECKPOINT).exists() and not processes.launched():
+    elif (folder / CHECKPOINT).exists():
         raise TrainingError(
             f"{folder}: holds a run already. Go on with --resume, or give another folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
     device = choose_device(options.device)
-    runs = tuple(prepare(videos, cache, options.prepare, prepare_progress))
-    job = _Job(runs, tuple(map(Path, validate_on)), folder, options, resume)
+
+    def job() -> _Job:
+        runs = prepare(videos, cache, options.prepare, prepare_progress)
+        return _Job(tuple(runs), tuple(map(Path, validate_on)), folder, options, resume)
+
     if processes.launched():
         with processes.joined(device) as ranks:
-            return _run(ranks, job, progress)
+            # Rank 0 prepares; the others then find everything there.
+            own = job() if ranks.leads else None
+            ranks.agree(0.0)
+            return _run(ranks, own or job(), progress)
+    ready = job()
     world = processes.count_ranks(options.ranks, device.type, options.batch)
-    with processes.started(world, _run, (job,)) as ranks:
-        return _run(ranks, job, progress)
+    with processes.started(world, _run, (ready,)) as ranks:
+        return _run(ranks, ready, progress)
 
 
 def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResult:
@@ -211,7 +218,7 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
                 )
             torch.manual_seed(step_seed(options.seed, state.step, ranks.rank))
             report.add(state.train_on(loader.next(), share))
-            if progress is not None:
+            if progress is not None and ranks.leads:
                 progress(report.now())
 
 

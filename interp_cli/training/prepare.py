@@ -9,6 +9,7 @@ a source is prepared once; the `.json` is written last, so a half-finished one i
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_cli.errors import OpenError, TrainingError, VideoError
+from interp_cli.errors import OpenError, ResourceError, TrainingError, VideoError
 from interp_cli.options import PrepareOptions
 from interp_cli.scenes import change, is_repeat, luma_thumbnail
 from interp_cli.training.sources import Source, find_sources
@@ -35,6 +36,9 @@ Progress = Callable[[int, int], None]
 _Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 
 _VERSION = 1
+# Frames of a shot wait in memory until it is clear that the shot is worth keeping.
+_LONGEST_RUN = 250
+_UNEVEN = 1.5
 _RGB = ColourTags(matrix=0, full_range=True)
 
 
@@ -75,6 +79,7 @@ class _Shot:
     image: av.VideoFrame
     colour: ColourTags
     frame_rate: float | None = None
+    seconds: float | None = None
     begins: bool = False
 
 
@@ -168,6 +173,13 @@ def _prepare_one(source: Source, folder: Path, options: PrepareOptions) -> list[
         content = {"version": _VERSION, "name": str(source.name), "runs": [_entry(r) for r in runs]}
         part.write_text(json.dumps(content, indent=1), "utf-8")
         part.replace(record)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise ResourceError(
+            f"{folder}: the disk is full while preparing {source.name}. Make room, or give another"
+            " --cache."
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     return runs
@@ -210,7 +222,7 @@ def _shots(source: Source) -> Generator[_Shot, None, None]:
             if not source.in_manifest and reader.info.frame_rate is not None:
                 rate = float(reader.info.frame_rate)
             for frame in reader:
-                yield _Shot(frame.image, reader.info.colour, rate)
+                yield _Shot(frame.image, reader.info.colour, rate, float(frame.seconds))
         return
     for index, path in enumerate(source.pictures):
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -218,9 +230,8 @@ def _shots(source: Source) -> Generator[_Shot, None, None]:
             raise OpenError(f"{path}: not a picture that can be read.")
         rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
         image = av.VideoFrame.from_ndarray(rgb, "rgb24")
-        yield _Shot(
-            image, _RGB, source.frame_rate, begins=source.group > 0 and index % source.group == 0
-        )
+        begins = source.group > 0 and index % source.group == 0
+        yield _Shot(image, _RGB, source.frame_rate, begins=begins)
 
 
 def _write_runs(
@@ -235,6 +246,7 @@ def _write_runs(
     motions: list[float] = []
     size = (0, 0)
     offset = 0
+    pace = _Pace()
     last: _Shot | None = None
     last_thumbnail = np.zeros((1, 1), np.float32)
     last_luma = np.zeros((1, 1), np.uint8)
@@ -253,12 +265,14 @@ def _write_runs(
         motions.clear()
 
     for shot in shots:
+        steady = pace.goes_on(shot.seconds)
         thumbnail = luma_thumbnail(shot.image)
         same_size = last is not None and thumbnail.shape == last_thumbnail.shape
         if last is not None and not shot.begins and same_size:
             if _same_format(last.image, shot.image) and is_repeat(last.image, shot.image):
                 continue
-            if change(last_thumbnail, thumbnail) > options.scene_threshold:
+            cut = change(last_thumbnail, thumbnail) > options.scene_threshold
+            if cut or not steady or len(frames) >= _LONGEST_RUN:
                 finish()
         else:
             finish()
@@ -274,6 +288,21 @@ def _write_runs(
         last, last_thumbnail, last_luma = shot, thumbnail, luma
     finish()
     return runs
+
+
+class _Pace:
+    """Whether frames follow each other evenly: across a gap, the middle is not in the middle."""
+
+    def __init__(self) -> None:
+        self._seconds: float | None = None
+        self._gap: float | None = None
+
+    def goes_on(self, seconds: float | None) -> bool:
+        """Whether a frame comes about as long after the last one as that came after its own."""
+        gap = None if seconds is None or self._seconds is None else seconds - self._seconds
+        even = gap is None or self._gap is None or _UNEVEN * gap > self._gap > gap / _UNEVEN
+        self._seconds, self._gap = seconds, gap
+        return even
 
 
 def _same_format(image0: av.VideoFrame, image1: av.VideoFrame) -> bool:

@@ -27,8 +27,8 @@ from torch import Tensor
 
 from interp_cli.errors import TrainingError
 
-# Rank 0 may write pictures and checkpoints while the others wait for it.
-_PATIENCE = timedelta(minutes=30)
+# The others wait while rank 0 prepares footage. A rank that ends is noticed at once, without this.
+_PATIENCE = timedelta(hours=12)
 _JOIN_SECONDS = 20
 
 
@@ -38,6 +38,11 @@ class Ranks:
 
     rank: int = 0
     world: int = 1
+
+    @classmethod
+    def of_environment(cls) -> Ranks:
+        """What `torchrun` says in the environment; without it, the only one."""
+        return cls(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
 
     @property
     def leads(self) -> bool:
@@ -89,7 +94,8 @@ def launched() -> bool:
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
     """Join the group that `torchrun` set up."""
-    with _group(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), "env://", device) as ranks:
+    own = Ranks.of_environment()
+    with _group(own.rank, own.world, "env://", device) as ranks:
         yield ranks
 
 

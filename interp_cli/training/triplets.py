@@ -8,6 +8,7 @@ here with OpenCV or on a GPU (`resident`).
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -304,21 +305,19 @@ def hold_out(runs: Sequence[Run], share: float = 0.03) -> tuple[list[Run], list[
             *(run.width, run.height, run.frame_rate, run.motion, run.source),
         )
         return [head], [tail]
-    order = sorted(
-        runs,
-        key=lambda run: np.random.default_rng((hash_of(run.file.stem), run.offset)).random(),
-    )
+    order = sorted(runs, key=_shuffled_place)
     count = max(1, round(len(runs) * share))
     held = {id(run) for run in order[:count]}
     return [r for r in runs if id(r) not in held], [r for r in runs if id(r) in held]
 
 
-def hash_of(name: str) -> int:
-    """A number for a name, the same in every process."""
-    return int.from_bytes(name.encode()[:16], "little")
-
-
 _ORDERS = ((0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1))
+
+
+def _shuffled_place(run: Run) -> str:
+    """Where a run stands in the shuffle: by what it holds, not by where its file lies."""
+    facts = (run.source, run.offset, run.frames, run.width, run.height, round(run.motion, 3))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 @lru_cache(maxsize=4096)

@@ -1,5 +1,6 @@
 """Videos and data sets become runs: split, filtered, stored once, never half."""
 
+import errno
 import json
 import os
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from interp_cli.errors import DecodeError, OpenError, TrainingError
+from interp_cli.errors import DecodeError, OpenError, ResourceError, TrainingError
 from interp_cli.options import PrepareOptions
 from interp_cli.training import prepare as preparing
 from interp_cli.training.prepare import frame_planes, open_prepared, prepare
@@ -56,6 +57,37 @@ def test_what_is_nearly_still_is_dropped_by_its_motion(h264_clip, tmp_path):
     assert run.motion > 1
     with pytest.raises(TrainingError, match="that move"):
         prepare([h264_clip], tmp_path / "b", PrepareOptions(still_below=run.motion + 0.1))
+
+
+def test_splits_where_frames_are_missing(tmp_path):
+    # Steps of 40 ms, then one of 120, then 40 again.
+    pts = [40 * n + (80 if n >= 5 else 0) for n in range(11)]
+    clip = clips.moving_clip(tmp_path / "gap.mkv", frames=11, codec="ffv1", pts=pts)
+    # The frame after the gap is at an uneven place on both its sides.
+    assert [run.frames for run in prepare([clip], tmp_path / "out")] == [5, 5]
+
+
+def test_milliseconds_of_a_container_are_even_enough(tmp_path):
+    pts = [round(n * 1000 / 60) for n in range(9)]
+    clip = clips.moving_clip(tmp_path / "rounded.mkv", frames=9, codec="ffv1", pts=pts)
+    assert [run.frames for run in prepare([clip], tmp_path / "out")] == [9]
+
+
+def test_long_shots_are_kept_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(preparing, "_LONGEST_RUN", 6)
+    clip = clips.moving_clip(tmp_path / "long.mkv", frames=16, codec="ffv1")
+    assert [run.frames for run in prepare([clip], tmp_path / "out")] == [6, 6, 4]
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    clip = clips.moving_clip(tmp_path / "a.mp4", frames=3)
+    monkeypatch.setattr(preparing, "_write_runs", full)
+    with pytest.raises(ResourceError, match=r"out: the disk is full while preparing .*a.mp4"):
+        prepare([clip], tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_large_and_deep_frames_become_small_and_eight_bits(ten_bit_clip, tmp_path):
