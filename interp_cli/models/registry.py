@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from interp_cli.models.flow import Flow
 from interp_cli.models.fusion import Fusion
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "flow": Flow,
     "fusion": Fusion,
 }
 
