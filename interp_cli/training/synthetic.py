@@ -1,0 +1,368 @@
+"""Drawn motion over real pictures: any middle frame and every flow is known exactly.
+
+Real footage has no true flow and little of what goes wrong most visibly. Here two to five layers,
+cut out of pictures of the batch by soft masks, move over each other: cut-outs, wires, fences and
+other repeats, and on top things that stand still, captions, logos and black bars. Simple layers in
+two dimensions teach optical flow better than rendered scenes (Wang et al. 2023, "The devil in the
+details").
+
+A point p of a layer is at p + t d(p) at time t, with d affine plus two slow waves. So d itself is
+the flow at time 0, and the picture at time t is found by solving for p, which a few repetitions of
+p = x - t d(p) do because d is smooth.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp_cli.training.triplets import TripletBatch
+
+# Exact flows are handed on as means over cells of this side.
+CELL_PX = 4
+# Largest shift from one frame to the next, as a share of the crop.
+_LARGEST_SHIFT = 0.25
+_SOLVE_STEPS = 6
+# Motion blur: pictures averaged over this share of the way between the frames.
+_SHUTTER = 0.3
+_BLUR_PICTURES = 5
+_BLUR_CHANCE = 0.12
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Something that moves as one, for K scenes.
+
+    Attributes:
+        picture: Colours and opacity, (K, 4, S, S), at time 0; mirrored on beyond its sides.
+        matrix: Affine part of the motion, (K, 2, 2), a pixel a pixel.
+        shift: Motion of the crop's centre, (K, 2) in pixels.
+        wave: Two waves, (K, 2 waves, 5): amplitude x, y in pixels, frequency x, y in radians a
+            pixel, phase.
+    """
+
+    picture: Tensor
+    matrix: Tensor
+    shift: Tensor
+    wave: Tensor
+
+    def motion(self, points: Tensor) -> Tensor:
+        """Where points of time 0, (K, 2, S, S), go until time 1."""
+        centre = (points.shape[-1] - 1) / 2
+        moved = torch.einsum("kij,kjhw->kihw", self.matrix, points - centre)
+        moved = moved + self.shift[..., None, None]
+        for k in range(self.wave.shape[1]):
+            amplitude, frequency, phase = torch.split(self.wave[:, k], [2, 2, 1], 1)
+            angle = torch.einsum("kj,kjhw->khw", frequency, points) + phase[..., None]
+            moved = moved + amplitude[..., None, None] * torch.sin(angle).unsqueeze(1)
+        return moved
+
+    def origin(self, positions: Tensor, time: Tensor) -> Tensor:
+        """Points of time 0 that are at `positions` at `time`, (K, 1, 1, 1)."""
+        points = positions
+        for _ in range(_SOLVE_STEPS if time.any() else 0):
+            points = positions - time * self.motion(points)
+        return points
+
+    def seen(self, points: Tensor) -> Tensor:
+        """Colours and opacity at points, (K, 4, S, S)."""
+        last = self.picture.shape[-1] - 1
+        mirrored = last - ((points % (2 * last)) - last).abs()
+        return F.grid_sample(
+            self.picture,
+            (mirrored * (2 / last) - 1).permute(0, 2, 3, 1),
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=True,
+        )
+
+
+@torch.no_grad()
+def with_synthetic(batch: TripletBatch, share: float, seed: int) -> TripletBatch:
+    """Replace part of a batch by drawn motion over the batch's own pictures.
+
+    Args:
+        batch: Real triplets; square crops with sides a multiple of 4.
+        share: Share of the batch to replace, 0 to 1.
+        seed: All random choices follow from it.
+
+    Returns:
+        The batch with its first triplets replaced, their timesteps kept. Its label
+        `exact_motion`, (N, 2, 3, S/4, S/4), holds for each cell of both frames the mean motion
+        (dx, dy) in pixels to the other frame and the share of the cell that it holds for; the
+        share is 0 in real triplets and where something is hidden in the other frame.
+        Other labels get zeros for the replaced triplets.
+    """
+    count = round(share * len(batch))
+    if not count:
+        return batch
+    random = torch.Generator().manual_seed(seed)
+    pictures = torch.cat((batch.frame0, batch.frame1))
+    frame0, target, frame1, flows = scenes(pictures, batch.timestep[:count], random)
+    exact = flows.new_zeros(len(batch), *flows.shape[1:])
+    exact[:count] = flows
+    labels = {name: _without_first(label, count) for name, label in batch.labels.items()}
+    return replace(
+        batch,
+        frame0=torch.cat((frame0, batch.frame0[count:])),
+        target=torch.cat((target, batch.target[count:])),
+        frame1=torch.cat((frame1, batch.frame1[count:])),
+        labels={**labels, "exact_motion": exact},
+    )
+
+
+def scenes(
+    pictures: Tensor, timestep: Tensor, random: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draw scenes.
+
+    Args:
+        pictures: To cut layers out of, (M, 3, S, S) in [0, 1].
+        timestep: Of each scene's target, (K, 1, 1, 1).
+        random: Source of all choices, on the CPU so that every device draws the same.
+
+    Returns:
+        Earlier frames, targets, later frames, (K, 3, S, S), and the flows that `with_synthetic`
+        describes, (K, 2, 3, S/4, S/4).
+    """
+    layers = _layers(pictures, len(timestep), random)
+    still = _still(pictures, len(timestep), random)
+    shutter = _SHUTTER if _uniform(random, 1).item() < _BLUR_CHANCE else 0.0
+    zero = torch.zeros_like(timestep)
+    first, between, last = (_shown(layers, still, t) for t in (zero, timestep, zero + 1))
+    flows = torch.stack((_flow(*first, last[1]), _flow(*last, first[1])), 1)
+    if shutter:
+        frame0, target, frame1 = (
+            _exposure(layers, still, t, shutter) for t in (zero, timestep, zero + 1)
+        )
+        return frame0, target, frame1, flows
+    return first[0], between[0], last[0], flows
+
+
+def _layers(pictures: Tensor, count: int, random: torch.Generator) -> list[_Layer]:
+    """One to four layers over a moving ground, each cut out in another way."""
+    size = pictures.shape[-1]
+    layers = [_layer(_textures(pictures, count, random), None, 0.4, random)]
+    for _ in range(1 + int(_uniform(random, 1).item() * 4)):
+        cut = _MASKS[int(_uniform(random, 1).item() * len(_MASKS))]
+        mask = cut(count, size, random).to(pictures)
+        layers.append(_layer(_textures(pictures, count, random), mask, 1.0, random))
+    return layers
+
+
+def _layer(texture: Tensor, mask: Tensor | None, vigour: float, random: torch.Generator) -> _Layer:
+    """Set a texture in motion; `vigour` scales the motion."""
+    count, _, size, _ = texture.shape
+    opacity = torch.ones_like(texture[:, :1]) if mask is None else mask
+    # Small shifts are common, large ones rare.
+    length = _LARGEST_SHIFT * size * vigour * _uniform(random, count) ** 2.5
+    angle = 2 * math.pi * _uniform(random, count)
+    shift = torch.stack((length * angle.cos(), length * angle.sin()), 1)
+    strength = 0.12 * vigour * _uniform(random, count, 1, 1) ** 2
+    matrix = strength * torch.randn(count, 2, 2, generator=random)
+    # The waves' slope stays below one half, or the layer would fold.
+    frequency = torch.randn(count, 2, 2, generator=random) * (4.0 / size)
+    slope = 0.06 * vigour * _uniform(random, count, 2, 1)
+    amplitude = slope * torch.randn(count, 2, 2, generator=random).clamp(-2, 2)
+    amplitude = amplitude / frequency.norm(dim=2, keepdim=True).clamp(min=1.5 / size)
+    phase = 2 * math.pi * _uniform(random, count, 2, 1)
+    wave = torch.cat((amplitude, frequency, phase), 2)
+    return _Layer(
+        torch.cat((texture, opacity), 1), matrix.to(texture), shift.to(texture), wave.to(texture)
+    )
+
+
+def _textures(pictures: Tensor, count: int, random: torch.Generator) -> Tensor:
+    """Pictures by chance, mirrored by chance, (count, 3, S, S)."""
+    chosen = pictures[torch.randint(len(pictures), (count,), generator=random).to(pictures.device)]
+    if _uniform(random, 1).item() < 0.5:
+        chosen = chosen.flip(-1)
+    return chosen.transpose(-1, -2) if _uniform(random, 1).item() < 0.3 else chosen
+
+
+def _cut_out(count: int, size: int, random: torch.Generator) -> Tensor:
+    """One or more soft-edged patches of any shape."""
+    cells = 3 + int(_uniform(random, 1).item() * 6)
+    noise = torch.rand(count, 1, cells, cells, generator=random)
+    height = F.interpolate(noise, size=(size, size), mode="bicubic", align_corners=True)
+    edge = 4 + 60 * _uniform(random, count, 1, 1, 1)
+    level = 0.5 + 0.3 * _uniform(random, count, 1, 1, 1)
+    mask: Tensor = ((height - level) * edge + 0.5).clamp(0, 1)
+    return mask
+
+
+def _fence(count: int, size: int, random: torch.Generator) -> Tensor:
+    """Parallel bars, in half of the scenes crossed by others."""
+    along, across = (_bars(count, size, random) for _ in range(2))
+    crossed = (_uniform(random, count, 1, 1, 1) < 0.5).float()
+    return torch.maximum(along, across * crossed)
+
+
+def _bars(count: int, size: int, random: torch.Generator) -> Tensor:
+    angle = math.pi * _uniform(random, count, 1, 1)
+    period = size * (0.04 + 0.2 * _uniform(random, count, 1, 1) ** 2)
+    width = period * (0.08 + 0.3 * _uniform(random, count, 1, 1))
+    x, y = _positions(1, size, torch.device("cpu"))[0]
+    place = (x * angle.cos() + y * angle.sin() + period) % period
+    bars: Tensor = (width / 2 - (place - period / 2).abs() + 0.5).clamp(0, 1).unsqueeze(1)
+    return bars
+
+
+def _wires(count: int, size: int, random: torch.Generator) -> Tensor:
+    """A few thin curved lines."""
+    x, y = _positions(1, size, torch.device("cpu"))[0]
+    wires = torch.zeros(count, size, size)
+    for _ in range(3):
+        angle = math.pi * _uniform(random, count, 1, 1)
+        along, across = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
+        sag = 0.08 * size * torch.randn(count, 1, 1, generator=random)
+        bend = sag * torch.sin(along * (2 * math.pi / size) * _uniform(random, count, 1, 1))
+        place = size * (_uniform(random, count, 1, 1) * 1.6 - 0.5)
+        thickness = 0.6 + 3 * _uniform(random, count, 1, 1)
+        wires = torch.maximum(wires, (thickness - (across - place - bend).abs() + 0.5).clamp(0, 1))
+    return wires.unsqueeze(1)
+
+
+_MASKS = (_cut_out, _cut_out, _cut_out, _cut_out, _fence, _wires)
+
+
+def _still(pictures: Tensor, count: int, random: torch.Generator) -> Tensor | None:
+    """What lies over everything and never moves, (K, 4, S, S); in half of all draws nothing."""
+    size = pictures.shape[-1]
+    kind = int(_uniform(random, 1).item() * 6)
+    if kind > 2:
+        return None
+    if kind == 0:
+        mask = _caption(count, size, random)
+        brightness = (0.75 + 0.25 * _uniform(random, count, 1, 1, 1)).to(pictures)
+        colours = brightness.expand(-1, 3, size, size)
+    elif kind == 1:
+        mask = _black_bars(count, size, random)
+        colours = torch.zeros_like(pictures[:1]).expand(count, -1, -1, -1)
+    else:
+        mask = _logo(count, size, random)
+        colours = _textures(pictures, count, random)
+    return torch.cat((colours, mask.to(pictures)), 1)
+
+
+def _caption(count: int, size: int, random: torch.Generator) -> Tensor:
+    """A line of marks as irregular as letters, five by seven dots each."""
+    scale = 1 + int(_uniform(random, 1).item() * 3)
+    columns = size // scale
+    marks = (_uniform(random, count, 1, 7, columns) < 0.5).float()
+    marks[..., ::6] = 0
+    marks = marks.repeat_interleave(scale, 2).repeat_interleave(scale, 3)[:, :, :size]
+    mask = torch.zeros(count, 1, size, size)
+    top = int((size - marks.shape[2]) * _uniform(random, 1).item())
+    length = int(columns * (0.3 + 0.6 * _uniform(random, 1).item())) * scale
+    left = int((size - length) * _uniform(random, 1).item())
+    mask[:, :, top : top + marks.shape[2], left : left + length] = marks[..., :length]
+    return mask
+
+
+def _black_bars(count: int, size: int, random: torch.Generator) -> Tensor:
+    """Bars above and below, or on both sides."""
+    mask = torch.zeros(count, 1, size, size)
+    width = max(2, int(size * 0.22 * _uniform(random, 1).item()))
+    mask[:, :, :width] = 1
+    mask[:, :, size - width :] = 1
+    return mask.transpose(-1, -2) if _uniform(random, 1).item() < 0.3 else mask
+
+
+def _logo(count: int, size: int, random: torch.Generator) -> Tensor:
+    """A patch near a corner, more or less transparent."""
+    side = max(4, int(size * (0.08 + 0.2 * _uniform(random, 1).item())))
+    margin = size // 16
+    mask = torch.zeros(count, 1, size, size)
+    patch = _cut_out(count, side, random) * (0.5 + 0.5 * _uniform(random, count, 1, 1, 1))
+    mask[:, :, margin : margin + side, margin : margin + side] = patch
+    return mask.flip(-1) if _uniform(random, 1).item() < 0.5 else mask
+
+
+def _exposure(layers: list[_Layer], still: Tensor | None, time: Tensor, shutter: float) -> Tensor:
+    """What a camera sees that keeps open for `shutter` around `time`."""
+    steps = torch.linspace(-shutter / 2, shutter / 2, _BLUR_PICTURES).tolist()
+    return torch.stack([_shown(layers, still, time + step)[0] for step in steps]).mean(0)
+
+
+def _shown(
+    layers: list[_Layer], still: Tensor | None, time: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The picture at `time`, which layer shows where, and the flow to the other end.
+
+    Returns:
+        Picture, (K, 3, S, S); number of the layer, (K, 1, S, S), -1 where layers mix; flow in
+        pixels, (K, 2, S, S), from time 0 to 1, or from 1 to 0 if `time` is 1.
+    """
+    count, size = len(time), layers[0].picture.shape[-1]
+    positions = _positions(count, size, time.device)
+    picture = positions.new_zeros(count, 3, size, size)
+    owner = positions.new_zeros(count, 1, size, size)
+    flow = torch.zeros_like(positions)
+    for number, layer in enumerate(layers):
+        points = layer.origin(positions, time)
+        colours, opacity = torch.split(layer.seen(points), [3, 1], 1)
+        moved = layer.motion(points)
+        moved = torch.where(time > 0.5, -moved, moved)
+        picture, owner, flow = _over((picture, owner, flow), colours, opacity, float(number), moved)
+    if still is not None:
+        colours, opacity = torch.split(still, [3, 1], 1)
+        picture, owner, flow = _over(
+            (picture, owner, flow), colours, opacity, float(len(layers)), torch.zeros_like(flow)
+        )
+    return picture, owner, flow
+
+
+def _over(
+    below: tuple[Tensor, Tensor, Tensor],
+    colours: Tensor,
+    opacity: Tensor,
+    number: float,
+    motion: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Lay one layer over what is there."""
+    picture, owner, flow = below
+    picture = picture + opacity * (colours - picture)
+    covered = opacity > 0.5
+    owner = torch.where(covered, torch.full_like(owner, number), owner)
+    mixed = (opacity - 0.5).abs() < 0.4
+    owner = torch.where(mixed, torch.full_like(owner, -1.0), owner)
+    return picture, owner, torch.where(covered, motion, flow)
+
+
+def _flow(picture: Tensor, owner: Tensor, flow: Tensor, owner_there: Tensor) -> Tensor:
+    """Means over cells of the flow where its goal shows the same layer, (K, 3, S/4, S/4)."""
+    size = flow.shape[-1]
+    goal = _positions(len(flow), size, flow.device) + flow
+    there = F.grid_sample(
+        owner_there,
+        (goal * (2 / (size - 1)) - 1).permute(0, 2, 3, 1),
+        mode="nearest",
+        padding_mode="border",
+        align_corners=True,
+    )
+    inside = ((goal >= 0) & (goal <= size - 1)).all(1, keepdim=True)
+    holds = (inside & (owner >= 0) & (there == owner)).float()
+    means = F.avg_pool2d(torch.cat((flow * holds, holds), 1), CELL_PX)
+    return torch.cat((means[:, :2] / means[:, 2:].clamp(min=1e-3), means[:, 2:]), 1)
+
+
+def _positions(count: int, size: int, device: torch.device) -> Tensor:
+    """The position (x, y) of every pixel, (K, 2, S, S)."""
+    line = torch.arange(size, dtype=torch.float32, device=device)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack((x, y)).expand(count, -1, -1, -1)
+
+
+def _uniform(random: torch.Generator, *shape: int) -> Tensor:
+    return torch.rand(*shape, generator=random)
+
+
+def _without_first(label: Tensor, count: int) -> Tensor:
+    label = label.clone()
+    label[:count] = 0
+    return label
