@@ -30,6 +30,7 @@ from interp_cli.training.ranks import Ranks
 from interp_cli.training.resident import ResidentTriplets, fits
 from interp_cli.training.state import TrainingState, step_seed
 from interp_cli.training.stopping import Stopping
+from interp_cli.training.synthetic import with_synthetic
 from interp_cli.training.triplets import FrameInterpolationDataset, TripletSampler, hold_out
 from interp_cli.training.validation import HELD_OUT, ValidationSet, validate, validation_sets
 from interp_cli.weights import save_weights
@@ -216,8 +217,10 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
                     interrupted=not done,
                     last=report.now(),
                 )
-            torch.manual_seed(step_seed(options.seed, state.step, ranks.rank))
-            report.add(state.train_on(loader.next(), share))
+            seed = step_seed(options.seed, state.step, ranks.rank)
+            torch.manual_seed(seed)
+            batch = with_synthetic(loader.next(), options.synthetic, seed)
+            report.add(state.train_on(batch, share))
             if progress is not None and ranks.leads:
                 progress(report.now())
 

@@ -13,12 +13,13 @@ import torch
 
 from interp_cli.errors import ResourceError, TrainingError, WeightsError
 from interp_cli.training import loop
+from interp_cli.training import state as state_module
 from interp_cli.training.checkpoint import load_checkpoint
 from interp_cli.training.device import choose_device, choose_precision
 from interp_cli.training.loop import train
 from interp_cli.training.losses import fusion_loss, labeller, objective
-from interp_cli.training.ranks import count_ranks
-from interp_cli.training.state import scheduled_rate, step_seed
+from interp_cli.training.ranks import Ranks, count_ranks
+from interp_cli.training.state import TrainingState, scheduled_rate, step_seed
 from interp_cli.training.triplets import TripletBatch
 from interp_cli.weights import load_model
 
@@ -236,3 +237,42 @@ def test_devices_and_precisions_that_are_not_there():
     if not torch.cuda.is_available():
         with pytest.raises(ResourceError, match="no CUDA device found"):
             choose_device("cuda")
+
+
+def test_drawn_motion_takes_its_share_of_each_batch(
+    prepared_folder, options, tmp_path, monkeypatch
+):
+    seen = []
+
+    def watched(net, batch, progress):
+        seen.append(batch)
+        return fusion_loss(net, batch, progress)
+
+    monkeypatch.setattr("interp_cli.training.state.objective", lambda _: watched)
+    options = replace(options, steps=1, crop=32)
+    train([prepared_folder], tmp_path / "real", options)
+    train([prepared_folder], tmp_path / "half", replace(options, synthetic=0.5))
+    real, half = seen
+    assert torch.equal(real.target[1], half.target[1])
+    assert not torch.equal(real.target[0], half.target[0])
+
+
+def test_ranks_agree_on_parameters_that_an_objective_leaves_unused(options, tmp_path, monkeypatch):
+    store = f"file://{tmp_path / 'store'}"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        # Rank 0 of "two" alone: DDP's bookkeeping is the same, and it must not wait or complain.
+        create = state_module.create_model
+
+        def with_spare(name):
+            net = create(name)
+            net.spare = torch.nn.Linear(3, 3)
+            return net
+
+        monkeypatch.setattr(state_module, "create_model", with_spare)
+        state = TrainingState(options, Ranks(0, 2), torch.device("cpu"), "fp32")
+        batch = TripletBatch(*(torch.rand(1, 3, 8, 8) for _ in range(3)), torch.zeros(1))
+        for share in (0.0, 0.1, 0.2):
+            assert state.train_on(batch, share)["loss"] > 0
+    finally:
+        torch.distributed.destroy_process_group()
