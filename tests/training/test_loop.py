@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from interp_cli.errors import ResourceError, TrainingError, WeightsError
+from interp_cli.options import flow_preset
 from interp_cli.training import loop
 from interp_cli.training import state as state_module
 from interp_cli.training.checkpoint import load_checkpoint
@@ -94,6 +95,29 @@ def test_a_signal_saves_before_it_ends(prepared_folder, options, tmp_path):
     assert (stopped.interrupted, stopped.last.step) == (True, 3)
     assert load_checkpoint(tmp_path / "parts").step == 3
     assert signal.getsignal(signal.SIGINT) is before
+    train([prepared_folder], tmp_path / "parts", options, resume=True)
+    train([prepared_folder], tmp_path / "whole", options)
+    assert_same(load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts"))
+
+
+def test_a_planned_schedule_goes_on_exactly_after_an_interrupt(prepared_folder, options, tmp_path):
+    # All that depends on the share done: cosine, larger crops late, labels early; and drawn motion.
+    options = replace(
+        flow_preset(),
+        **{name: getattr(options, name) for name in ("batch", "held_out", "ranks", "device")},
+        minutes=None,
+        steps=4,
+        crop=32,
+        late_crop=48,
+        synthetic=0.5,
+        precision="fp32",
+    )
+
+    def interrupt(now):
+        if now.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    train([prepared_folder], tmp_path / "parts", options, progress=interrupt)
     train([prepared_folder], tmp_path / "parts", options, resume=True)
     train([prepared_folder], tmp_path / "whole", options)
     assert_same(load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts"))
