@@ -41,7 +41,7 @@ from clip_scene.railway import (
     draw_track,
 )
 
-SECONDS = 4.0
+SECONDS = 3.0
 FPS = 15
 SAMPLE_RATE = 48_000
 
@@ -132,7 +132,7 @@ def sound(seconds: float) -> Picture:
             age = time - joint - wheel
             ring = np.sin(2 * np.pi * 190 * age) + 0.5 * np.sin(2 * np.pi * 1130 * age)
             wave += np.where(age >= 0, 0.10 * np.exp(-55 * np.abs(age)) * ring, 0)
-    age = time - 2.3
+    age = time - 1.7
     swell = np.clip(age / 0.06, 0, 1) * np.clip((1.15 - age) / 0.3, 0, 1)
     for pitch in (466.2, 587.3, 698.5):
         bend = pitch * (1 - 0.03 * np.exp(-9 * np.clip(age, 0, None)))
