@@ -74,7 +74,7 @@ def flow_loss(
         "projected": _projected_l1(out.projected, F.avg_pool2d(frames, 4), quarter),
         "matched": 0.15 * sum((_matched(f, frames) for f in out.flows), half.new_zeros(())),
     }
-    weights = {"motion": max(0.0, 1 - progress / labels.LAST_SHARE), "exact_motion": 2.0}
+    weights = {"motion": max(0.0, 1 - progress / labels.LAST_SHARE), "exact_motion": 0.5}
     for name, weight in weights.items():
         if name in batch.labels and weight:
             parts[name] = 0.25 * weight * _motion_l1(out.flows, batch.labels[name], frames)
