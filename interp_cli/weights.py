@@ -162,6 +162,7 @@ def save_weights(
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         save_file({name: value.contiguous() for name, value in tensors.items()}, part, metadata)
+        part.chmod(0o644)  # safetensors lets nobody else read it
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         part.replace(path)
     finally:

@@ -56,6 +56,7 @@ def test_float16_halves_the_file_and_rounds(net, good, tmp_path):
     assert value.dtype == torch.float32
     torch.testing.assert_close(value, net.state_dict()["fuse.weight"], atol=1e-4, rtol=1e-3)
     assert not list(tmp_path.glob("*.part"))
+    assert small.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_bundled_model_is_found_by_name_with_its_record(bundle):
