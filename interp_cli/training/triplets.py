@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -320,10 +321,16 @@ def _shuffled_place(run: Run) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
-@lru_cache(maxsize=4096)
 def frames_of(run: Run) -> NDArray[np.uint8]:
     """All frames of a run, (frames, bytes of a frame), mapped from its file."""
-    return np.memmap(run.file, np.uint8, "r", run.offset, shape=(run.frames, run.frame_bytes))
+    size = run.frames * run.frame_bytes
+    return _mapped(run.file)[run.offset : run.offset + size].reshape(run.frames, -1)
+
+
+# A mapped file counts as open, and some systems allow 256; mapping one again takes microseconds.
+@lru_cache(maxsize=128)
+def _mapped(file: Path) -> NDArray[np.uint8]:
+    return np.memmap(file, np.uint8, "r")
 
 
 def _place(sampler: TripletSampler, draw: Draw) -> tuple[tuple[int, int], float]:

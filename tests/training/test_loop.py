@@ -172,6 +172,16 @@ def test_a_resumed_curve_drops_what_it_writes_again(prepared_folder, options, tm
         assert [row["step"] for row in csv.DictReader(file)] == ["0", "1", "2", "2", "3"]
 
 
+def test_tensorboard_gets_the_curve_where_it_is_installed(prepared_folder, options, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = train([prepared_folder], tmp_path, replace(options, steps=2))
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    (point,) = events.Scalars("psnr_held-out")
+    assert (point.step, point.value) == (2, pytest.approx(result.best_db))
+
+
 def test_starts_from_weights(prepared_folder, options, tmp_path):
     first = train([prepared_folder], tmp_path / "a", replace(options, steps=1))
     tuned = replace(options, steps=1, learning_rate=1e-12, init=str(first.weights))

@@ -1,6 +1,7 @@
 """Triplets: decided by number alone, cut and changed alike in all three frames."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import clips
 import numpy as np
@@ -130,6 +131,21 @@ def test_batches_are_float_pictures_between_0_and_1(runs):
     expected = torch.from_numpy(items[1][0][1]).permute(2, 0, 1) / 255
     torch.testing.assert_close(batch.target[1], expected)
     torch.testing.assert_close(batch.frame1[2][0], torch.from_numpy(items[2][0][2][..., 0]) / 255)
+
+
+def test_footage_in_many_files_keeps_few_of_them_open(runs, tmp_path):
+    open_files = Path("/proc/self/fd")
+    if not open_files.is_dir():
+        pytest.skip("no /proc here")
+    content = runs[0].file.read_bytes()
+    many = []
+    for number in range(200):
+        (tmp_path / f"{number}.yuv").write_bytes(content)
+        many.append(replace(runs[0], file=tmp_path / f"{number}.yuv"))
+    dataset = FrameInterpolationDataset(TripletSampler(many), 16)
+    for number in range(400):
+        dataset[number]
+    assert len(list(open_files.iterdir())) < 180
 
 
 def test_held_out_runs_are_not_learned_from(runs):
