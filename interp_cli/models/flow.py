@@ -10,10 +10,10 @@ Sources: cost volume and warped features from PWC-Net (Sun et al. 2018), the spl
 softmax splatting (Niklaus and Liu 2020), flow refined together with the blend mask and a residual
 at the end from RIFE (Huang et al. 2022) and IFRNet (Kong et al. 2022).
 
-Ours differs in three things. A softmax over the cost volume gives a flow step before anything is
-learned, so that little footage is enough. The refinements treat both frames alike by construction
-(`SwapConv`): frames swapped and 1 - t give the same picture. The last warp is bicubic: bilinear
-sampling alone cost 0.7 dB on Middlebury's pictures.
+Ours differs in three things. A softmax over the cost volume turns descriptors into a flow step
+without any weights, so that little footage is enough. The refinements treat both frames alike by
+construction (`SwapConv`): frames swapped and 1 - t give the same picture. The last warp is
+bicubic: bilinear sampling alone cost 0.7 dB on Middlebury's pictures.
 
 Tensors of a pair have a second axis for its sides, (N, 2, C, H, W): side 0 belongs to `frame0`,
 side 1 to `frame1`, and `flip(1)` is the other side.

@@ -1,0 +1,183 @@
+"""Drawn motion: exact flows, exact middles, and still things that stay still."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp_cli.models.flow import Flow
+from interp_cli.models.warp import warp
+from interp_cli.training import synthetic
+from interp_cli.training.labels import LAST_SHARE, matcher_labels
+from interp_cli.training.losses import flow_loss, laplacian_l1
+from interp_cli.training.synthetic import scenes, with_synthetic
+from interp_cli.training.triplets import TripletBatch
+
+SIZE = 96
+
+
+def pictures(count: int = 4) -> Tensor:
+    noise = torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    return F.interpolate(noise, size=(SIZE, SIZE), mode="bicubic", align_corners=True).clamp(0, 1)
+
+
+def batch(count: int = 4) -> TripletBatch:
+    frames = pictures(3 * count).view(3, count, 3, SIZE, SIZE)
+    return TripletBatch(frames[0], frames[1], frames[2], torch.full((count, 1, 1, 1), 0.5))
+
+
+def draw(seed: int, timestep: float = 0.5, count: int = 2):
+    random = torch.Generator().manual_seed(seed)
+    return scenes(pictures(), torch.full((count, 1, 1, 1), timestep), random)
+
+
+@pytest.fixture
+def sharp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No motion blur, one cut-out patch over the ground, nothing still."""
+    monkeypatch.setattr(synthetic, "_BLUR_CHANCE", 0.0)
+    monkeypatch.setattr(synthetic, "_MASKS", (synthetic._cut_out,))
+    monkeypatch.setattr(synthetic, "_still", lambda *_: None)
+
+
+@pytest.mark.usefixtures("sharp")
+@pytest.mark.parametrize("seed", range(4))
+def test_flows_lead_to_the_same_point_of_the_other_frame(seed: int):
+    frame0, _, frame1, flows = draw(seed)
+    flow = F.interpolate(flows[:, 0], scale_factor=4, mode="nearest")
+    known = (flow[:, 2:] == 1).float()  # whole cells of one layer that the other frame shows
+    assert known.mean() > 0.15
+    moved, unmoved = (
+        ((picture - frame0).abs() * known).sum() / known.sum() / 3
+        for picture in (warp(frame1, flow[:, :2]), frame1)
+    )
+    assert moved < 0.02
+    assert moved < 0.5 * unmoved + 0.005
+
+
+@pytest.mark.usefixtures("sharp")
+def test_motion_back_is_known_too():
+    frame0, _, frame1, flows = draw(3)
+    flow = F.interpolate(flows[:, 1], scale_factor=4, mode="nearest")
+    known = (flow[:, 2:] == 1).float()
+    error = ((warp(frame0, flow[:, :2]) - frame1).abs() * known).sum() / known.sum() / 3
+    assert error < 0.02
+
+
+@pytest.mark.usefixtures("sharp")
+def test_targets_close_to_either_end_look_like_it():
+    frame0, early, frame1, _ = draw(5, 0.001)
+    _, late, _, _ = draw(5, 0.999)
+    assert (frame0 - frame1).abs().mean() > 0.02
+    assert (early - frame0).abs().mean() < 0.002
+    assert (late - frame1).abs().mean() < 0.002
+
+
+@pytest.mark.usefixtures("sharp")
+def test_points_move_at_constant_speed():
+    """Half of the flow leads to the target at 0.5."""
+    frame0, target, _, flows = draw(2)
+    flow = F.interpolate(flows[:, 0], scale_factor=4, mode="nearest")
+    known = (flow[:, 2:] == 1).float()
+    error = ((warp(target, flow[:, :2] / 2) - frame0).abs() * known).sum() / known.sum() / 3
+    assert error < 0.03
+
+
+@pytest.mark.parametrize("kind", ["_caption", "_black_bars", "_logo"])
+def test_still_things_stand_still(kind: str):
+    random = torch.Generator().manual_seed(4)
+    mask = getattr(synthetic, kind)(2, SIZE, random)
+    assert mask.shape == (2, 1, SIZE, SIZE)
+    assert 0 <= mask.min() < mask.max() <= 1
+    assert 0.001 < mask.mean() < 0.5
+
+
+def test_still_things_lie_over_everything(monkeypatch: pytest.MonkeyPatch):
+    bars = torch.zeros(2, 4, SIZE, SIZE)
+    bars[:, 3, :12] = 1
+    monkeypatch.setattr(synthetic, "_still", lambda *_: bars)
+    for seed in range(3):
+        *frames, flows = draw(seed)
+        assert all(frame[:, :, :12].abs().max() == 0 for frame in frames)
+        assert flows[:, :, :2, :3].abs().max() == 0
+        assert flows[:, :, 2, :3].min() == 1
+
+
+def test_every_kind_of_scene_is_drawn_within_range():
+    seen = []
+    for seed in range(24):
+        frame0, target, frame1, flows = draw(seed, 0.25, 1)
+        for frame in (frame0, target, frame1):
+            assert frame.shape == (1, 3, SIZE, SIZE)
+            assert frame.min() > -1e-6
+            assert frame.max() < 1 + 1e-6
+        assert flows.shape == (1, 2, 3, SIZE // 4, SIZE // 4)
+        assert flows.isfinite().all()
+        seen.append(float((flows[:, :, :2] * flows[:, :, 2:]).abs().max()))
+    assert max(seen) > SIZE / 10  # large motion is among them
+    assert np.median(seen) < SIZE / 4
+
+
+class TestWithSynthetic:
+    def test_replaces_the_first_triplets_alone(self):
+        real = batch()
+        real.labels["motion"] = torch.ones(4, 2, 3, SIZE // 8, SIZE // 8)
+        mixed = with_synthetic(real, 0.25, 7)
+        assert not torch.equal(mixed.target[0], real.target[0])
+        assert torch.equal(mixed.target[1:], real.target[1:])
+        assert torch.equal(mixed.timestep, real.timestep)
+        assert mixed.labels["motion"][0].abs().max() == 0
+        assert mixed.labels["motion"][1:].min() == 1
+        assert mixed.labels["exact_motion"].shape == (4, 2, 3, SIZE // 4, SIZE // 4)
+        assert mixed.labels["exact_motion"][0, :, 2].max() == 1
+        assert mixed.labels["exact_motion"][1:].abs().max() == 0
+
+    def test_follows_the_seed(self):
+        one, same, another = (with_synthetic(batch(), 0.5, seed).frame0 for seed in (1, 1, 2))
+        assert torch.equal(one, same)
+        assert not torch.equal(one, another)
+
+    def test_a_share_of_nothing_changes_nothing(self):
+        real = batch()
+        assert with_synthetic(real, 0.1, 0) is real
+
+
+class TestLabels:
+    def test_a_shift_is_found_both_ways(self):
+        wide = (pictures(1)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        frame0, frame1 = wide[:80, 8:88], wide[:80, 4:84]  # everything moves 4 px to the right
+        motion = matcher_labels(np.stack((frame0, frame0, frame1))[None])["motion"]
+        assert motion.shape == (1, 2, 3, 10, 10)
+        inner = motion[0, :, :, 2:-2, 2:-2]
+        assert inner[:, 2].mean() > 0.9
+        assert abs(inner[0, 0].mean() - 4) < 0.3
+        assert abs(inner[1, 0].mean() + 4) < 0.3
+        assert abs(inner[:, 1].mean()) < 0.2
+
+    def test_late_in_a_run_there_are_none(self):
+        assert matcher_labels(np.zeros((1, 3, 16, 16, 3), np.uint8), LAST_SHARE) == {}
+
+
+class TestFlowLoss:
+    def test_every_stage_has_its_part(self):
+        torch.manual_seed(0)
+        net = Flow()
+        labelled = with_synthetic(batch(), 0.5, 3)
+        labelled.labels["motion"] = torch.ones(4, 2, 3, SIZE // 8, SIZE // 8)
+        loss, parts = flow_loss(net, labelled, 0.0)
+        stages = {"picture", "half", "quarter", "projected", "matched"}
+        assert set(parts) == {*stages, "motion", "exact_motion"}
+        assert all(part > 0 for part in parts.values())
+        assert loss.item() == pytest.approx(sum(part.item() for part in parts.values()))
+        loss.backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+        _, late = flow_loss(net, labelled, LAST_SHARE)
+        assert set(late) == {*stages, "exact_motion"}
+
+    def test_a_perfect_prediction_has_no_error(self):
+        picture = pictures(1)
+        assert laplacian_l1(picture, picture, 4) == 0
+        # A constant error is seen by the coarsest level alone.
+        assert laplacian_l1(picture + 0.1, picture, 4).item() == pytest.approx(0.1, abs=1e-5)
