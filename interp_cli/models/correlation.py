@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Widest strip that a row is cut into: all of its columns meet, so wide ones waste products.
-_STRIP = 32
+_STRIP = 16
 
 
 def cost_volume(own: Tensor, other: Tensor, radius: int) -> Tensor:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 # Labels are means over cells of this side.
 CELL_PX = 8
 # The loss gives labels weight up to this share of a run; later ones would be made for nothing.
-LAST_SHARE = 0.6
+LAST_SHARE = 0.25
 
 # The method keeps buffers, so each of the loader's threads has its own.
 _own = threading.local()
