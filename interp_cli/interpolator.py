@@ -251,7 +251,9 @@ def choose_precision(device: torch.device, precision: Precision) -> Precision:
     if device.type == "cuda":
         return "fp16"
     # Without these instructions bf16 is emulated: measured fifty times slower than fp32.
-    found = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    # (torch says so only since 2.9; before that, fp32 is never wrong.)
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)
+    found: dict[str, Any] = capabilities() if device.type == "cpu" else {}
     return "bf16" if found.get("avx512_bf16") or found.get("amx_bf16") else "fp32"
 
 

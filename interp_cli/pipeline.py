@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 import av
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from interp_cli.errors import DecodeError, EncodeError
@@ -229,6 +231,30 @@ class _Timing:
         )
 
 
+class _Neighbour:
+    """A frame and what is worked out about it once, for both pairs that it belongs to."""
+
+    def __init__(self, frame: Frame, pts: int, layout: PictureFormat, device: torch.device) -> None:
+        self.image = frame.image
+        self.pts = pts  # of the output
+        self._layout = layout
+        self._device = device
+
+    @cached_property
+    def thumbnail(self) -> NDArray[np.float32]:
+        return luma_thumbnail(self.image)
+
+    @cached_property
+    def pictures(self) -> Tensor:
+        """RGB and, where there is one, opacity as a grey picture: (1 or 2, 3, H, W).
+
+        The planes travel to the device as they are.
+        """
+        planes = (torch.from_numpy(plane)[None].to(self._device) for plane in planes_of(self.image))
+        rgb, alpha = to_rgb(tuple(planes), self._layout)
+        return rgb if alpha is None else torch.cat((rgb, alpha.expand_as(rgb)))
+
+
 class _Doubler:
     """Puts a middle after each frame; counts what it did."""
 
@@ -244,68 +270,58 @@ class _Doubler:
     ) -> Iterator[tuple[av.VideoFrame, int]]:
         """Yield originals and middles in order, each with its time stamp."""
         size = self.interpolator.batch_size(layout.height, layout.width)
-        chunk: list[Frame] = []
+        chunk: list[_Neighbour] = []
         for frame in frames:
-            chunk.append(frame)
+            chunk.append(_Neighbour(frame, timing.pts(frame), layout, self.interpolator.device))
             if len(chunk) == size + 1:
-                yield from self._middles(chunk, layout, timing)
+                yield from self._middles(chunk, layout)
                 chunk = chunk[-1:]
-        yield from self._middles(chunk, layout, timing)
+        yield from self._middles(chunk, layout)
         last = chunk[-1]
-        yield last.image, timing.pts(last)
+        yield last.image, last.pts
         # The last frame has no successor: repeated, it keeps the duration and the exact rate.
-        yield last.image, timing.pts(last) + timing.last_duration
+        yield last.image, last.pts + timing.last_duration
 
     def _middles(
-        self, chunk: list[Frame], layout: PictureFormat, timing: _Timing
+        self, chunk: list[_Neighbour], layout: PictureFormat
     ) -> Iterator[tuple[av.VideoFrame, int]]:
         """All frames of a chunk but the last, each followed by its middle."""
         pairs = list(itertools.pairwise(chunk))
         wanted = [i for i, (a, b) in enumerate(pairs) if self._is_motion(a, b)]
         made = dict(zip(wanted, self._synthesize([pairs[i] for i in wanted], layout), strict=True))
         for i, (a, b) in enumerate(pairs):
-            yield a.image, timing.pts(a)
-            yield made.get(i, a.image), (timing.pts(a) + timing.pts(b)) // 2
+            yield a.image, a.pts
+            yield made.get(i, a.image), (a.pts + b.pts) // 2
 
-    def _is_motion(self, frame0: Frame, frame1: Frame) -> bool:
+    def _is_motion(self, a: _Neighbour, b: _Neighbour) -> bool:
         """Whether there is anything to synthesize: no repeat and no cut."""
-        if is_repeat(frame0.image, frame1.image):
+        if is_repeat(a.image, b.image):
             self.repeats += 1
             return False
-        if self.scene_threshold is None:
-            return True
-        thumbnails = luma_thumbnail(frame0.image), luma_thumbnail(frame1.image)
-        if change(*thumbnails) > self.scene_threshold:
+        threshold = self.scene_threshold
+        if threshold is not None and change(a.thumbnail, b.thumbnail) > threshold:
             self.cuts += 1
             return False
         return True
 
     @torch.inference_mode()
     def _synthesize(
-        self, pairs: list[tuple[Frame, Frame]], layout: PictureFormat
+        self, pairs: list[tuple[_Neighbour, _Neighbour]], layout: PictureFormat
     ) -> list[av.VideoFrame]:
         if not pairs:
             return []
-        rgb0, alpha0 = self._rgb([a for a, _ in pairs], layout)
-        rgb1, alpha1 = self._rgb([b for _, b in pairs], layout)
-        rgb = self.interpolator.middle(rgb0, rgb1)
-        alpha = None
-        if alpha0 is not None and alpha1 is not None:  # opacity moves as a grey picture does
-            grey0, grey1 = (a.expand(-1, 3, -1, -1) for a in (alpha0, alpha1))
-            alpha = self.interpolator.middle(grey0, grey1).mean(1, keepdim=True)
+        befores, afters = zip(*pairs, strict=True)
+        made = self.interpolator.middle(
+            torch.cat([n.pictures for n in befores]), torch.cat([n.pictures for n in afters])
+        )
+        made = torch.unflatten(made, 0, (len(pairs), -1))
+        alpha = made[:, 1].mean(1, keepdim=True) if layout.has_alpha else None
         self.synthesized += len(pairs)
-        planes = [plane.cpu().numpy() for plane in from_rgb(rgb, alpha, layout)]
+        planes = [plane.cpu().numpy() for plane in from_rgb(made[:, 0], alpha, layout)]
         return [
             image_of(tuple(plane[i].astype(layout.dtype, copy=False) for plane in planes), layout)
             for i in range(len(pairs))
         ]
-
-    def _rgb(self, frames: list[Frame], layout: PictureFormat) -> tuple[Tensor, Tensor | None]:
-        """Pictures (N, 3, H, W) and opacity of frames; the planes travel as they are."""
-        columns = zip(*(planes_of(frame.image) for frame in frames), strict=True)
-        device = self.interpolator.device
-        planes = tuple(torch.from_numpy(np.stack(column)).to(device) for column in columns)
-        return to_rgb(planes, layout)
 
 
 class _EncoderThread:

@@ -157,8 +157,8 @@ class VideoReader:
     def _damaged(self, good: int) -> DecodeError:
         total = f" of {self.info.frame_count}" if self.info.frame_count else ""
         return DecodeError(
-            f"{self.info.path}: decoded {good}{total} frames ({self.damage}). Copy the file "
-            "again, or double the good part with --keep-going. No output was kept."
+            f"{self.info.path}: decoded {good}{total} frames ({self.damage}). The file is damaged: "
+            "copy it again, or ask for its good part with --keep-going."
         )
 
     def _wanted(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
