@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -280,7 +280,8 @@ def hold_out(runs: Sequence[Run], share: float = 0.03) -> tuple[list[Run], list[
     side. A single run gives its last tenth.
 
     Returns:
-        Runs to train on, runs to validate on.
+        Runs to train on, runs to validate on; in the shuffle's order, whatever `runs`' is, so that
+        a number means the same triplet however the footage was named.
 
     Raises:
         TrainingError: There is too little footage to keep any of it apart.
@@ -293,23 +294,11 @@ def hold_out(runs: Sequence[Run], share: float = 0.03) -> tuple[list[Run], list[
                 f"{run.source}: only {run.frames} frames that move in one shot; training needs at"
                 " least 6, and hundreds to be of use."
             )
-        tail = Run(
-            run.file,
-            run.offset + kept * run.frame_bytes,
-            run.frames - kept,
-            *(run.width, run.height, run.frame_rate, run.motion, run.source),
-        )
-        head = Run(
-            run.file,
-            run.offset,
-            kept,
-            *(run.width, run.height, run.frame_rate, run.motion, run.source),
-        )
-        return [head], [tail]
+        tail = replace(run, offset=run.offset + kept * run.frame_bytes, frames=run.frames - kept)
+        return [replace(run, frames=kept)], [tail]
     order = sorted(runs, key=_shuffled_place)
     count = max(1, round(len(runs) * share))
-    held = {id(run) for run in order[:count]}
-    return [r for r in runs if id(r) not in held], [r for r in runs if id(r) in held]
+    return order[count:], order[:count]
 
 
 _ORDERS = ((0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1))
