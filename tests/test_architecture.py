@@ -1,10 +1,12 @@
 """Frames flow one way through the package: this table says which module may import which.
 
-A module or a package that has no row fails the test: add one, here and in CONTRIBUTING.md, and
-keep it short. Imports inside functions count too, and so do those for type checking alone.
+A module or a package that has no row fails the test: add one, here and in CONTRIBUTING.md (a test
+holds the two together), and keep it short. Imports inside functions count too, and so do those
+for type checking alone.
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +110,16 @@ def allowed(module: str, target: str) -> bool:
 def test_every_module_has_a_row() -> None:
     missing = sorted({row(module) for module in modules()} - set(MAY_IMPORT))
     assert not missing, f"no row in the import table for: {', '.join(missing)}"
+
+
+def test_contributors_are_shown_this_table() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        if found := re.match(r"\| `(\w+)(?:\.py|/)` \|.*\| (.+) \|$", line):
+            shown[found[1]] = set(re.findall(r"`([\w.]+)`", found[2]))
+    built = {row(module) for module in modules()} & LIBRARY
+    assert {name: shown.get(name) for name in built} == {name: MAY_IMPORT[name] for name in built}
 
 
 @pytest.mark.parametrize("module", modules())

@@ -7,6 +7,7 @@ import sysconfig
 import venv
 import zipfile
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 
 import clips
@@ -54,7 +55,8 @@ def test_the_wheel_holds_the_package_and_its_weights_and_nothing_else(wheel: Pat
     assert "interp_cli/bundled_weights/fusion.safetensors" in names
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("interp_cli/**/*.py")}
     assert {name for name in names if name.endswith(".py")} == modules
-    assert {name.split("/")[0] for name in names} == {"interp_cli", "interp_cli-0.1.0.dist-info"}
+    record = f"interp_cli-{version('interp-cli')}.dist-info"
+    assert {name.split("/")[0] for name in names} == {"interp_cli", record}
 
 
 def test_the_wheel_doubles_a_clip_from_an_empty_folder(
