@@ -11,6 +11,7 @@ Whatever needs torch is loaded when its name is first used, so that `import inte
 `interp --help` answer at once.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,11 @@ from interp_cli.options import (
     TrainOptions,
     train_preset,
 )
+
+# torch's threads spin while they wait for each other, and the decoder and the encoder need those
+# cores: on two cores a short clip took 25 s so, and 1.7 s with threads that sleep. torch reads this
+# when it is loaded, so a program that loads it first sets the variable itself.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
     from interp_cli.evaluation import evaluate
