@@ -12,7 +12,7 @@ from typing import Literal
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16", "bf16")
-DEFAULT_MODEL = "fusion"
+DEFAULT_MODEL = "flow"
 
 
 def _require(condition: bool, message: str) -> None:

@@ -62,7 +62,7 @@ def test_damaged_weights_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path:
     checks = by_name(list(environment._check_weights()))
     assert checks["weights bad"].status == "broken"
     assert "SHA-256" in checks["weights bad"].found
-    assert checks["weights fusion"].found == "the default model is missing"
+    assert checks["weights flow"].found == "the default model is missing"
 
 
 def test_a_full_disk_is_worth_a_note(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,8 +207,8 @@ def test_the_report_is_plain_data(two_sets: Path) -> None:
 
 
 def test_rows_are_the_model_and_the_others_each_once() -> None:
-    assert EvalOptions().rows == ("fusion", "blend", "minterpolate")
-    assert EvalOptions(against=("fusion", "dis", "dis")).rows == ("fusion", "dis")
+    assert EvalOptions().rows == ("flow", "blend", "minterpolate")
+    assert EvalOptions(against=("flow", "dis", "dis")).rows == ("flow", "dis")
     with pytest.raises(ValueError, match="limit must be at least 1, not 0"):
         EvalOptions(limit=0)
 

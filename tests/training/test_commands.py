@@ -78,7 +78,10 @@ def test_quiet_says_nothing(prepared_folder, tmp_path):
 
 
 def test_weights_to_start_from_name_the_network(prepared_folder, tmp_path):
-    first = result_of("train", prepared_folder, "--out", tmp_path / "a", "--steps", "1", *SMALL)
+    other = ("--model", "fusion")  # not the default
+    first = result_of(
+        "train", prepared_folder, "--out", tmp_path / "a", "--steps", "1", *other, *SMALL
+    )
     result_of(
         "train",
         prepared_folder,
