@@ -30,6 +30,7 @@ from interp_cli.options import BenchOptions, DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
 from interp_cli.video.colour import picture_format
 from interp_cli.video.encoders import choose_encoder, ffmpeg_path
+from interp_cli.video.probe import probe
 from interp_cli.video.reader import VideoReader
 
 __all__ = ["BenchReport", "ClipSpeed", "DoublerSpeed", "NetworkSpeed", "Spread", "benchmark"]
@@ -339,8 +340,8 @@ def _run_ffmpeg(command: Sequence[str]) -> int:
 
 
 def _size_of(path: Path) -> tuple[int, int]:
-    with VideoReader(path) as reader:
-        return reader.info.width, reader.info.height
+    info = probe(path)
+    return info.width, info.height
 
 
 def _draw_clip(path: Path, width: int, height: int, frames: int) -> Path:

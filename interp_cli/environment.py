@@ -143,9 +143,9 @@ def _check_package(name: str, module: str) -> Check:
 def _check_devices() -> Iterator[Check]:
     import torch
 
-    # Not in every torch that we support.
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    arithmetic = "with" if capabilities.get("avx512_bf16") else "without"
+    from interp_cli.devices import cpu_has_bf16
+
+    arithmetic = "with" if cpu_has_bf16() else "without"
     yield Check("cpu", "ok", f"{_cpu_model()}, {_cores()} cores, {arithmetic} bf16 arithmetic")
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)

@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from interp_cli.baselines import BASELINES, Frames, Picture, Predictor
-from interp_cli.errors import DecodeError, InterpError, OpenError, VideoError
+from interp_cli.errors import InterpError, OpenError, VideoError
 from interp_cli.interpolator import Interpolator
 from interp_cli.metrics import interpolation_error, psnr, ssim
 from interp_cli.options import EvalOptions
 from interp_cli.scenes import change, luma_thumbnail
 from interp_cli.video.colour import to_rgb8
-from interp_cli.video.probe import probe
+from interp_cli.video.probe import probe, refuse_interlaced
 from interp_cli.video.reader import VideoReader
 
 __all__ = ["EvalReport", "ItemScore", "ModelPredictor", "Row", "SetReport", "evaluate"]
@@ -246,11 +246,7 @@ class _Video:
         self._limit = options.limit
         self._threshold = options.scene_threshold
         facts = probe(path)
-        if facts.interlaced:
-            raise DecodeError(
-                f"{path}: is interlaced, so its frames mix two moments. Deinterlace it first, for"
-                f" example: ffmpeg -i {path.name} -vf bwdif=send_frame out.mkv"
-            )
+        refuse_interlaced(facts)
         count = facts.frame_count
         self.size = None if count is None else min((count - 1) // 2, self._limit or count)
 

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from interp_cli.devices import autocast, cpu_has_bf16, parse_device
 from interp_cli.errors import ResourceError
 from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision
 from interp_cli.weights import load_model
 
 Pictures = NDArray[np.uint8] | NDArray[np.uint16]
 
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # Peak bytes of activations a pixel and pair in 32 bits, measured on `fusion`, the hungriest.
 _BYTES_PER_PIXEL = 2600
 _LARGEST_BATCH = 16
@@ -189,8 +189,7 @@ class Interpolator:
         if any(padding):
             frame0, frame1 = (F.pad(f, padding, mode="replicate") for f in (frame0, frame1))
         times = frame0.new_full((frame0.shape[0], 1, 1, 1), timestep)
-        dtype = _DTYPES[self.precision]
-        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+        with autocast(self.device, self.precision):
             middle: Tensor = self.net(frame0, frame1, times)
         return middle[..., :height, :width].float()
 
@@ -218,16 +217,7 @@ def choose_device(name: str) -> torch.device:
         ResourceError: There is no such device here.
         ValueError: It is no device's name.
     """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda", "mps"):
-        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}")
+    device = parse_device(name)
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     missing = device.type == "mps" and not torch.backends.mps.is_available()
     if missing or (device.index or 0) >= count:
@@ -250,11 +240,7 @@ def choose_precision(device: torch.device, precision: Precision) -> Precision:
         return precision
     if device.type == "cuda":
         return "fp16"
-    # Without these instructions bf16 is emulated: measured fifty times slower than fp32.
-    # (torch says so only since 2.9; before that, fp32 is never wrong.)
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)
-    found: dict[str, Any] = capabilities() if device.type == "cpu" else {}
-    return "bf16" if found.get("avx512_bf16") or found.get("amx_bf16") else "fp32"
+    return "bf16" if device.type == "cpu" and cpu_has_bf16() else "fp32"
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -36,7 +36,7 @@ from interp_cli.video.colour import (
     to_rgb,
 )
 from interp_cli.video.containers import container_of
-from interp_cli.video.probe import VideoInfo
+from interp_cli.video.probe import VideoInfo, refuse_interlaced
 from interp_cli.video.reader import Frame, VideoReader
 from interp_cli.video.writer import PictureDescription, SideStreams, VideoWriter
 
@@ -116,11 +116,7 @@ def double_video(
         source, options.start_seconds, options.end_seconds, keep_going=options.keep_going
     ) as reader:
         info = reader.info
-        if info.interlaced:
-            raise DecodeError(
-                f"{source}: is interlaced, so its frames mix two moments. Deinterlace it first, "
-                f"for example: ffmpeg -i {source.name} -vf bwdif=send_frame out.mkv"
-            )
+        refuse_interlaced(info)
         interpolator = interpolator or Interpolator.from_options(options.inference)
         doubler = _Doubler(interpolator, options.scene_threshold)
         frames = iter(reader)
@@ -141,7 +137,7 @@ def double_video(
         ) as writer:
             total = _expected_frames(info, options)
             last_pts, done = 0, 0
-            for image, pts in doubler.double(_chain(first, frames), layout, timing):
+            for image, pts in doubler.double(itertools.chain((first,), frames), layout, timing):
                 writer.write(image, pts)
                 last_pts, done = pts, done + 1
                 if progress and done % 2 == 0:
@@ -219,7 +215,7 @@ class _Timing:
     def pts(self, frame: Frame) -> int:
         return 2 * (frame.pts - self.shift)
 
-    def side_streams(self, info: VideoInfo, options: DoubleOptions) -> SideStreams | None:
+    def side_streams(self, info: VideoInfo, options: DoubleOptions) -> SideStreams:
         origin = info.video_start_seconds
         start, end = options.start_seconds, options.end_seconds
         return SideStreams(
@@ -376,7 +372,7 @@ class _EncoderThread:
 
 
 def _check_target(source: Path, target: Path, *, overwrite: bool) -> None:
-    container_of(target)
+    container_of(target)  # an ending that cannot be written is known before any work
     if not target.exists():
         return
     if target.is_dir():
@@ -397,8 +393,3 @@ def _expected_frames(info: VideoInfo, options: DoubleOptions) -> int | None:
     start = options.start_seconds or 0.0
     end = min(options.end_seconds or info.duration_seconds, info.duration_seconds)
     return max(1, round(whole * (end - start) / info.duration_seconds))
-
-
-def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
-    yield first
-    yield from rest

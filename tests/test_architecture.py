@@ -23,21 +23,22 @@ GROUND = {"errors", "options"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "options": set(),
+    "devices": set(),
     "video": set(),
     "scenes": {"video.colour"},
     "metrics": set(),
     "models": set(),
     "weights": {"models"},
-    "interpolator": {"models", "weights", "video.colour"},
+    "interpolator": {"devices", "models", "weights", "video.colour"},
     "pipeline": {"video", "scenes", "interpolator"},
     "resume": {"pipeline", "video"},
     "cluster": {"pipeline", "video"},
     "baselines": {"video"},
     "evaluation": {"video", "scenes", "interpolator", "metrics", "baselines"},
     "benchmark": {"video", "interpolator", "pipeline", "baselines"},
-    "training": {"video", "scenes", "metrics", "models", "weights"},
+    "training": {"devices", "video", "scenes", "metrics", "models", "weights"},
     "report": set(),
-    "environment": {"video", "weights"},
+    "environment": {"devices", "video", "weights"},
 }
 LIBRARY = set(MAY_IMPORT)
 MAY_IMPORT["__init__"] = LIBRARY

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.table import Table
 
+from interp_cli.cli import flags
 from interp_cli.cli.render import console, print_json, results
 from interp_cli.options import DEFAULT_MODEL, BenchOptions, InferenceOptions, Precision
 
@@ -31,20 +32,16 @@ def bench(
     against: Annotated[
         str, typer.Option(metavar="NAMES", help="Double the same clip with it too: minterpolate.")
     ] = "",
-    model: Annotated[
-        str, typer.Option(help="Name of a bundled model, or a .safetensors file.")
-    ] = DEFAULT_MODEL,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
+    model: flags.Model = DEFAULT_MODEL,
+    device: flags.Device = "auto",
+    precision: flags.PrecisionName = "auto",
     repeats: Annotated[
         int, typer.Option(metavar="N", help="Rounds, of which the medians are shown.")
     ] = _DEFAULTS.repeats,
     frames: Annotated[
         int, typer.Option(metavar="N", help="Frames of a drawn clip.")
     ] = _DEFAULTS.frames,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
-    ] = False,
+    json: flags.Json = False,
 ) -> None:
     """Measure speed: the network alone, and the whole from file to file.
 

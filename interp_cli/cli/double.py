@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from interp_cli.cli import flags
 from interp_cli.cli.render import (
     ProgressStyle,
     console,
@@ -32,11 +33,9 @@ def double(
         Path,
         typer.Argument(metavar="OUT", help="The video to make: .mp4, .mkv, .mov or .webm."),
     ],
-    model: Annotated[
-        str, typer.Option(help="Name of a bundled model, or a .safetensors file.")
-    ] = DEFAULT_MODEL,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
+    model: flags.Model = DEFAULT_MODEL,
+    device: flags.Device = "auto",
+    precision: flags.PrecisionName = "auto",
     batch: Annotated[str, typer.Option(help="Pairs a step: auto or a number.")] = "auto",
     tile: Annotated[
         str, typer.Option(help="Side of tiles for large frames: auto, off or pixels.")
@@ -74,12 +73,8 @@ def double(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Double the good part of a damaged input.")
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no summary.")
-    ] = False,
+    json: flags.Json = False,
+    quiet: flags.Quiet = False,
     progress: Annotated[
         ProgressStyle, typer.Option(help="A bar on terminals, plain lines, or nothing.")
     ] = ProgressStyle.AUTO,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.table import Table
 
+from interp_cli.cli import flags
 from interp_cli.cli.render import ProgressStyle, frame_progress, print_json, results
 from interp_cli.options import DEFAULT_MODEL, EvalOptions, InferenceOptions, Precision
 
@@ -23,9 +24,7 @@ def eval(
             help="Folders of triplets (im1.png, im2.png, im3.png), and videos.",
         ),
     ],
-    model: Annotated[
-        str, typer.Option(help="Name of a bundled model, or a .safetensors file.")
-    ] = DEFAULT_MODEL,
+    model: flags.Model = DEFAULT_MODEL,
     against: Annotated[
         str,
         typer.Option(
@@ -33,8 +32,8 @@ def eval(
             help="What to compare with: blend, minterpolate, dis, other models; with commas.",
         ),
     ] = ",".join(EvalOptions().against),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
+    device: flags.Device = "auto",
+    precision: flags.PrecisionName = "auto",
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="Score the first N pictures of each set.")
     ] = None,

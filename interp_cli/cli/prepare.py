@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from interp_cli.cli import flags
 from interp_cli.cli.render import console, print_json, results, size_text
 from interp_cli.options import PrepareOptions
 
@@ -28,12 +29,8 @@ def prepare(
     still_below: Annotated[
         float, typer.Option(help="Drop shots that change less than this, of 255.")
     ] = _DEFAULTS.still_below,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no summary.")
-    ] = False,
+    json: flags.Json = False,
+    quiet: flags.Quiet = False,
 ) -> None:
     """Cut videos into shots, drop repeats and stills, and store the frames for training.
 

@@ -27,7 +27,8 @@ from rich.progress import (
 console = Console(stderr=True, highlight=False)
 results = Console(highlight=False)
 
-_PLAIN_LINE_SECONDS = 10.0
+# Pause between plain lines of progress.
+PLAIN_LINE_SECONDS = 10.0
 
 
 class ProgressStyle(StrEnum):
@@ -106,7 +107,7 @@ def _plain(label: str, frame_rate: Fraction | None) -> Callable[[int, int | None
     def update(done: int, total: int | None) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last < _PLAIN_LINE_SECONDS and done != total:
+        if now - last < PLAIN_LINE_SECONDS and done != total:
             return
         last = now
         elapsed = now - begun

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from interp_cli.cli.render import ProgressStyle, console, print_json, results
+from interp_cli.cli import flags
+from interp_cli.cli.render import PLAIN_LINE_SECONDS, ProgressStyle, console, print_json, results
 from interp_cli.options import DEFAULT_MODEL, Precision, TrainOptions, train_preset
 
 if TYPE_CHECKING:
     from interp_cli.training.loop import TrainProgress
 
-_PLAIN_LINE_SECONDS = 10.0
 _LENGTHS = ("steps", "epochs", "minutes")
 
 
@@ -77,12 +77,8 @@ def train(
     cache: Annotated[
         Path, typer.Option(help="Where prepared footage is kept for the next time.")
     ] = Path("data/prepared"),
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no summary.")
-    ] = False,
+    json: flags.Json = False,
+    quiet: flags.Quiet = False,
     progress: Annotated[
         ProgressStyle, typer.Option(help="A live line on terminals, plain lines, or nothing.")
     ] = ProgressStyle.AUTO,
@@ -180,7 +176,7 @@ def _prepare_progress(style: ProgressStyle) -> Iterator[Callable[[int, int], Non
     def update(done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= _PLAIN_LINE_SECONDS or (done == total and now - begun > 1):
+        if now - last >= PLAIN_LINE_SECONDS or (done == total and now - begun > 1):
             last = now
             console.print(f"preparing: {done} of {total} sources", soft_wrap=True)
 
@@ -201,7 +197,7 @@ def _train_progress(style: ProgressStyle) -> Iterator[Callable[[TrainProgress], 
 
         def update(now: TrainProgress) -> None:
             nonlocal last
-            if time.monotonic() - last >= _PLAIN_LINE_SECONDS:
+            if time.monotonic() - last >= PLAIN_LINE_SECONDS:
                 last = time.monotonic()
                 console.print(f"{now.share:.1%}  {_now_text(now)}", soft_wrap=True)
 

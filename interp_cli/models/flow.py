@@ -247,7 +247,7 @@ class Flow(nn.Module):
         at_full, more = self.refine_full(full, None, _enlarged(at_half), times)
         flow, logit = at_full.flow, at_full.logit
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
-        blend = _blend(_each(_warp_bicubic, full, flow), logit)
+        blend = _blend(_each(warp, full, flow, "bicubic"), logit)
         detail = blend - F.avg_pool2d(F.pad(blend, (1, 1, 1, 1), mode="replicate"), 3, 1)
         middle = blend + sharpness * detail + residual
         mask = torch.sigmoid(logit[:, 0] - logit[:, 1])
@@ -397,18 +397,6 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, sides: Tensor) -> Tensor:
         return _act(sides + self.conv(sides) * self.scale.repeat(2).view(-1, 1, 1))
-
-
-def _warp_bicubic(image: Tensor, flow: Tensor) -> Tensor:
-    """`warp` with the four by four nearest pixels."""
-    height, width = flow.shape[-2:]
-    x = torch.arange(width, device=flow.device) + flow[:, 0].float()
-    y = torch.arange(height, device=flow.device).view(-1, 1) + flow[:, 1].float()
-    grid = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), -1)
-    with torch.autocast(image.device.type, enabled=False):
-        return F.grid_sample(
-            image.float(), grid, mode="bicubic", padding_mode="border", align_corners=True
-        )
 
 
 def _blend(warped: Tensor, logit: Tensor) -> Tensor:

@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def warp(image: Tensor, flow: Tensor) -> Tensor:
+def warp(image: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
     """Sample `image` where each flow vector points (backward warping).
 
     Args:
         image: Picture or features, (N, C, H, W).
         flow: Offsets in pixels, (N, 2, H, W), ordered (dx, dy).
+        mode: `bilinear`, or `bicubic` from the four by four nearest pixels.
 
     Returns:
         (N, C, H, W), float32; samples outside the image repeat its border.
@@ -33,7 +34,7 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     )  # (N, H, W, 2)
     with torch.autocast(image.device.type, enabled=False):
         return F.grid_sample(
-            image.float(), grid, mode="bilinear", padding_mode="border", align_corners=True
+            image.float(), grid, mode=mode, padding_mode="border", align_corners=True
         )
 
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from interp_cli.devices import autocast
 from interp_cli.errors import TrainingError
 from interp_cli.models.registry import create_model
 from interp_cli.options import Precision, TrainOptions
 from interp_cli.training.checkpoint import Checkpoint, save_checkpoint
-from interp_cli.training.device import mixed_precision
 from interp_cli.training.losses import Objective, objective
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.triplets import TripletBatch
@@ -62,7 +62,7 @@ class TrainingState:
         self.step = 0
         self.best_db = -math.inf
         self.learning_rate = 0.0
-        self.autocast: AbstractContextManager[object] = mixed_precision(device, precision)
+        self.autocast: AbstractContextManager[object] = autocast(device, precision)
         if options.weight_decay:
             self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(
                 self.net.parameters(), weight_decay=options.weight_decay, betas=(0.9, 0.99)

@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.format import Flags
 from av.video.stream import VideoStream
 
-from interp_cli.errors import OpenError
+from interp_cli.errors import DecodeError, OpenError
 
 # Seconds before the end from which packets are read to find the last time stamp: longer than
 # any usual distance between key frames, short enough to cost nothing.
@@ -201,6 +201,15 @@ def probe(path: str | Path) -> VideoInfo:
             ),
             chapters=len(container.chapters()),
             metadata=dict(container.metadata),
+        )
+
+
+def refuse_interlaced(info: VideoInfo) -> None:
+    """Raise `DecodeError`, with the fix named, where frames hold two fields."""
+    if info.interlaced:
+        raise DecodeError(
+            f"{info.path}: is interlaced, so its frames mix two moments. Deinterlace it first, "
+            f"for example: ffmpeg -i {info.path.name} -vf bwdif=send_frame out.mkv"
         )
 
 
