@@ -11,13 +11,16 @@ hand.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 from interp_cli import EvalOptions, InferenceOptions, evaluate
 from interp_cli.training.checkpoint import load_checkpoint
+from interp_cli.training.curve import CURVE
 from interp_cli.training.loop import BEST
+from interp_cli.training.validation import HELD_OUT
 from interp_cli.weights import load_model, save_weights
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -42,6 +45,7 @@ def main() -> None:
     loaded = load_model(arguments.run / BEST)
     name = arguments.name or loaded.architecture
     path = WEIGHTS / f"{name}.safetensors"
+    step, minutes = best_point(arguments.run, [folder.name for folder in arguments.val])
     digest = save_weights(path, loaded.net, loaded.architecture, loaded.config)
     options = {k: v for k, v in asdict(checkpoint.options).items() if k not in UNTOLD}
     record = {
@@ -51,14 +55,23 @@ def main() -> None:
         "licence": "MIT",
         "data": arguments.data,
         "recipe": {k: v for k, v in options.items() if v is not None},
-        "steps": checkpoint.step,
-        "triplets": checkpoint.step * checkpoint.options.batch,
-        "minutes": round(checkpoint.minutes, 1),
+        "steps": step,
+        "triplets": step * checkpoint.options.batch,
+        "minutes": round(minutes, 1),
         "hardware": arguments.hardware,
         "scores": scores(arguments.run / BEST, arguments.val),
     }
     path.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     print(json.dumps(record["scores"], indent=2))
+
+
+def best_point(run: Path, sets: list[str]) -> tuple[int, float]:
+    """Step and minutes of the run's best validation: that of the weights that it kept."""
+    with (run / CURVE).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [f"psnr_{name}" for name in sets] or [f"psnr_{HELD_OUT}"]
+    best = max(rows, key=lambda row: sum(float(row[name] or "-inf") for name in names))
+    return int(best["step"]), float(best["minutes"])
 
 
 def scores(weights: Path, folders: list[Path]) -> dict[str, dict[str, dict[str, float]]]:

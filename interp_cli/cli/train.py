@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +15,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from interp_cli.cli import flags
 from interp_cli.cli.render import PLAIN_LINE_SECONDS, ProgressStyle, console, print_json, results
-from interp_cli.options import DEFAULT_MODEL, Precision, TrainOptions, train_preset
+from interp_cli.options import (
+    DEFAULT_MODEL,
+    Precision,
+    TrainOptions,
+    fine_tune_preset,
+    train_preset,
+)
 
 if TYPE_CHECKING:
     from interp_cli.training.loop import TrainProgress
@@ -40,7 +46,12 @@ def train(
         Path | None, typer.Option(help="Folder of the run (default: runs/MODEL).")
     ] = None,
     init: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Weights to start from.")
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Weights to start from; without a length, rate and batch of your own, those for"
+            " minutes of fine-tuning hold.",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, with its own options.")
@@ -67,6 +78,14 @@ def train(
     synthetic: Annotated[
         float | None,
         typer.Option(metavar="SHARE", help="Share of drawn motion in each batch, 0 to 1."),
+    ] = None,
+    late_synthetic: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="What that share moves to by the end of the run."),
+    ] = None,
+    hard_share: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of crops taken where most moves, 0 to 1."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32, fp16 or bf16.")] = None,
@@ -95,6 +114,8 @@ def train(
         "learning_rate": learning_rate,
         "validate_minutes": validate_minutes,
         "synthetic": synthetic,
+        "late_synthetic": late_synthetic,
+        "hard_share": hard_share,
         "device": device,
         "precision": cast(Precision | None, precision),
         "ranks": _ranks(ranks),
@@ -131,10 +152,12 @@ def train(
         end = "stopped" if result.interrupted else "done"
         results.print(
             f"{result.folder}: {end} after {last.step} steps, {last.triplets} triplets,"
-            f" {last.minutes:.1f} min; {_scores_text(last)}; best {result.best_db:.2f} dB in"
-            f" {result.weights.name}",
+            f" {last.minutes:.1f} min; {_scores_text(last.psnr_db)}; best {result.best_db:.2f} dB"
+            f" in {result.weights.name}",
             soft_wrap=True,
         )
+        if result.start_psnr_db:
+            results.print(f"{init} had {_scores_text(result.start_psnr_db)}", soft_wrap=True)
     if result.interrupted:
         if not quiet:
             console.print(f"saved; go on with: interp train … --out {folder} --resume")
@@ -152,7 +175,8 @@ def _start(
         model = load_model(init).architecture
     folder = out or Path("runs") / (model or DEFAULT_MODEL)
     if not resume:
-        return folder, train_preset(model or DEFAULT_MODEL)
+        preset = train_preset if init is None else fine_tune_preset
+        return folder, preset(model or DEFAULT_MODEL)
     options = load_checkpoint(folder).options
     return folder, replace(options, model=model or options.model)
 
@@ -206,15 +230,15 @@ def _train_progress(style: ProgressStyle) -> Iterator[Callable[[TrainProgress], 
 
 def _now_text(now: TrainProgress) -> str:
     return (
-        f"step {now.step}  loss {now.loss:.5f}  {_scores_text(now)}"
+        f"step {now.step}  loss {now.loss:.5f}  {_scores_text(now.psnr_db)}"
         f"  {now.triplets_per_second:.1f} triplets/s  {_left_text(now.seconds_left)} left"
     )
 
 
-def _scores_text(now: TrainProgress) -> str:
-    if not now.psnr_db:
+def _scores_text(psnr_db: Mapping[str, float]) -> str:
+    if not psnr_db:
         return "not yet validated"
-    return ", ".join(f"{name} {value:.2f} dB" for name, value in now.psnr_db.items())
+    return ", ".join(f"{name} {value:.2f} dB" for name, value in psnr_db.items())
 
 
 def _left_text(seconds: float) -> str:

@@ -78,6 +78,8 @@ class TrainResult:
         folder: Where checkpoint, weights, curve and pictures lie.
         weights: The best weights.
         best_db: Mean PSNR of the best weights in validation.
+        start_psnr_db: Of the weights that the run started from, by set; empty without such weights
+            and after `resume`.
         interrupted: Whether a signal ended it before its planned end.
         last: Where it stood at its end.
     """
@@ -85,6 +87,7 @@ class TrainResult:
     folder: Path
     weights: Path
     best_db: float
+    start_psnr_db: dict[str, float]
     interrupted: bool
     last: TrainProgress
 
@@ -176,6 +179,7 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
     clock = _Clock(options, checkpoint.minutes if checkpoint else 0.0)
     sampler, sets = _data(job, any_timestep=bool(state.net.supports_timestep))
     report = _Report(state, clock)
+    start_psnr_db: dict[str, float] = {}
     with ExitStack() as stack:
         loader = stack.enter_context(
             TripletLoader(
@@ -197,14 +201,17 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
             )
             share = clock.share_at(state.step)
             done = share >= 1
-            if due or done:
+            begins = options.init is not None and state.step == 0
+            if due or done or begins:
                 picture = job.folder / f"validation-{state.step:07d}.png" if ranks.leads else None
                 report.psnr_db = validate(
                     state.averaged, sets, device, ranks, state.autocast, picture
                 )
                 _keep_best(job, ranks, state, report.psnr_db)
                 clock.validated()
-            if curve is not None and (due or done or stop):
+                if begins:
+                    start_psnr_db = report.psnr_db
+            if curve is not None and (due or done or stop or begins):
                 curve.add(_row(report.now()))
             if ranks.leads and (done or stop or clock.checkpoint_due()):
                 state.save(job.folder, clock.minutes())
@@ -214,12 +221,13 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
                     folder=job.folder,
                     weights=job.folder / BEST,
                     best_db=state.best_db,
+                    start_psnr_db=start_psnr_db,
                     interrupted=not done,
                     last=report.now(),
                 )
             seed = step_seed(options.seed, state.step, ranks.rank)
             torch.manual_seed(seed)
-            batch = with_synthetic(loader.next(), options.synthetic, seed)
+            batch = with_synthetic(loader.next(), synthetic_at(options, share), seed)
             report.add(state.train_on(batch, share))
             if progress is not None and ranks.leads:
                 progress(report.now())
@@ -302,11 +310,20 @@ def _data(job: _Job, *, any_timestep: bool) -> tuple[TripletSampler, list[Valida
     """What to learn from, and what to validate on."""
     options = job.options
     learned, held = hold_out(job.runs)
-    sampler = TripletSampler(learned, options.seed, any_timestep=any_timestep)
+    sampler = TripletSampler(
+        learned, options.seed, any_timestep=any_timestep, hard_share=options.hard_share
+    )
     side = min(max(_HELD_OUT_PX[0], 2 * options.crop), _HELD_OUT_PX[1])
     kept = FrameInterpolationDataset(TripletSampler(held), side, options.held_out, plain=True)
     sets = [ValidationSet(HELD_OUT, options.held_out, dataset=kept), *validation_sets(job.sets)]
     return sampler, sets
+
+
+def synthetic_at(options: TrainOptions, share: float) -> float:
+    """Share of drawn motion in a batch when `share` of the run is done."""
+    if options.late_synthetic is None:
+        return options.synthetic
+    return options.synthetic + share * (options.late_synthetic - options.synthetic)
 
 
 def _cutter(sampler: TripletSampler, options: TrainOptions, device: torch.device) -> Cut:

@@ -36,6 +36,7 @@ Progress = Callable[[int, int], None]
 _Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 
 _VERSION = 1
+_HASHED_BYTES = 1 << 20
 # Frames of a shot wait in memory until it is clear that the shot is worth keeping.
 _LONGEST_RUN = 250
 _UNEVEN = 1.5
@@ -186,12 +187,29 @@ def _prepare_one(source: Source, folder: Path, options: PrepareOptions) -> list[
 
 
 def _key(source: Source, options: PrepareOptions) -> str:
-    """Changes when a file of the source, the options or this module's format change."""
+    """Changes when a file of the source, the options or this module's format change.
+
+    A video is known by what it holds, so one that was moved or fetched again is not prepared
+    again; pictures, which may be hundreds of thousands, by their names, sizes and dates.
+    """
     facts: list[Any] = [_VERSION, asdict(options), source.group, source.frame_rate, source.origin]
-    for path in source.pictures:
-        state = path.stat()
-        facts.append((str(path.resolve()), state.st_size, state.st_mtime_ns))
+    if source.pictures == (source.name,):
+        facts.append(_content(source.name))
+    else:
+        for path in source.pictures:
+            state = path.stat()
+            facts.append((str(path.resolve()), state.st_size, state.st_mtime_ns))
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+
+
+def _content(path: Path) -> tuple[int, str]:
+    """Size of a file, and a hash of its beginning and its end."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(_HASHED_BYTES))
+        file.seek(max(0, size - _HASHED_BYTES))
+        digest.update(file.read(_HASHED_BYTES))
+    return size, digest.hexdigest()
 
 
 def _entry(run: Run) -> dict[str, Any]:

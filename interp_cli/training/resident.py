@@ -69,7 +69,10 @@ class ResidentTriplets:
     def _lively(
         self, choices: Sequence[Sequence[Draw]]
     ) -> tuple[list[Draw], list[tuple[int, int]]]:
-        """Of each triplet's draws, the first place where something moves, else the last."""
+        """Of each triplet's draws, the first place where something moves, else the last.
+
+        A draw for the hardest has only the place that differs most.
+        """
         flat = [(draw, place) for draws in choices for draw in draws for place in draw.places]
         base, stride, first, last, top, left, side = self._columns(
             [
@@ -89,8 +92,12 @@ class ResidentTriplets:
         x = left.view(-1, 1, 1) + (steps.view(1, 1, -1) * side.view(-1, 1, 1)).long()
         at = base.view(-1, 1, 1) + y * stride.view(-1, 1, 1) + x
         luma0, luma1 = (self._bytes[at + o.view(-1, 1, 1)].short() for o in (first, last))
-        moves = (luma0 - luma1).abs().float().mean((1, 2)) > LIVELY
-        moves |= self._column([draw.anything for draw, _ in flat])
+        difference = (luma0 - luma1).abs().float().mean((1, 2))
+        moves = (difference > LIVELY) | self._column([draw.anything for draw, _ in flat])
+        most = difference.view(-1, len(choices[0][0].places)).amax(1, keepdim=True)
+        moves &= (difference.view(len(most), -1) == most).flatten() | self._column(
+            [not draw.hardest for draw, _ in flat]
+        )
         lively = moves.view(len(choices), -1).cpu().numpy()
         lively[:, -1] = True
         picked = lively.argmax(1) + lively.shape[1] * np.arange(len(choices))

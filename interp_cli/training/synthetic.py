@@ -87,7 +87,7 @@ def with_synthetic(batch: TripletBatch, share: float, seed: int) -> TripletBatch
 
     Args:
         batch: Real triplets; square crops with sides a multiple of 4.
-        share: Share of the batch to replace, 0 to 1.
+        share: Share of the batch to replace, 0 to 1, on average over steps.
         seed: All random choices follow from it.
 
     Returns:
@@ -97,10 +97,10 @@ def with_synthetic(batch: TripletBatch, share: float, seed: int) -> TripletBatch
         share is 0 in real triplets and where something is hidden in the other frame.
         Other labels get zeros for the replaced triplets.
     """
-    count = round(share * len(batch))
+    random = torch.Generator().manual_seed(seed)
+    count = min(len(batch), int(share * len(batch) + _uniform(random, 1).item()))
     if not count:
         return batch
-    random = torch.Generator().manual_seed(seed)
     pictures = torch.cat((batch.frame0, batch.frame1))
     frame0, target, frame1, flows = scenes(pictures, batch.timestep[:count], random)
     exact = flows.new_zeros(len(batch), *flows.shape[1:])

@@ -89,6 +89,7 @@ class Draw:
         gamma: Exponent on all values.
         quality: JPEG quality to go through; 0: none.
         anything: Whether to take the first place even if nothing moves there.
+        hardest: Whether to take the place where the frames differ most.
     """
 
     run: int
@@ -105,6 +106,7 @@ class Draw:
     gamma: float = 1.0
     quality: int = 0
     anything: bool = False
+    hardest: bool = False
 
     @property
     def shown_timestep(self) -> float:
@@ -118,13 +120,21 @@ class TripletSampler:
     Runs count by their length and motion; of sources with many runs each counts a little less.
     """
 
-    def __init__(self, runs: Sequence[Run], seed: int = 0, *, any_timestep: bool = False) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        seed: int = 0,
+        *,
+        any_timestep: bool = False,
+        hard_share: float = 0.0,
+    ) -> None:
         """Weigh the runs.
 
         Args:
             runs: At least one.
             seed: All draws follow from it.
             any_timestep: Whether targets may lie elsewhere than in the middle.
+            hard_share: Share of triplets that are cut where the frames differ most.
 
         Raises:
             TrainingError: There is no run.
@@ -134,6 +144,7 @@ class TripletSampler:
         self.runs = tuple(runs)
         self.seed = seed
         self.any_timestep = any_timestep
+        self.hard_share = hard_share
         count = Counter(run.source for run in runs)
         weights = np.array(
             [
@@ -180,6 +191,7 @@ class TripletSampler:
             gamma=float(np.exp(rng.uniform(-0.35, 0.35))) if rng.random() < 0.3 else 1.0,
             quality=int(rng.integers(40, 96)) if rng.random() < 0.1 else 0,
             anything=bool(rng.random() < 0.3),
+            hardest=bool(rng.random() < self.hard_share),
         )
 
     def plain(self, number: int, crop: int) -> Draw:
@@ -323,19 +335,23 @@ def _mapped(file: Path) -> NDArray[np.uint8]:
 
 
 def _place(sampler: TripletSampler, draw: Draw) -> tuple[tuple[int, int], float]:
-    """The first place where something moves, else the last; the mean difference there."""
+    """The first place where something moves, else the last; the mean difference there.
+
+    Of a draw for the hardest, the place with the largest difference.
+    """
     run = sampler.runs[draw.run]
     first, _, last = draw.frames
     luma0, luma1 = (
         frame_planes(frames_of(run)[index], run.width, run.height)[0] for index in (first, last)
     )
-    difference = 0.0
+    difference = -1.0
     place = draw.places[0]
     for top, left in draw.places:
         area = (slice(top, top + draw.side, 4), slice(left, left + draw.side, 4))
-        place = (top, left)
-        difference = float(cv2.absdiff(luma0[area].copy(), luma1[area].copy()).mean())
-        if difference > LIVELY or draw.anything:
+        here = float(cv2.absdiff(luma0[area].copy(), luma1[area].copy()).mean())
+        if here > difference or not draw.hardest:
+            place, difference = (top, left), here
+        if not draw.hardest and (difference > LIVELY or draw.anything):
             break
     return place, difference
 

@@ -11,10 +11,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from interp_cli import options as all_options
 from interp_cli.cli.prepare import prepare
 from interp_cli.cli.train import train
 from interp_cli.errors import TrainingError
-from interp_cli.options import train_preset
 from interp_cli.training.checkpoint import load_checkpoint
 
 app = typer.Typer()
@@ -27,9 +27,11 @@ SMALL = ("--crop", "16", "--batch", "2", "--ranks", "1", "--device", "cpu", "--p
 @pytest.fixture(autouse=True)
 def short_validation(monkeypatch):
     """Two held-out triplets instead of many."""
-    monkeypatch.setattr(
-        "interp_cli.cli.train.train_preset", lambda model: replace(train_preset(model), held_out=2)
-    )
+    for name in ("train_preset", "fine_tune_preset"):
+        preset = getattr(all_options, name)
+        monkeypatch.setattr(
+            f"interp_cli.cli.train.{name}", lambda model, p=preset: replace(p(model), held_out=2)
+        )
 
 
 def interp(*arguments):
@@ -90,6 +92,18 @@ def test_weights_to_start_from_name_the_network(prepared_folder, tmp_path):
     )
     options = load_checkpoint(tmp_path / "b").options
     assert (options.model, options.init) == ("fusion", first["weights"])
+    assert (options.learning_rate, options.warm_up_steps) == (1e-4, 20)  # to fine-tune
+
+
+def test_fine_tuning_shows_what_it_gained(prepared_folder, tmp_path):
+    first = result_of("train", prepared_folder, "--out", tmp_path / "a", "--steps", "1", *SMALL)
+    assert first["start_psnr_db"] == {}
+    command = ("train", prepared_folder, "--out", tmp_path / "b", "--steps", "2", *SMALL)
+    result = interp(*command, "--init", first["weights"])
+    start, best = first["best_db"], re.search(r"best (\d+\.\d\d) dB", result.stdout)
+    assert f"{first['weights']} had held-out {start:.2f} dB" in result.stdout.replace("\n", "")
+    assert best is not None
+    assert float(best[1]) >= round(start, 2)  # the start itself is kept if nothing is better
 
 
 @pytest.mark.parametrize(
@@ -101,6 +115,8 @@ def test_weights_to_start_from_name_the_network(prepared_folder, tmp_path):
         (("--model", "nosuch"), "model must be one of fusion, flow, not 'nosuch'"),
         (("--precision", "fp7"), "precision must be one of auto, fp32, fp16, bf16, not 'fp7'"),
         (("--synthetic", "1.5"), "synthetic must be between 0 and 1, not 1.5"),
+        (("--late-synthetic", "-1"), "late_synthetic must be between 0 and 1, not -1.0"),
+        (("--hard-share", "2"), "hard_share must be between 0 and 1, not 2.0"),
     ],
 )
 def test_wrong_values_are_named(prepared_folder, tmp_path, flags, message):

@@ -110,6 +110,8 @@ def test_a_planned_schedule_goes_on_exactly_after_an_interrupt(prepared_folder, 
         crop=32,
         late_crop=48,
         synthetic=0.5,
+        late_synthetic=0.0,
+        hard_share=0.5,
         precision="fp32",
     )
 

@@ -122,10 +122,21 @@ def test_a_second_time_reads_what_is_there(footage_folder, prepared_folder, runs
 def test_a_changed_file_or_other_options_are_prepared_anew(tmp_path):
     clip = clips.moving_clip(tmp_path / "a.mp4", frames=5)
     (before,) = prepare([clip], tmp_path / "out")
-    os.utime(clip, (1, 1))
+    clips.moving_clip(clip, frames=7)
     (after,) = prepare([clip], tmp_path / "out")
     (other,) = prepare([clip], tmp_path / "out", PrepareOptions(short_side_px=48))
+    assert (before.frames, after.frames, other.frames) == (5, 7, 7)
     assert len({before.file, after.file, other.file}) == 3
+
+
+def test_a_video_that_was_moved_is_not_prepared_again(tmp_path):
+    clip = clips.moving_clip(tmp_path / "a.mp4", frames=5)
+    (before,) = prepare([clip], tmp_path / "out")
+    moved = tmp_path / "elsewhere" / "a.mp4"
+    moved.parent.mkdir()
+    clip.rename(moved)
+    os.utime(moved, (1, 1))
+    assert prepare([moved], tmp_path / "out") == [before]
 
 
 def test_a_damaged_video_leaves_nothing_that_counts_as_prepared(tmp_path):

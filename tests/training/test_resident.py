@@ -82,6 +82,14 @@ def test_takes_places_where_something_moves(fixed):
     assert (moves > 2.5).float().mean() > (anywhere > 2.5).float().mean()
 
 
+def test_hard_triplets_are_those_cut_from_files(fixed):
+    sampler = fixed(24, gain=1.0, gamma=1.0, hardest=True)
+    here = FrameInterpolationDataset(sampler, 24).batch(range(30), 24)
+    there = ResidentTriplets(sampler, CPU).batch(range(30), 24)
+    same = (here.target - there.target).abs().mean((1, 2, 3)) < 0.5 / 255
+    assert same.float().mean() > 0.8  # both look at a few pixels of their own
+
+
 @pytest.mark.parametrize("quality", [40, 80])
 def test_compression_is_as_strong_as_jpeg(runs, quality):
     dataset = FrameInterpolationDataset(TripletSampler(runs), 64, plain=True)

@@ -141,7 +141,15 @@ class TestWithSynthetic:
 
     def test_a_share_of_nothing_changes_nothing(self):
         real = batch()
-        assert with_synthetic(real, 0.1, 0) is real
+        assert with_synthetic(real, 0.0, 0) is real
+
+    def test_a_share_holds_on_average(self):
+        drawn = [
+            sum(not torch.equal(a, b) for a, b in zip(mixed.target, batch().target, strict=True))
+            for mixed in (with_synthetic(batch(), 0.1, seed) for seed in range(40))
+        ]
+        assert set(drawn) == {0, 1}
+        assert np.mean(drawn) == pytest.approx(0.4, abs=0.2)
 
 
 class TestLabels:

@@ -74,6 +74,18 @@ def test_livelier_runs_are_seen_more_often(runs):
     assert share == pytest.approx((0.5 + 1.5) / (0.5 + 1.5 + 0.5 + 0.125), abs=0.06)
 
 
+def test_hard_triplets_are_cut_where_most_moves(runs):
+    def differences(share):
+        sampler = TripletSampler(runs, hard_share=share)
+        items = (FrameInterpolationDataset(sampler, 24)[n][0] for n in range(60))
+        return [float(np.abs(f[0].astype(int) - f[2]).mean()) for f in items]
+
+    usual, hard, mixed = (differences(share) for share in (0.0, 1.0, 0.3))
+    assert np.mean(hard) > 1.1 * np.mean(usual)
+    taken = sum(m == h != u for m, h, u in zip(mixed, hard, usual, strict=True))
+    assert 0 < taken < sum(h != u for h, u in zip(hard, usual, strict=True))
+
+
 def test_plain_items_are_the_decoded_pictures(tmp_path):
     clip = clips.moving_clip(
         tmp_path / "a.mkv", frames=3, codec="ffv1", size=(64, 48), pix_fmt="yuv420p"
