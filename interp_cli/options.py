@@ -248,6 +248,7 @@ class TrainOptions:
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `auto` takes the fastest that is safe on the device.
         ranks: Processes that share a step; `auto`: one a core on a CPU, else one.
+        compile: Whether the network is compiled first; `auto`: on CUDA.
         resident: Whether the triplets lie in the device's memory; `auto`: on CUDA if they fit.
         seed: All random choices follow from it.
         prepare: How videos become triplets.
@@ -277,6 +278,7 @@ class TrainOptions:
     device: str = "auto"
     precision: Precision = "auto"
     ranks: int | Literal["auto"] = "auto"
+    compile: bool | Literal["auto"] = "auto"
     resident: bool | Literal["auto"] = "auto"
     seed: int = 0
     prepare: PrepareOptions = field(default_factory=PrepareOptions)
@@ -368,12 +370,17 @@ def fine_tune_preset(model: str) -> TrainOptions:
     )
 
 
-def train_preset(model: str) -> TrainOptions:
+def train_preset(model: str, *, large_batch: bool = False) -> TrainOptions:
     """The recipe for an architecture.
+
+    Args:
+        model: The architecture.
+        large_batch: Whether the device only works to capacity on many triplets at once, as a GPU.
 
     Raises:
         ValueError: There is no recipe for it.
     """
     presets = {"fusion": fusion_preset, "flow": flow_preset}
     _require(model in presets, f"model must be one of {', '.join(presets)}, not {model!r}")
-    return presets[model]()
+    preset = presets[model]()
+    return replace(preset, batch=4 * preset.batch) if large_batch else preset

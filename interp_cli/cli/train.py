@@ -131,7 +131,7 @@ def train(
 
     if not Ranks.of_environment().leads:  # torchrun started several of us; one speaks
         quiet, json = True, False
-    folder, base = _start(model, out, init, resume)
+    folder, base = _start(model, out, init, resume, device or "auto")
     options = replace(base, **given)
     style = ProgressStyle.OFF if quiet else progress
     with _prepare_progress(style) as prepared, _train_progress(style) as stepped:
@@ -165,18 +165,21 @@ def train(
 
 
 def _start(
-    model: str | None, out: Path | None, init: str | None, resume: bool
+    model: str | None, out: Path | None, init: str | None, resume: bool, device: str
 ) -> tuple[Path, TrainOptions]:
     """The run's folder, and the options before any flag."""
     from interp_cli.training.checkpoint import load_checkpoint
+    from interp_cli.training.device import choose_device
     from interp_cli.weights import load_model
 
     if model is None and init is not None and not resume:
         model = load_model(init).architecture
     folder = out or Path("runs") / (model or DEFAULT_MODEL)
     if not resume:
-        preset = train_preset if init is None else fine_tune_preset
-        return folder, preset(model or DEFAULT_MODEL)
+        if init is not None:
+            return folder, fine_tune_preset(model or DEFAULT_MODEL)
+        on_gpu = choose_device(device).type == "cuda"
+        return folder, train_preset(model or DEFAULT_MODEL, large_batch=on_gpu)
     options = load_checkpoint(folder).options
     return folder, replace(options, model=model or options.model)
 

@@ -74,6 +74,8 @@ class TrainingState:
         self._skipped = 0
         if checkpoint is not None:
             self._restore(checkpoint)
+        if options.compile is True or (options.compile == "auto" and device.type == "cuda"):
+            _compile(self.net)
         self._model: nn.Module = _Objective(self.net, objective(options.model))
         if ranks.world > 1:
             self._model = DistributedDataParallel(self._model)
@@ -191,6 +193,16 @@ def scheduled_rate(options: TrainOptions, step: int, share: float) -> float:
 def step_seed(seed: int, step: int, rank: int) -> int:
     """A seed for all random choices of one rank in one step."""
     return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
+
+
+def _compile(net: nn.Module) -> None:
+    """Compile what objectives call, at its first call; crops have one size, late in a run another.
+
+    The objective itself stays as it is: the share of the run done changes with every step.
+    """
+    for name in ("forward", "training_outputs"):
+        if hasattr(net, name):
+            setattr(net, name, torch.compile(getattr(net, name), dynamic=False))
 
 
 def _starting_net(options: TrainOptions) -> nn.Module:

@@ -30,7 +30,8 @@ def short_validation(monkeypatch):
     for name in ("train_preset", "fine_tune_preset"):
         preset = getattr(all_options, name)
         monkeypatch.setattr(
-            f"interp_cli.cli.train.{name}", lambda model, p=preset: replace(p(model), held_out=2)
+            f"interp_cli.cli.train.{name}",
+            lambda model, p=preset, **more: replace(p(model, **more), held_out=2),
         )
 
 

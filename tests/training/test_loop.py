@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from interp_cli.errors import ResourceError, TrainingError, WeightsError
-from interp_cli.options import flow_preset
+from interp_cli.options import fine_tune_preset, flow_preset, train_preset
 from interp_cli.training import loop
 from interp_cli.training import state as state_module
 from interp_cli.training.checkpoint import load_checkpoint
@@ -312,3 +312,36 @@ def test_ranks_agree_on_parameters_that_an_objective_leaves_unused(options, tmp_
             assert state.train_on(batch, share)["loss"] > 0
     finally:
         torch.distributed.destroy_process_group()
+
+
+def test_a_compiled_network_learns_the_same(prepared_folder, options, tmp_path, monkeypatch):
+    compiled = []
+
+    def compile_(function, dynamic):
+        compiled.append((function.__name__, dynamic))
+        return real(function, backend="eager", dynamic=dynamic)
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", compile_)
+    flow = replace(
+        flow_preset(),
+        **{name: getattr(options, name) for name in ("held_out", "ranks", "device")},
+        minutes=None,
+        steps=2,
+        batch=2,
+        crop=64,
+        late_crop=None,
+        precision="fp32",
+    )
+    train([prepared_folder], tmp_path / "plain", flow)
+    assert compiled == []  # not on a CPU by itself
+    train([prepared_folder], tmp_path / "compiled", replace(flow, compile=True))
+    assert compiled == [("forward", False), ("training_outputs", False)]
+    nets = [load_checkpoint(tmp_path / name).net for name in ("plain", "compiled")]
+    for value, other in zip(*(net.values() for net in nets), strict=True):
+        torch.testing.assert_close(value, other)
+
+
+def test_a_gpu_gets_larger_batches():
+    assert (train_preset("flow").batch, train_preset("flow", large_batch=True).batch) == (16, 64)
+    assert fine_tune_preset("fusion").minutes == 15
