@@ -5,9 +5,12 @@ This module owns everything around the network: device, precision, batch, paddin
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -28,6 +31,8 @@ _LARGEST_BATCH = 16
 # On a CPU a batch only pays while the frames are too small to fill the caches by themselves.
 _CPU_BATCH_PIXELS = 300_000
 _SMALLEST_TILE = 256
+# Middles of middles of middles … blur; nobody wants more than this.
+_FINEST_HALVING = 64
 
 
 class Interpolator:
@@ -148,15 +153,54 @@ class Interpolator:
         Raises:
             ValueError: The model makes only the middle, or the timestep is not in (0, 1).
         """
-        if not 0 < timestep < 1:
-            raise ValueError(f"timestep must lie between 0 and 1, not at {timestep}")
-        if timestep != 0.5 and not self.net.supports_timestep:
+        if 0 < timestep < 1 and timestep != 0.5 and not self.net.supports_timestep:
             raise ValueError(f"model {self.name} makes only the middle (timestep 0.5)")
+        return torch.cat(self.between(frame0, frame1, [(timestep,)] * len(frame0)))
+
+    @torch.inference_mode()
+    def between(
+        self, frame0: Tensor, frame1: Tensor, timesteps: Sequence[Sequence[Fraction | float]]
+    ) -> list[Tensor]:
+        """Make frames at several timesteps of each pair.
+
+        What does not depend on the timestep is computed once. A model that makes only the middle
+        makes middles of middles.
+
+        Args:
+            frame0: RGB in [0, 1], (N, 3, H, W), any size.
+            frame1: Likewise.
+            timesteps: For each pair at least one, between 0 and 1.
+
+        Returns:
+            For each pair (T, 3, H, W), in the order of its timesteps; float32, on the
+            interpolator's device.
+
+        Raises:
+            ValueError: The model cannot make one of the timesteps, or it is not in (0, 1).
+        """
+        for timestep in itertools.chain.from_iterable(timesteps):
+            if not 0 < timestep < 1:
+                raise ValueError(f"timestep must lie between 0 and 1, not at {timestep}")
+            if not self.can_make(timestep):
+                raise ValueError(f"model {self.name} makes only middles, not timestep {timestep}")
         frame0, frame1 = frame0.to(self.device), frame1.to(self.device)
-        side = self.tile_size(*frame0.shape[-2:])
-        if side is None:
-            return self._run(frame0, frame1, timestep)
-        return self._run_tiles(frame0, frame1, timestep, side)
+        if not self.net.supports_timestep:
+            return self._by_halving(frame0, frame1, timesteps)
+        # The pairs that have a first timestep, those that have a second one, and so on.
+        rounds = []
+        for number in range(max(len(times) for times in timesteps)):
+            chosen = [i for i, times in enumerate(timesteps) if number < len(times)]
+            rounds.append(_Round(chosen, [float(timesteps[i][number]) for i in chosen]))
+        rows: list[list[Tensor]] = [[] for _ in timesteps]
+        for wanted, made in zip(rounds, self._make(frame0, frame1, rounds), strict=True):
+            for i, picture in zip(wanted.pairs, made, strict=True):
+                rows[i].append(picture)
+        return [torch.stack(row) for row in rows]
+
+    def can_make(self, timestep: Fraction | float) -> bool:
+        """Whether the model can make the frame at `timestep`, by itself or by halving."""
+        parts = Fraction(timestep).denominator
+        return self.net.supports_timestep or (parts & (parts - 1) == 0 and parts <= _FINEST_HALVING)
 
     def batch_size(self, height: int, width: int) -> int:
         """Pairs of this size to hand over at once."""
@@ -181,33 +225,98 @@ class Interpolator:
         scale = 1.0 if self.precision == "fp32" else 0.5
         return int(_free_bytes(self.device) * 0.5 / (_BYTES_PER_PIXEL * scale))
 
-    def _run(self, frame0: Tensor, frame1: Tensor, timestep: float) -> Tensor:
-        """One call of the network, padded to the size that it needs."""
+    def _by_halving(
+        self, frame0: Tensor, frame1: Tensor, timesteps: Sequence[Sequence[Fraction | float]]
+    ) -> list[Tensor]:
+        """The middle of each pair first, then the rest between it and the frames beside it."""
+        every = list(range(len(timesteps)))
+        (middle,) = self._make(frame0, frame1, [_Round(every, [0.5] * len(every))])
+        made: list[dict[Fraction | float, Tensor]] = [{0.5: picture} for picture in middle]
+        for side0, side1, offset in ((frame0, middle, 0), (middle, frame1, 1)):
+            wanted = [[t for t in times if 0 < 2 * t - offset < 1] for times in timesteps]
+            chosen = [i for i, times in enumerate(wanted) if times]
+            if chosen:
+                inner = [[2 * t - offset for t in wanted[i]] for i in chosen]
+                rows = self._by_halving(side0[chosen], side1[chosen], inner)
+                for i, row in zip(chosen, rows, strict=True):
+                    made[i].update(zip(wanted[i], row, strict=True))
+        return [torch.stack([made[i][t] for t in times]) for i, times in enumerate(timesteps)]
+
+    def _make(self, frame0: Tensor, frame1: Tensor, rounds: list[_Round]) -> list[Tensor]:
+        """Pictures of each round, in tiles where the frame is too large for the memory."""
+        side = self.tile_size(*frame0.shape[-2:])
+        if side is None:
+            return self._run(frame0, frame1, rounds)
+        return self._run_tiles(frame0, frame1, rounds, side)
+
+    def _run(self, frame0: Tensor, frame1: Tensor, rounds: list[_Round]) -> list[Tensor]:
+        """Call the network once for each round, padded to the size that it needs."""
         height, width = frame0.shape[-2:]
         multiple = self.net.size_multiple(height, width)
         padding = (0, -width % multiple, 0, -height % multiple)
         if any(padding):
             frame0, frame1 = (F.pad(f, padding, mode="replicate") for f in (frame0, frame1))
-        times = frame0.new_full((frame0.shape[0], 1, 1, 1), timestep)
+        made = []
         with autocast(self.device, self.precision):
-            middle: Tensor = self.net(frame0, frame1, times)
-        return middle[..., :height, :width].float()
+            at = self._at_timestep(frame0, frame1)
+            for wanted in rounds:
+                times = frame0.new_tensor(wanted.timesteps).view(-1, 1, 1, 1)
+                pairs = None if len(wanted.pairs) == len(frame0) else wanted.pairs
+                made.append(at(pairs, times)[..., :height, :width].float())
+        return made
 
-    def _run_tiles(self, frame0: Tensor, frame1: Tensor, timestep: float, side: int) -> Tensor:
+    def _at_timestep(
+        self, frame0: Tensor, frame1: Tensor
+    ) -> Callable[[list[int] | None, Tensor], Tensor]:
+        """A function from pairs (`None`: all) and their timesteps to pictures.
+
+        Networks in pieces do here what serves every timestep.
+        """
+        net = self.net
+        if not hasattr(net, "synthesize"):
+            return lambda pairs, times: net(
+                *((frame0, frame1) if pairs is None else (frame0[pairs], frame1[pairs])), times
+            )
+        features = (net.encode(frame0), net.encode(frame1))
+        known = (*features, net.motion(*features))
+        return lambda pairs, times: net.synthesize(*_select(known, pairs), times).middle
+
+    def _run_tiles(
+        self, frame0: Tensor, frame1: Tensor, rounds: list[_Round], side: int
+    ) -> list[Tensor]:
         """Overlapping tiles, faded into each other so that no seam shows."""
         height, width = frame0.shape[-2:]
-        total = frame0.new_zeros(frame0.shape)
+        totals = [frame0.new_zeros((len(r.pairs), 3, height, width)) for r in rounds]
         weight = frame0.new_zeros((1, 1, height, width))
         for top in _tile_starts(height, side):
             for left in _tile_starts(width, side):
                 area = (..., slice(top, top + side), slice(left, left + side))
-                made = self._run(frame0[area], frame1[area], timestep)
-                fade = _fade(made.shape[-2], side // 8).view(-1, 1) * _fade(
-                    made.shape[-1], side // 8
+                tiles = self._run(frame0[area], frame1[area], rounds)
+                fade = _fade(tiles[0].shape[-2], side // 8).view(-1, 1) * _fade(
+                    tiles[0].shape[-1], side // 8
                 )
-                total[area] += made * fade.to(made)
-                weight[area] += fade.to(made)
-        return total / weight
+                fade = fade.to(weight)
+                weight[area] += fade
+                for total, made in zip(totals, tiles, strict=True):
+                    total[area] += made * fade
+        return [total / weight for total in totals]
+
+
+class _Round(NamedTuple):
+    """One call of the network: which pairs, and the timestep of each."""
+
+    pairs: list[int]
+    timesteps: list[float]
+
+
+def _select(known: Any, pairs: list[int] | None) -> Any:
+    """Some pairs (`None`: all) out of tensors in tuples in tuples."""
+    if pairs is None:
+        return known
+    if isinstance(known, Tensor):
+        return known[pairs]
+    items = (_select(item, pairs) for item in known)
+    return type(known)(*items) if hasattr(known, "_fields") else tuple(items)
 
 
 def choose_device(name: str) -> torch.device:

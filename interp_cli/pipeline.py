@@ -13,28 +13,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 import av
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from interp_cli.errors import DecodeError, EncodeError
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions
-from interp_cli.scenes import change, is_repeat, luma_thumbnail
-from interp_cli.video.colour import (
-    PictureFormat,
-    from_rgb,
-    image_of,
-    picture_format,
-    planes_of,
-    to_rgb,
-)
+from interp_cli.plan import Between, Neighbour, PairJudge, Planner, Shown
+from interp_cli.timeline import InputTimes, Timeline, timeline_of
+from interp_cli.video.colour import PictureFormat, from_rgb, image_of, picture_format
 from interp_cli.video.containers import container_of
 from interp_cli.video.probe import VideoInfo, refuse_interlaced
 from interp_cli.video.reader import Frame, VideoReader
@@ -112,52 +102,51 @@ def double_video(
     source, target = Path(source), Path(target)
     begun = time.monotonic()
     _check_target(source, target, overwrite=options.overwrite)
-    with VideoReader(
-        source, options.start_seconds, options.end_seconds, keep_going=options.keep_going
-    ) as reader:
+    with open_source(source, options) as reader:
         info = reader.info
-        refuse_interlaced(info)
         interpolator = interpolator or Interpolator.from_options(options.inference)
-        doubler = _Doubler(interpolator, options.scene_threshold)
         frames = iter(reader)
         first = next(frames, None)
         if first is None:
             raise DecodeError(f"{source}: no frame lies between the start and end asked for.")
         layout = picture_format(first.image, info.colour)
-        timing = _Timing.of(info, options, first)
-        with _EncoderThread(
-            VideoWriter(
-                target,
-                PictureDescription(layout, info.colour, info.sample_aspect, info.rotation),
-                timing.time_base,
-                timing.frame_rate,
-                options.encode,
-                timing.side_streams(info, options),
-            )
-        ) as writer:
+        shift_seconds = _shift(info, options)
+        shift = round(shift_seconds / first.time_base)
+        timeline = timeline_of(_input_times(info, options, first, shift), factor=2)
+        planner = Planner(timeline, PairJudge(options.scene_threshold))
+        synthesizer = _Synthesizer(interpolator, layout)
+        neighbours = (
+            Neighbour(frame.image, frame.pts - shift, layout, interpolator.device)
+            for frame in itertools.chain((first,), frames)
+        )
+        picture = PictureDescription(layout, info.colour, info.sample_aspect, info.rotation)
+        side = _side_streams(info, options, shift_seconds)
+        with _EncoderThread(open_target(target, picture, timeline, options, side)) as writer:
             total = _expected_frames(info, options)
-            last_pts, done = 0, 0
-            for image, pts in doubler.double(itertools.chain((first,), frames), layout, timing):
-                writer.write(image, pts)
-                last_pts, done = pts, done + 1
-                if progress and done % 2 == 0:
-                    progress(done // 2, total)
+            last_pts, frames_out, frames_done = 0, 0, 0
+            for image, shown in synthesizer.images(planner.plan(neighbours)):
+                writer.write(image, shown.pts)
+                last_pts, frames_out = shown.pts, frames_out + 1
+                if progress and shown.frames_done > frames_done:
+                    progress(shown.frames_done, total)
+                frames_done = shown.frames_done
+        frames_in = planner.frames_in
         warnings = list(writer.warnings)
         if reader.damage:
-            warnings.append(f"the input is damaged after {done // 2} frames ({reader.damage}).")
+            warnings.append(f"the input is damaged after {frames_in} frames ({reader.damage}).")
         if reader.repaired_times:
             warnings.append(f"{reader.repaired_times} time stamps did not grow and were moved.")
-    duration = last_pts * timing.time_base + 1 / timing.frame_rate
+    duration = last_pts * timeline.time_base + 1 / timeline.frame_rate - timeline.start_seconds
     return DoubleResult(
         source=source,
         target=target,
-        frames_in=done // 2,
-        frames_out=done,
-        synthesized=doubler.synthesized,
-        cuts=doubler.cuts,
-        repeats=doubler.repeats,
-        frame_rate=timing.frame_rate,
-        video_seconds=float(duration - timing.start_seconds),
+        frames_in=frames_in,
+        frames_out=frames_out,
+        synthesized=synthesizer.synthesized,
+        cuts=planner.counts[Between.CUT],
+        repeats=planner.counts[Between.REPEAT],
+        frame_rate=timeline.frame_rate,
+        video_seconds=float(duration),
         seconds=time.monotonic() - begun,
         output_bytes=target.stat().st_size,
         model=interpolator.name,
@@ -168,155 +157,110 @@ def double_video(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Timing:
-    """From the input's time stamps to the output's.
+def open_source(source: Path, options: DoubleOptions) -> VideoReader:
+    """Open what is to be doubled, and refuse what cannot be."""
+    reader = VideoReader(
+        source, options.start_seconds, options.end_seconds, keep_going=options.keep_going
+    )
+    refuse_interlaced(reader.info)
+    return reader
 
-    Half a unit of the input's time base is the output's unit, so that the middle of any two
-    time stamps is a whole number.
+
+def open_target(
+    target: Path,
+    picture: PictureDescription,
+    timeline: Timeline,
+    options: DoubleOptions,
+    side: SideStreams,
+) -> VideoWriter:
+    """Open the writer for what comes out; the target's name chooses the container."""
+    return VideoWriter(
+        target, picture, timeline.time_base, timeline.frame_rate, options.encode, side
+    )
+
+
+def _shift(info: VideoInfo, options: DoubleOptions) -> Fraction:
+    """Seconds that are taken away from all time stamps of the input."""
+    if options.start_seconds:
+        return info.video_start_seconds + Fraction(str(options.start_seconds))
+    return info.start_seconds if info.clock_is_arbitrary else Fraction(0)
+
+
+def _input_times(info: VideoInfo, options: DoubleOptions, first: Frame, shift: int) -> InputTimes:
+    nominal = info.frame_rate or Fraction(25)
+    # An end that the user chose is followed by another frame a nominal step later.
+    last = None if options.end_seconds else info.last_duration
+    last = last or first.duration or max(1, round(1 / (nominal * first.time_base)))
+    return InputTimes(first.time_base, first.pts - shift, last, nominal)
+
+
+def _side_streams(info: VideoInfo, options: DoubleOptions, shift: Fraction) -> SideStreams:
+    origin = info.video_start_seconds
+    start, end = options.start_seconds, options.end_seconds
+    return SideStreams(
+        source=info,
+        shift_seconds=shift,
+        start_seconds=origin + Fraction(str(start)) if start else None,
+        end_seconds=origin + Fraction(str(end)) if end else None,
+        audio=options.audio,
+    )
+
+
+class _Synthesizer:
+    """Makes what the plan asks for, in batches.
+
+    Attributes:
+        synthesized: Frames made so far.
     """
 
-    input_time_base: Fraction
-    shift: int  # in units of the input
-    shift_seconds: Fraction
-    start_seconds: Fraction
-    frame_rate: Fraction
-    last_duration: int  # in units of the input
-
-    @classmethod
-    def of(cls, info: VideoInfo, options: DoubleOptions, first: Frame) -> _Timing:
-        time_base = first.time_base
-        shift_seconds = Fraction(0)
-        if options.start_seconds:
-            shift_seconds = info.video_start_seconds + Fraction(str(options.start_seconds))
-        elif info.clock_is_arbitrary:
-            shift_seconds = info.start_seconds
-        shift = round(shift_seconds / time_base)
-        nominal = info.frame_rate or Fraction(25)
-        # An end that the user chose is followed by another frame a nominal step later.
-        last = None if options.end_seconds else info.last_duration
-        last = last or first.duration or max(1, round(1 / (nominal * time_base)))
-        # A muxer learns how long the last frame stands from the nominal rate alone. Where the
-        # two disagree by more than rounding, the length of the whole wins.
-        agrees = abs(last * time_base - 1 / nominal) <= 2 * time_base
-        return cls(
-            input_time_base=time_base,
-            shift=shift,
-            shift_seconds=shift_seconds,
-            start_seconds=(first.pts - shift) * time_base,
-            frame_rate=2 * nominal if agrees else 2 / (last * time_base),
-            last_duration=last,
-        )
-
-    @property
-    def time_base(self) -> Fraction:
-        return self.input_time_base / 2
-
-    def pts(self, frame: Frame) -> int:
-        return 2 * (frame.pts - self.shift)
-
-    def side_streams(self, info: VideoInfo, options: DoubleOptions) -> SideStreams:
-        origin = info.video_start_seconds
-        start, end = options.start_seconds, options.end_seconds
-        return SideStreams(
-            source=info,
-            shift_seconds=self.shift_seconds,
-            start_seconds=origin + Fraction(str(start)) if start else None,
-            end_seconds=origin + Fraction(str(end)) if end else None,
-            audio=options.audio,
-        )
-
-
-class _Neighbour:
-    """A frame and what is worked out about it once, for both pairs that it belongs to."""
-
-    def __init__(self, frame: Frame, pts: int, layout: PictureFormat, device: torch.device) -> None:
-        self.image = frame.image
-        self.pts = pts  # of the output
-        self._layout = layout
-        self._device = device
-
-    @cached_property
-    def thumbnail(self) -> NDArray[np.float32]:
-        return luma_thumbnail(self.image)
-
-    @cached_property
-    def pictures(self) -> Tensor:
-        """RGB and, where there is one, opacity as a grey picture: (1 or 2, 3, H, W).
-
-        The planes travel to the device as they are.
-        """
-        planes = (torch.from_numpy(plane)[None].to(self._device) for plane in planes_of(self.image))
-        rgb, alpha = to_rgb(tuple(planes), self._layout)
-        return rgb if alpha is None else torch.cat((rgb, alpha.expand_as(rgb)))
-
-
-class _Doubler:
-    """Puts a middle after each frame; counts what it did."""
-
-    def __init__(self, interpolator: Interpolator, scene_threshold: float | None) -> None:
-        self.interpolator = interpolator
-        self.scene_threshold = scene_threshold
+    def __init__(self, interpolator: Interpolator, layout: PictureFormat) -> None:
         self.synthesized = 0
-        self.cuts = 0
-        self.repeats = 0
+        self._interpolator = interpolator
+        self._layout = layout
 
-    def double(
-        self, frames: Iterable[Frame], layout: PictureFormat, timing: _Timing
-    ) -> Iterator[tuple[av.VideoFrame, int]]:
-        """Yield originals and middles in order, each with its time stamp."""
-        size = self.interpolator.batch_size(layout.height, layout.width)
-        chunk: list[_Neighbour] = []
-        for frame in frames:
-            chunk.append(_Neighbour(frame, timing.pts(frame), layout, self.interpolator.device))
-            if len(chunk) == size + 1:
-                yield from self._middles(chunk, layout)
-                chunk = chunk[-1:]
-        yield from self._middles(chunk, layout)
-        last = chunk[-1]
-        yield last.image, last.pts
-        # The last frame has no successor: repeated, it keeps the duration and the exact rate.
-        yield last.image, last.pts + timing.last_duration
+    def images(self, plan: Iterable[Shown]) -> Iterator[tuple[av.VideoFrame, Shown]]:
+        """Yield each frame of the plan with its picture, in order."""
+        size = self._interpolator.batch_size(self._layout.height, self._layout.width)
+        waiting: list[Shown] = []
+        originals = 0
+        for shown in plan:
+            originals += not waiting or waiting[-1].before is not shown.before
+            if originals > size or len(waiting) >= max(_WAITING_FRAMES, 4 * size):
+                yield from self._made(waiting)
+                waiting, originals = [], 1
+            waiting.append(shown)
+        yield from self._made(waiting)
 
-    def _middles(
-        self, chunk: list[_Neighbour], layout: PictureFormat
-    ) -> Iterator[tuple[av.VideoFrame, int]]:
-        """All frames of a chunk but the last, each followed by its middle."""
-        pairs = list(itertools.pairwise(chunk))
-        wanted = [i for i, (a, b) in enumerate(pairs) if self._is_motion(a, b)]
-        made = dict(zip(wanted, self._synthesize([pairs[i] for i in wanted], layout), strict=True))
-        for i, (a, b) in enumerate(pairs):
-            yield a.image, a.pts
-            yield made.get(i, a.image), (a.pts + b.pts) // 2
-
-    def _is_motion(self, a: _Neighbour, b: _Neighbour) -> bool:
-        """Whether there is anything to synthesize: no repeat and no cut."""
-        if is_repeat(a.image, b.image):
-            self.repeats += 1
-            return False
-        threshold = self.scene_threshold
-        if threshold is not None and change(a.thumbnail, b.thumbnail) > threshold:
-            self.cuts += 1
-            return False
-        return True
+    def _made(self, batch: list[Shown]) -> Iterator[tuple[av.VideoFrame, Shown]]:
+        made = iter(self._synthesize([s for s in batch if s.after is not None]))
+        for shown in batch:
+            yield shown.before.image if shown.after is None else next(made), shown
 
     @torch.inference_mode()
-    def _synthesize(
-        self, pairs: list[tuple[_Neighbour, _Neighbour]], layout: PictureFormat
-    ) -> list[av.VideoFrame]:
+    def _synthesize(self, batch: list[Shown]) -> list[av.VideoFrame]:
+        pairs: dict[tuple[Neighbour, Neighbour], list[Fraction]] = {}
+        for shown in batch:
+            if shown.after is not None:
+                pairs.setdefault((shown.before, shown.after), []).append(shown.timestep)
         if not pairs:
             return []
+        layout = self._layout
         befores, afters = zip(*pairs, strict=True)
-        made = self.interpolator.middle(
-            torch.cat([n.pictures for n in befores]), torch.cat([n.pictures for n in afters])
+        # Opacity, where there is one, is a picture of its own at the same timesteps.
+        timesteps = [times for times in pairs.values() for _ in range(1 + layout.has_alpha)]
+        rows = self._interpolator.between(
+            torch.cat([n.pictures for n in befores]),
+            torch.cat([n.pictures for n in afters]),
+            timesteps,
         )
-        made = torch.unflatten(made, 0, (len(pairs), -1))
-        alpha = made[:, 1].mean(1, keepdim=True) if layout.has_alpha else None
-        self.synthesized += len(pairs)
-        planes = [plane.cpu().numpy() for plane in from_rgb(made[:, 0], alpha, layout)]
+        self.synthesized += len(batch)
+        rgb, alpha = torch.cat(rows), None
+        if layout.has_alpha:
+            rgb, alpha = torch.cat(rows[::2]), torch.cat(rows[1::2]).mean(1, keepdim=True)
+        planes = [plane.cpu().numpy() for plane in from_rgb(rgb, alpha, layout)]
         return [
             image_of(tuple(plane[i].astype(layout.dtype, copy=False) for plane in planes), layout)
-            for i in range(len(pairs))
+            for i in range(len(batch))
         ]
 
 

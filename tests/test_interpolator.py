@@ -1,9 +1,13 @@
+from collections import Counter
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 
 from interp_cli.errors import ResourceError
 from interp_cli.interpolator import Interpolator, choose_device, choose_precision
+from interp_cli.models.registry import create_model
 
 
 class Blur(torch.nn.Module):
@@ -104,3 +108,44 @@ def test_batches_shrink_as_frames_grow(averaging):
     assert interpolator.tile_size(1080, 1920) is None
     assert Interpolator(averaging, tile=512).tile_size(1080, 1920) == 512
     assert Interpolator(averaging, tile=512).tile_size(400, 500) is None
+
+
+def test_several_timesteps_of_several_pairs_come_in_order(averaging):
+    black, white = torch.zeros(2, 3, 5, 7), torch.ones(2, 3, 5, 7)
+    rows = Interpolator(averaging).between(black, white, [(Fraction(1, 4),), (0.75, 0.5)])
+    assert [row.shape for row in rows] == [(1, 3, 5, 7), (2, 3, 5, 7)]
+    assert [row.mean((1, 2, 3)).tolist() for row in rows] == [[0.25], [0.75, 0.5]]
+
+
+def test_a_model_of_middles_halves_again_and_again():
+    black, white = torch.zeros(2, 3, 8, 8), torch.ones(2, 3, 8, 8)
+    times = [[Fraction(k, 8) for k in range(1, 8)], [Fraction(3, 4)]]
+    rows = Interpolator(Blur(), tile="off").between(black, white, times)
+    assert rows[0].mean((1, 2, 3)).tolist() == pytest.approx([k / 8 for k in range(1, 8)])
+    assert rows[1].mean((1, 2, 3)).tolist() == pytest.approx([0.75])
+    with pytest.raises(ValueError, match="makes only middles, not timestep 1/3"):
+        Interpolator(Blur()).between(black, white, [(Fraction(1, 3),)] * 2)
+
+
+@pytest.mark.parametrize("tile", ["off", 128])
+def test_what_serves_every_timestep_is_computed_once(tile):
+    torch.manual_seed(0)
+    interpolator = Interpolator(create_model("flow"), device="cpu", tile=tile)
+    frame0, frame1 = torch.rand(2, 2, 3, 64, 200).unbind()
+    counts = Counter()
+    for name in ("encode", "motion", "synthesize"):
+        piece = getattr(interpolator.net, name)
+
+        def counted(*inputs, name=name, piece=piece):
+            counts[name] += 1
+            return piece(*inputs)
+
+        setattr(interpolator.net, name, counted)
+    rows = interpolator.between(frame0, frame1, [(0.25, 0.5, 0.75), (0.5, 0.6)])
+    tiles = 1 if tile == "off" else 2
+    assert counts == {"encode": 2 * tiles, "motion": tiles, "synthesize": 3 * tiles}
+    alone = [
+        interpolator.middle(frame0[i : i + 1], frame1[i : i + 1], t)[0]
+        for i, t in ((0, 0.25), (0, 0.5), (0, 0.75), (1, 0.5), (1, 0.6))
+    ]
+    torch.testing.assert_close(torch.cat(rows), torch.stack(alone), atol=1e-4, rtol=0)

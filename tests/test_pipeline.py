@@ -246,9 +246,9 @@ def test_a_failing_model_leaves_nothing(h264_clip: Path, tmp_path: Path, averagi
         calls.append(pair)
         if len(calls) == 3:
             raise OpenError("out of something")
-        return Interpolator.middle(interpolator, *pair)
+        return Interpolator.between(interpolator, *pair)
 
-    interpolator.middle = fail
+    interpolator.between = fail
     with pytest.raises(OpenError, match="out of something"):
         double_video(h264_clip, tmp_path / "out.mkv", LOSSLESS, interpolator=interpolator)
     assert list(tmp_path.iterdir()) == []
