@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import av
 import av.error
@@ -42,58 +45,48 @@ class Frame:
         return self.pts * self.time_base
 
 
-class VideoReader:
-    """Reads the frames of a video, decoding ahead in a thread of its own.
+class FrameReader(ABC):
+    """Hands out frames that a thread of its own decodes ahead; each kind of input has its class.
 
         with VideoReader("in.mp4") as reader:
             for frame in reader:
                 ...
 
-    A damaged stream raises `DecodeError` where the damage lies; with `keep_going` the frames
+    A damaged input raises `DecodeError` where the damage lies; with `keep_going` the frames
     before it are the whole video, and `damage` says what was found.
 
     Attributes:
-        info: What the file is.
+        info: What the input is.
         frames_read: Good frames handed out so far.
-        damage: What is wrong with the file; `None` while nothing was found.
+        damage: What is wrong with the input; `None` while nothing was found.
         repaired_times: Frames whose time stamp did not grow and was set one unit later.
+        warnings: What a user should know of the input.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        start_seconds: float | None = None,
-        end_seconds: float | None = None,
-        *,
-        keep_going: bool = False,
-        depth: int = 8,
-    ) -> None:
-        """Open `path`.
+    def __init__(self, info: VideoInfo, *, keep_going: bool, depth: int) -> None:
+        """Keep what every reader needs.
 
         Args:
-            path: The video.
-            start_seconds: First time to read, counted from the first frame.
-            end_seconds: First time not to read any more, likewise.
+            info: What the input is.
             keep_going: Whether damage ends the frames quietly instead of raising.
             depth: Decoded frames that may wait; bounds the memory.
-
-        Raises:
-            OpenError: The file cannot be read as a video.
         """
-        self.info: VideoInfo = probe(path)
+        self.info = info
         self.frames_read = 0
         self.damage: str | None = None
         self.repaired_times = 0
+        self.warnings: tuple[str, ...] = ()
         self._keep_going = keep_going
-        origin = self.info.video_start_seconds
-        self._start = None if start_seconds is None else origin + Fraction(str(start_seconds))
-        self._end = None if end_seconds is None else origin + Fraction(str(end_seconds))
         self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(maxsize=depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._decode, name="interp-decode")
         self._started = False
 
-    def __enter__(self) -> VideoReader:
+    @abstractmethod
+    def _frames(self) -> Generator[Frame]:
+        """Decode, in the thread; raises `DecodeError` at damage unless it is to keep going."""
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -117,7 +110,7 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames in order; a reader can be read once."""
         if self._started:
-            raise ValueError(f"{self.info.path}: a VideoReader can be read only once")
+            raise ValueError(f"{self.info.path}: a reader can be read only once")
         self._started = True
         self._thread.start()
         while (item := self._queue.get()) is not None:
@@ -129,18 +122,10 @@ class VideoReader:
     def _decode(self) -> None:
         """Body of the thread: everything goes through the queue, errors too."""
         try:
-            container, stream = open_video(self.info.path)
-            with container:
-                stream.thread_type = "AUTO"
-                if self.info.missing_bytes and not self._keep_going:
-                    raise self._damaged(sum(1 for _ in self._images(container, stream)))
-                count = 0
-                for frame in self._wanted(container, stream):
+            with contextlib.closing(self._frames()) as frames:
+                for frame in frames:
                     if not self._put(frame):
                         return
-                    count += 1
-                if self.damage and not self._keep_going:
-                    raise self._damaged(count)
             self._put(None)
         except BaseException as error:  # noqa: BLE001 - handed to the reading thread
             self._put(error)
@@ -160,6 +145,52 @@ class VideoReader:
             f"{self.info.path}: decoded {good}{total} frames ({self.damage}). The file is damaged: "
             "copy it again, or ask for its good part with --keep-going."
         )
+
+
+class VideoReader(FrameReader):
+    """Reads the frames of a video file."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        *,
+        keep_going: bool = False,
+        depth: int = 8,
+    ) -> None:
+        """Open `path`.
+
+        Args:
+            path: The video.
+            start_seconds: First time to read, counted from the first frame.
+            end_seconds: First time not to read any more, likewise.
+            keep_going: Whether damage ends the frames quietly instead of raising.
+            depth: Decoded frames that may wait; bounds the memory.
+
+        Raises:
+            OpenError: The file cannot be read as a video.
+        """
+        super().__init__(probe(path), keep_going=keep_going, depth=depth)
+        origin = self.info.video_start_seconds
+        self._start = None if start_seconds is None else origin + Fraction(str(start_seconds))
+        self._end = None if end_seconds is None else origin + Fraction(str(end_seconds))
+
+    def _frames(self) -> Generator[Frame]:
+        container, stream = self._open()
+        with container:
+            stream.thread_type = "AUTO"
+            if self.info.missing_bytes and not self._keep_going:
+                raise self._damaged(sum(1 for _ in self._images(container, stream)))
+            count = 0
+            for frame in self._wanted(container, stream):
+                yield frame
+                count += 1
+            if self.damage and not self._keep_going:
+                raise self._damaged(count)
+
+    def _open(self) -> tuple[InputContainer, VideoStream]:
+        return open_video(self.info.path)
 
     def _wanted(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
         """Frames between start and end in a format that we read, times growing strictly."""
