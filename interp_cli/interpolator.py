@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from interp_cli.devices import autocast, cpu_has_bf16, parse_device
-from interp_cli.errors import ResourceError
+from interp_cli.errors import ResourceError, WeightsError
+from interp_cli.models.flow import Synthesis
+from interp_cli.motion import Motion
 from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision
 from interp_cli.weights import load_model
 
@@ -112,31 +114,40 @@ class Interpolator:
             ValueError: The arrays differ, or are no such pictures, or the model cannot do
                 that timestep.
         """
-        if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype:
-            raise ValueError(
-                f"frames differ: {frame0.shape} {frame0.dtype}, {frame1.shape} {frame1.dtype}"
-            )
-        if frame0.ndim not in (3, 4) or frame0.shape[-1] != 3 or 0 in frame0.shape:
-            raise ValueError(f"frames must be (H, W, 3) or (N, H, W, 3), not {frame0.shape}")
-        if frame0.dtype not in (np.uint8, np.uint16):
-            raise ValueError(f"frames must be uint8 or uint16, not {frame0.dtype}")
-        peak = float(np.iinfo(frame0.dtype).max)
-        shape = (-1, *frame0.shape[-3:])
-        pairs0, pairs1 = frame0.reshape(shape), frame1.reshape(shape)
-        size = self.batch_size(*frame0.shape[-3:-1])
+        peak = _peak(frame0, frame1)
         made = []
-        for i in range(0, len(pairs0), size):
-            tensor0, tensor1 = (
-                torch.from_numpy(np.ascontiguousarray(p[i : i + size]))
-                .to(self.device)
-                .permute(0, 3, 1, 2)
-                .float()
-                .div_(peak)
-                for p in (pairs0, pairs1)
-            )
+        for tensor0, tensor1 in self._batches(frame0, frame1):
             middle = (self.middle(tensor0, tensor1, timestep) * peak).round().clamp(0, peak)
-            made.append(middle.permute(0, 2, 3, 1).cpu().numpy().astype(frame0.dtype))
+            made.append(_pictures(middle).astype(frame0.dtype))
         return np.concatenate(made).reshape(frame0.shape)
+
+    @property
+    def has_motion(self) -> bool:
+        """Whether the model makes its frames from motion, which `motion` then returns."""
+        return hasattr(self.net, "synthesize")
+
+    def motion(self, frame0: Pictures, frame1: Pictures, timestep: float = 0.5) -> Motion:
+        """Find the motion that the frame at `timestep` is made from, or for a batch of pairs.
+
+        Args:
+            frame0: RGB, (H, W, 3) or (N, H, W, 3), uint8 or uint16.
+            frame1: Likewise.
+            timestep: Between 0 (`frame0`) and 1 (`frame1`).
+
+        Returns:
+            Flows to both frames and the blend mask; of a batch, arrays of N.
+
+        Raises:
+            WeightsError: The model has no motion.
+            ValueError: The arrays differ, or are no such pictures, or `timestep` is not in (0, 1).
+        """
+        self.require_motion()
+        made = []
+        for tensor0, tensor1 in self._batches(frame0, frame1):
+            rows = self.synthesize(tensor0, tensor1, [(timestep,)] * len(tensor0))
+            made += [motion_of(row) for row in rows]
+        parts = (np.concatenate(part) for part in zip(*made, strict=True))
+        return Motion(*(part if frame0.ndim == 4 else part[0] for part in parts))
 
     @torch.inference_mode()
     def middle(self, frame0: Tensor, frame1: Tensor, timestep: float = 0.5) -> Tensor:
@@ -178,6 +189,47 @@ class Interpolator:
         Raises:
             ValueError: The model cannot make one of the timesteps, or it is not in (0, 1).
         """
+        return self._rows(frame0, frame1, timesteps)
+
+    @torch.inference_mode()
+    def synthesize(
+        self, frame0: Tensor, frame1: Tensor, timesteps: Sequence[Sequence[Fraction | float]]
+    ) -> list[Synthesis]:
+        """Do what `between` does and return the motion, too; the network runs no more often.
+
+        Returns:
+            For each pair a synthesis of its timesteps, (T, C, H, W); float32, on the
+            interpolator's device.
+
+        Raises:
+            WeightsError: The model has no motion.
+            ValueError: A timestep is not in (0, 1).
+        """
+        self.require_motion()
+        rows = self._rows(frame0, frame1, timesteps, with_motion=True)
+        return [Synthesis(*torch.split(row, [3, 2, 2, 1], 1)) for row in rows]
+
+    def require_motion(self) -> None:
+        """Refuse a model that has no motion.
+
+        Raises:
+            WeightsError: So it is.
+        """
+        if not self.has_motion:
+            raise WeightsError(
+                f"model {self.name} makes frames without motion, so there is none to return; use"
+                " one that has it, such as flow."
+            )
+
+    def _rows(
+        self,
+        frame0: Tensor,
+        frame1: Tensor,
+        timesteps: Sequence[Sequence[Fraction | float]],
+        *,
+        with_motion: bool = False,
+    ) -> list[Tensor]:
+        """What `between` returns; with motion, the channels of a `Synthesis` side by side."""
         for timestep in itertools.chain.from_iterable(timesteps):
             if not 0 < timestep < 1:
                 raise ValueError(f"timestep must lie between 0 and 1, not at {timestep}")
@@ -192,7 +244,8 @@ class Interpolator:
             chosen = [i for i, times in enumerate(timesteps) if number < len(times)]
             rounds.append(_Round(chosen, [float(timesteps[i][number]) for i in chosen]))
         rows: list[list[Tensor]] = [[] for _ in timesteps]
-        for wanted, made in zip(rounds, self._make(frame0, frame1, rounds), strict=True):
+        pictures = self._make(frame0, frame1, rounds, with_motion)
+        for wanted, made in zip(rounds, pictures, strict=True):
             for i, picture in zip(wanted.pairs, made, strict=True):
                 rows[i].append(picture)
         return [torch.stack(row) for row in rows]
@@ -201,6 +254,26 @@ class Interpolator:
         """Whether the model can make the frame at `timestep`, by itself or by halving."""
         parts = Fraction(timestep).denominator
         return self.net.supports_timestep or (parts & (parts - 1) == 0 and parts <= _FINEST_HALVING)
+
+    def _batches(self, frame0: Pictures, frame1: Pictures) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pairs as tensors in [0, 1] on the device, (N, 3, H, W), as many as fit at once.
+
+        Raises:
+            ValueError: The arrays differ, or are no pictures.
+        """
+        peak = _peak(frame0, frame1)
+        pairs = [frame.reshape(-1, *frame.shape[-3:]) for frame in (frame0, frame1)]
+        size = self.batch_size(*frame0.shape[-3:-1])
+        for i in range(0, len(pairs[0]), size):
+            tensor0, tensor1 = (
+                torch.from_numpy(np.ascontiguousarray(p[i : i + size]))
+                .to(self.device)
+                .permute(0, 3, 1, 2)
+                .float()
+                .div_(peak)
+                for p in pairs
+            )
+            yield tensor0, tensor1
 
     def batch_size(self, height: int, width: int) -> int:
         """Pairs of this size to hand over at once."""
@@ -242,14 +315,18 @@ class Interpolator:
                     made[i].update(zip(wanted[i], row, strict=True))
         return [torch.stack([made[i][t] for t in times]) for i, times in enumerate(timesteps)]
 
-    def _make(self, frame0: Tensor, frame1: Tensor, rounds: list[_Round]) -> list[Tensor]:
+    def _make(
+        self, frame0: Tensor, frame1: Tensor, rounds: list[_Round], with_motion: bool = False
+    ) -> list[Tensor]:
         """Pictures of each round, in tiles where the frame is too large for the memory."""
         side = self.tile_size(*frame0.shape[-2:])
         if side is None:
-            return self._run(frame0, frame1, rounds)
-        return self._run_tiles(frame0, frame1, rounds, side)
+            return self._run(frame0, frame1, rounds, with_motion)
+        return self._run_tiles(frame0, frame1, rounds, with_motion, side)
 
-    def _run(self, frame0: Tensor, frame1: Tensor, rounds: list[_Round]) -> list[Tensor]:
+    def _run(
+        self, frame0: Tensor, frame1: Tensor, rounds: list[_Round], with_motion: bool
+    ) -> list[Tensor]:
         """Call the network once for each round, padded to the size that it needs."""
         height, width = frame0.shape[-2:]
         multiple = self.net.size_multiple(height, width)
@@ -258,7 +335,7 @@ class Interpolator:
             frame0, frame1 = (F.pad(f, padding, mode="replicate") for f in (frame0, frame1))
         made = []
         with autocast(self.device, self.precision):
-            at = self._at_timestep(frame0, frame1)
+            at = self._at_timestep(frame0, frame1, with_motion)
             for wanted in rounds:
                 times = frame0.new_tensor(wanted.timesteps).view(-1, 1, 1, 1)
                 pairs = None if len(wanted.pairs) == len(frame0) else wanted.pairs
@@ -266,32 +343,43 @@ class Interpolator:
         return made
 
     def _at_timestep(
-        self, frame0: Tensor, frame1: Tensor
+        self, frame0: Tensor, frame1: Tensor, with_motion: bool
     ) -> Callable[[list[int] | None, Tensor], Tensor]:
         """A function from pairs (`None`: all) and their timesteps to pictures.
 
         Networks in pieces do here what serves every timestep.
         """
         net = self.net
-        if not hasattr(net, "synthesize"):
+        if not self.has_motion:
             return lambda pairs, times: net(
                 *((frame0, frame1) if pairs is None else (frame0[pairs], frame1[pairs])), times
             )
         features = (net.encode(frame0), net.encode(frame1))
         known = (*features, net.motion(*features))
-        return lambda pairs, times: net.synthesize(*_select(known, pairs), times).middle
+
+        def synthesis(pairs: list[int] | None, times: Tensor) -> Tensor:
+            made: Synthesis = net.synthesize(*_select(known, pairs), times)
+            return torch.cat(made, 1) if with_motion else made.middle
+
+        return synthesis
 
     def _run_tiles(
-        self, frame0: Tensor, frame1: Tensor, rounds: list[_Round], side: int
+        self,
+        frame0: Tensor,
+        frame1: Tensor,
+        rounds: list[_Round],
+        with_motion: bool,
+        side: int,
     ) -> list[Tensor]:
         """Overlapping tiles, faded into each other so that no seam shows."""
         height, width = frame0.shape[-2:]
-        totals = [frame0.new_zeros((len(r.pairs), 3, height, width)) for r in rounds]
+        channels = 8 if with_motion else 3
+        totals = [frame0.new_zeros((len(r.pairs), channels, height, width)) for r in rounds]
         weight = frame0.new_zeros((1, 1, height, width))
         for top in _tile_starts(height, side):
             for left in _tile_starts(width, side):
                 area = (..., slice(top, top + side), slice(left, left + side))
-                tiles = self._run(frame0[area], frame1[area], rounds)
+                tiles = self._run(frame0[area], frame1[area], rounds, with_motion)
                 fade = _fade(tiles[0].shape[-2], side // 8).view(-1, 1) * _fade(
                     tiles[0].shape[-1], side // 8
                 )
@@ -317,6 +405,35 @@ def _select(known: Any, pairs: list[int] | None) -> Any:
         return known[pairs]
     items = (_select(item, pairs) for item in known)
     return type(known)(*items) if hasattr(known, "_fields") else tuple(items)
+
+
+def motion_of(synthesis: Synthesis) -> Motion:
+    """The motion of a synthesis as arrays, with N in front."""
+    flow_t0, flow_t1, blend_mask = (_pictures(part) for part in synthesis[1:])
+    return Motion(flow_t0, flow_t1, blend_mask[..., 0])
+
+
+def _pictures(tensor: Tensor) -> NDArray[np.float32]:
+    """(N, C, H, W) on any device as an array (N, H, W, C)."""
+    array: NDArray[np.float32] = tensor.permute(0, 2, 3, 1).cpu().numpy()
+    return array
+
+
+def _peak(frame0: Pictures, frame1: Pictures) -> float:
+    """White, in pictures of this type.
+
+    Raises:
+        ValueError: The arrays differ, or are no pictures.
+    """
+    if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype:
+        raise ValueError(
+            f"frames differ: {frame0.shape} {frame0.dtype}, {frame1.shape} {frame1.dtype}"
+        )
+    if frame0.ndim not in (3, 4) or frame0.shape[-1] != 3 or 0 in frame0.shape:
+        raise ValueError(f"frames must be (H, W, 3) or (N, H, W, 3), not {frame0.shape}")
+    if frame0.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"frames must be uint8 or uint16, not {frame0.dtype}")
+    return float(np.iinfo(frame0.dtype).max)
 
 
 def choose_device(name: str) -> torch.device:

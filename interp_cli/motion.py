@@ -126,15 +126,15 @@ def flow_picture(flow: Array, full_px: float) -> npt.NDArray[np.uint8]:
         RGB, (H, W, 3); black where a vector is unknown (not finite, or above 1e9).
     """
     wheel = _wheel()
-    known = (np.abs(flow) < _UNKNOWN_PX).all(-1)
-    dx, dy = np.moveaxis(np.where(known[..., None], flow, 0) / full_px, -1, 0)
+    known = (np.abs(flow) < _UNKNOWN_PX).all(-1, keepdims=True)
+    dx, dy = np.moveaxis(np.where(known, flow, 0) / full_px, -1, 0)
     length = np.hypot(dx, dy)[..., None]
     place = (np.arctan2(-dy, -dx) / np.pi + 1) / 2 * (len(wheel) - 1)
     first = place.astype(int)
     share = (place - first)[..., None]
     colour = (1 - share) * wheel[first] + share * wheel[(first + 1) % len(wheel)]
     colour = np.where(length <= 1, 1 - length * (1 - colour), 0.75 * colour)
-    picture: npt.NDArray[np.uint8] = (255 * colour * known[..., None]).astype(np.uint8)
+    picture: npt.NDArray[np.uint8] = (255 * colour * known).astype(np.uint8)
     return picture
 
 

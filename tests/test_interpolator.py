@@ -1,12 +1,14 @@
 from collections import Counter
 from fractions import Fraction
 
+import clips
 import numpy as np
 import pytest
 import torch
 
-from interp_cli.errors import ResourceError
+from interp_cli.errors import ResourceError, WeightsError
 from interp_cli.interpolator import Interpolator, choose_device, choose_precision
+from interp_cli.models.flow import Synthesis
 from interp_cli.models.registry import create_model
 
 
@@ -149,3 +151,84 @@ def test_what_serves_every_timestep_is_computed_once(tile):
         for i, t in ((0, 0.25), (0, 0.5), (0, 0.75), (1, 0.5), (1, 0.6))
     ]
     torch.testing.assert_close(torch.cat(rows), torch.stack(alone), atol=1e-4, rtol=0)
+
+
+class Sliding(torch.nn.Module):
+    """Motion that is as wide as `frame0` is bright, plus where the pixel is; no weights."""
+
+    supports_timestep = True
+
+    def size_multiple(self, height, width):
+        return 8
+
+    def encode(self, frame):
+        assert frame.shape[-1] % 8 == 0
+        return (frame,)
+
+    def motion(self, features0, features1):
+        return features0[0][:, :2] * 10
+
+    def synthesize(self, features0, features1, motion, timestep):
+        middle = torch.lerp(features0[0], features1[0], timestep)
+        mask = (1 - timestep) * torch.ones_like(middle[:, :1])
+        return Synthesis(middle, -timestep * motion, (1 - timestep) * motion, mask)
+
+
+def test_motion_of_a_pair_and_of_a_batch(pictures):
+    interpolator = Interpolator(Sliding(), device="cpu", batch=2)
+    batch = interpolator.motion(pictures, pictures[::-1].copy(), 0.25)
+    assert [part.shape for part in batch] == [(3, 37, 53, 2)] * 2 + [(3, 37, 53)]
+    assert {part.dtype for part in batch} == {np.dtype(np.float32)}
+    motion = pictures[..., :2] / 255 * 10
+    np.testing.assert_allclose(batch.flow_t0, -0.25 * motion, atol=1e-5)
+    np.testing.assert_allclose(batch.flow_t1, 0.75 * motion, atol=1e-5)
+    np.testing.assert_allclose(batch.displacement, motion, atol=1e-5)
+    np.testing.assert_allclose(batch.blend_mask, 0.75)
+    for number in range(3):
+        single = interpolator.motion(pictures[number], pictures[2 - number], 0.25)
+        for one, many in zip(single, batch, strict=True):
+            np.testing.assert_array_equal(one, many[number])
+
+
+def test_motion_fades_between_tiles():
+    frame = np.random.default_rng(0).integers(0, 256, (300, 420, 3), np.uint8)
+    whole = Interpolator(Sliding(), tile="off").motion(frame, frame)
+    tiled = Interpolator(Sliding(), tile=128).motion(frame, frame)
+    for one, other in zip(whole, tiled, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_pictures_come_with_their_motion_in_one_call():
+    frame0, frame1 = torch.rand(2, 2, 3, 24, 40)
+    interpolator = Interpolator(Sliding())
+    times = [(0.25, 0.5), (0.75,)]
+    made = interpolator.synthesize(frame0, frame1, times)
+    for synthesis, row in zip(made, interpolator.between(frame0, frame1, times), strict=True):
+        torch.testing.assert_close(synthesis.middle, row)
+    assert made[0].flow_t0.shape == (2, 2, 24, 40)
+    torch.testing.assert_close(made[1].flow_t1[0], 2.5 * frame0[1, :2])
+
+
+def test_a_model_without_motion_is_refused(averaging, pictures):
+    with pytest.raises(WeightsError, match="model Averaging makes frames without motion"):
+        Interpolator(averaging).motion(pictures[0], pictures[1])
+    with pytest.raises(WeightsError, match="model fusion makes frames without motion"):
+        Interpolator("fusion").motion(pictures[0], pictures[1])
+
+
+@pytest.mark.parametrize("timestep", [0.25, 0.5])
+def test_the_default_model_measures_a_pan(timestep):
+    """A ground that slides by (6, -4): within half a pixel, and on average a tenth."""
+    ground = clips.true_frame(0, (224, 176), still=True)
+    frame0, frame1 = ground[8:-8, 16:-16], ground[12:-4, 10:-22]
+    motion = Interpolator(device="cpu", precision="fp32").motion(frame0, frame1, timestep)
+    moved = np.array((6, -4), np.float32)
+    inner = (slice(24, -24), slice(24, -24))
+    for flow, expected in (
+        (motion.flow_t0, -timestep * moved),
+        (motion.flow_t1, (1 - timestep) * moved),
+        (motion.displacement, moved),
+    ):
+        error = np.abs(flow[inner] - expected)
+        assert error.max() < 0.5
+        assert error.mean() < 0.1

@@ -146,5 +146,5 @@ def test_what_lies_in_a_folder_stays(flow, tmp_path):
         MotionWriter(folder, (7, 5), {}, overwrite=True)
     with pytest.raises(InterpError, match="is a file; a folder"):
         MotionWriter(folder / "thesis.tex", (7, 5), {})
-    with pytest.raises(InterpError, match="folder .*none does not exist"):
+    with pytest.raises(InterpError, match=r"folder .*none does not exist"):
         MotionWriter(tmp_path / "none" / "m", (7, 5), {})
