@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cluster": {"pipeline", "video"},
     "baselines": {"video"},
     "evaluation": {"video", "scenes", "interpolator", "metrics", "baselines"},
+    "promises": {"video", "scenes", "interpolator", "metrics"},
     "benchmark": {"video", "interpolator", "pipeline", "baselines"},
     "training": {"devices", "video", "scenes", "metrics", "models", "weights"},
     "report": set(),
