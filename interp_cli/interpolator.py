@@ -145,9 +145,8 @@ class Interpolator:
         made = []
         for tensor0, tensor1 in self._batches(frame0, frame1):
             rows = self.synthesize(tensor0, tensor1, [(timestep,)] * len(tensor0))
-            made += [motion_of(row) for row in rows]
-        parts = (np.concatenate(part) for part in zip(*made, strict=True))
-        return Motion(*(part if frame0.ndim == 4 else part[0] for part in parts))
+            made += [motion for row in rows for motion in motion_of(row)]
+        return made[0] if frame0.ndim == 3 else Motion(*map(np.stack, zip(*made, strict=True)))
 
     @torch.inference_mode()
     def middle(self, frame0: Tensor, frame1: Tensor, timestep: float = 0.5) -> Tensor:
@@ -407,10 +406,10 @@ def _select(known: Any, pairs: list[int] | None) -> Any:
     return type(known)(*items) if hasattr(known, "_fields") else tuple(items)
 
 
-def motion_of(synthesis: Synthesis) -> Motion:
-    """The motion of a synthesis as arrays, with N in front."""
+def motion_of(synthesis: Synthesis) -> list[Motion]:
+    """The motion of each frame of a synthesis, as arrays."""
     flow_t0, flow_t1, blend_mask = (_pictures(part) for part in synthesis[1:])
-    return Motion(flow_t0, flow_t1, blend_mask[..., 0])
+    return [Motion(*parts) for parts in zip(flow_t0, flow_t1, blend_mask[..., 0], strict=True)]
 
 
 def _pictures(tensor: Tensor) -> NDArray[np.float32]:

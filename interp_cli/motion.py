@@ -139,8 +139,8 @@ def flow_picture(flow: Array, full_px: float) -> npt.NDArray[np.uint8]:
 
 
 def full_colour_px(width: int, height: int) -> float:
-    """The length that gets the full colour unless one is asked for: 1/80 of the longer side."""
-    return max(1.0, max(width, height) / 80)
+    """The length that gets the full colour unless one is asked for: 1/64 of the longer side."""
+    return max(1.0, max(width, height) / 64)
 
 
 class MotionWriter:

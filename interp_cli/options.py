@@ -89,6 +89,9 @@ class DoubleOptions:
         audio: Whether sound comes along.
         overwrite: Whether an existing output may be replaced.
         keep_going: Whether the good part of a damaged input is worth an output.
+        save_motion: Folder for the motion behind each synthesized frame; `None`: not kept.
+        motion_scale_px: Length of a vector that gets the full colour in the pictures of the motion;
+            `None`: 1/64 of the longer side.
     """
 
     start_seconds: float | None = None
@@ -97,6 +100,8 @@ class DoubleOptions:
     audio: bool = True
     overwrite: bool = False
     keep_going: bool = False
+    save_motion: Path | None = None
+    motion_scale_px: float | None = None
     inference: InferenceOptions = field(default_factory=InferenceOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
 
@@ -107,6 +112,10 @@ class DoubleOptions:
         _require(
             self.end_seconds is None or self.end_seconds > start,
             f"end must lie after start ({start:g} s), not at {self.end_seconds!r}",
+        )
+        _require(
+            self.motion_scale_px is None or self.motion_scale_px > 0,
+            f"motion scale must be above 0 pixels, not {self.motion_scale_px!r}",
         )
         _require(
             self.scene_threshold is None or 0 < self.scene_threshold <= 1,

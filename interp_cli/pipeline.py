@@ -6,6 +6,7 @@ middle frames, and a third thread hands finished frames to the encoder.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
@@ -20,7 +21,8 @@ import av
 import torch
 
 from interp_cli.errors import DecodeError, EncodeError
-from interp_cli.interpolator import Interpolator
+from interp_cli.interpolator import Interpolator, motion_of
+from interp_cli.motion import Motion, MotionWriter, check_folder
 from interp_cli.options import DoubleOptions
 from interp_cli.plan import Between, Neighbour, PairJudge, Planner, Shown
 from interp_cli.timeline import InputTimes, Timeline, timeline_of
@@ -102,9 +104,13 @@ def double_video(
     source, target = Path(source), Path(target)
     begun = time.monotonic()
     _check_target(source, target, overwrite=options.overwrite)
+    if options.save_motion is not None:
+        check_folder(options.save_motion, overwrite=options.overwrite)
     with open_source(source, options) as reader:
         info = reader.info
         interpolator = interpolator or Interpolator.from_options(options.inference)
+        if options.save_motion is not None:
+            interpolator.require_motion()
         frames = iter(reader)
         first = next(frames, None)
         if first is None:
@@ -114,18 +120,31 @@ def double_video(
         shift = round(shift_seconds / first.time_base)
         timeline = timeline_of(_input_times(info, options, first, shift), factor=2)
         planner = Planner(timeline, PairJudge(options.scene_threshold))
-        synthesizer = _Synthesizer(interpolator, layout)
+        synthesizer = _Synthesizer(interpolator, layout, with_motion=bool(options.save_motion))
         neighbours = (
             Neighbour(frame.image, frame.pts - shift, layout, interpolator.device)
             for frame in itertools.chain((first,), frames)
         )
         picture = PictureDescription(layout, info.colour, info.sample_aspect, info.rotation)
         side = _side_streams(info, options, shift_seconds)
-        with _EncoderThread(open_target(target, picture, timeline, options, side)) as writer:
+        facts = {"video": target.name, "source": source.name, "model": interpolator.name}
+        with (
+            _motion_writer(options, layout, facts) as motions,
+            _EncoderThread(open_target(target, picture, timeline, options, side)) as writer,
+        ):
             total = _expected_frames(info, options)
             last_pts, frames_out, frames_done = 0, 0, 0
-            for image, shown in synthesizer.images(planner.plan(neighbours)):
+            for image, shown, motion in synthesizer.images(planner.plan(neighbours)):
                 writer.write(image, shown.pts)
+                if motions is not None and motion is not None and shown.after is not None:
+                    interval = (shown.after.pts - shown.before.pts) * first.time_base
+                    motions.write(
+                        frames_out,
+                        motion,
+                        seconds=float(shown.pts * timeline.time_base),
+                        timestep=float(shown.timestep),
+                        interval_seconds=float(interval),
+                    )
                 last_pts, frames_out = shown.pts, frames_out + 1
                 if progress and shown.frames_done > frames_done:
                     progress(shown.frames_done, total)
@@ -179,6 +198,20 @@ def open_target(
     )
 
 
+def _motion_writer(
+    options: DoubleOptions, layout: PictureFormat, facts: dict[str, str]
+) -> contextlib.AbstractContextManager[MotionWriter | None]:
+    if options.save_motion is None:
+        return contextlib.nullcontext()
+    return MotionWriter(
+        options.save_motion,
+        (layout.width, layout.height),
+        facts,
+        options.motion_scale_px,
+        overwrite=options.overwrite,
+    )
+
+
 def _shift(info: VideoInfo, options: DoubleOptions) -> Fraction:
     """Seconds that are taken away from all time stamps of the input."""
     if options.start_seconds:
@@ -213,13 +246,16 @@ class _Synthesizer:
         synthesized: Frames made so far.
     """
 
-    def __init__(self, interpolator: Interpolator, layout: PictureFormat) -> None:
+    def __init__(
+        self, interpolator: Interpolator, layout: PictureFormat, *, with_motion: bool
+    ) -> None:
         self.synthesized = 0
+        self._with_motion = with_motion
         self._interpolator = interpolator
         self._layout = layout
 
-    def images(self, plan: Iterable[Shown]) -> Iterator[tuple[av.VideoFrame, Shown]]:
-        """Yield each frame of the plan with its picture, in order."""
+    def images(self, plan: Iterable[Shown]) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
+        """Yield each frame of the plan with its picture and, if wanted, its motion, in order."""
         size = self._interpolator.batch_size(self._layout.height, self._layout.width)
         waiting: list[Shown] = []
         originals = 0
@@ -231,13 +267,14 @@ class _Synthesizer:
             waiting.append(shown)
         yield from self._made(waiting)
 
-    def _made(self, batch: list[Shown]) -> Iterator[tuple[av.VideoFrame, Shown]]:
+    def _made(self, batch: list[Shown]) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
         made = iter(self._synthesize([s for s in batch if s.after is not None]))
         for shown in batch:
-            yield shown.before.image if shown.after is None else next(made), shown
+            image, motion = (shown.before.image, None) if shown.after is None else next(made)
+            yield image, shown, motion
 
     @torch.inference_mode()
-    def _synthesize(self, batch: list[Shown]) -> list[av.VideoFrame]:
+    def _synthesize(self, batch: list[Shown]) -> list[tuple[av.VideoFrame, Motion | None]]:
         pairs: dict[tuple[Neighbour, Neighbour], list[Fraction]] = {}
         for shown in batch:
             if shown.after is not None:
@@ -248,19 +285,22 @@ class _Synthesizer:
         befores, afters = zip(*pairs, strict=True)
         # Opacity, where there is one, is a picture of its own at the same timesteps.
         timesteps = [times for times in pairs.values() for _ in range(1 + layout.has_alpha)]
-        rows = self._interpolator.between(
-            torch.cat([n.pictures for n in befores]),
-            torch.cat([n.pictures for n in afters]),
-            timesteps,
-        )
+        motions: list[Motion | None] = [None] * len(batch)
+        frames0, frames1 = (torch.cat([n.pictures for n in side]) for side in (befores, afters))
+        if self._with_motion:
+            made = self._interpolator.synthesize(frames0, frames1, timesteps)
+            rows = [synthesis.middle for synthesis in made]
+            motions = [m for row in made[:: 1 + layout.has_alpha] for m in motion_of(row)]
+        else:
+            rows = self._interpolator.between(frames0, frames1, timesteps)
         self.synthesized += len(batch)
         rgb, alpha = torch.cat(rows), None
         if layout.has_alpha:
             rgb, alpha = torch.cat(rows[::2]), torch.cat(rows[1::2]).mean(1, keepdim=True)
         planes = [plane.cpu().numpy() for plane in from_rgb(rgb, alpha, layout)]
         return [
-            image_of(tuple(plane[i].astype(layout.dtype, copy=False) for plane in planes), layout)
-            for i in range(len(batch))
+            (image_of(tuple(p[i].astype(layout.dtype, copy=False) for p in planes), layout), motion)
+            for i, motion in enumerate(motions)
         ]
 
 

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interpolator": {"devices", "models", "motion", "weights", "video.colour"},
     "timeline": set(),
     "plan": {"timeline", "scenes", "video.colour"},
-    "pipeline": {"video", "timeline", "plan", "interpolator"},
+    "pipeline": {"video", "timeline", "plan", "interpolator", "motion"},
     "resume": {"pipeline", "video"},
     "cluster": {"pipeline", "video"},
     "baselines": {"video"},

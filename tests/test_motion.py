@@ -118,7 +118,7 @@ def test_a_folder_is_filled_and_explained(flow, tmp_path):
 
 
 def test_the_scale_follows_the_size():
-    assert MotionWriter(Path("m"), (1280, 720), {}).scale_px == 16
+    assert MotionWriter(Path("m"), (1280, 720), {}).scale_px == 20
     assert MotionWriter(Path("m"), (64, 48), {}).scale_px == 1
 
 

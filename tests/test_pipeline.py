@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -13,8 +14,9 @@ import pytest
 import torch
 from conftest import VFR_PTS
 
-from interp_cli.errors import DecodeError, EncodeError, OpenError
+from interp_cli.errors import DecodeError, EncodeError, InterpError, OpenError, WeightsError
 from interp_cli.interpolator import Interpolator
+from interp_cli.motion import read_flo
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import DoubleResult, double_video
 from interp_cli.video.colour import from_rgb, picture_format, planes_of, to_rgb
@@ -286,3 +288,65 @@ def test_memory_does_not_grow_with_length(tmp_path: Path):
         )
         peaks.append(int(run.stdout))
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def moved_names(folder: Path) -> set[str]:
+    return {path.name[:6] for path in folder.glob("*.flo")}
+
+
+def test_motion_is_kept_for_each_synthesized_frame(cut_clip, tmp_path):
+    """Of 16 frames with two cuts, 13 pairs are made; their output frames are the odd ones."""
+    folder = tmp_path / "motion"
+    options = DoubleOptions(save_motion=folder, motion_scale_px=4.0)
+    interpolator = Interpolator("flow", device="cpu", precision="fp32", batch=3)
+    result = double_video(cut_clip, tmp_path / "out.mkv", options, interpolator=interpolator)
+    assert result.synthesized == 13
+    synthesized = [n for n in range(1, 31, 2) if n not in (9, 21)]
+    assert moved_names(folder) == {f"{n:06d}" for n in synthesized}
+    assert len(list(folder.iterdir())) == 13 * 5 + 2
+    index = json.loads((folder / "motion.json").read_text())
+    assert [frame["number"] for frame in index["frames"]] == synthesized
+    assert (index["video"], index["source"], index["model"]) == ("out.mkv", cut_clip.name, "flow")
+    assert (index["width"], index["height"], index["full_colour_px"]) == (128, 96, 4.0)
+    first = index["frames"][0]
+    assert first == {"number": 1, "seconds": 0.02, "timestep": 0.5, "interval_seconds": 0.04}
+    # What the square does from frame 0 to 1, seen halfway between.
+    flow_t0, flow_t1 = (read_flo(folder / f"000001_flow_t{k}.flo") for k in (0, 1))
+    square = np.s_[20:36, 8:26]
+    np.testing.assert_allclose(np.median(flow_t0[square], (0, 1)), (-2, 0), atol=0.3)
+    np.testing.assert_allclose(np.median(flow_t1[square], (0, 1)), (2, 0), atol=0.3)
+    # The pictures are those that come without the motion.
+    double_video(cut_clip, tmp_path / "plain.mkv", interpolator=interpolator)
+    kept, plain = (clips.decoded(tmp_path / name) for name in ("out.mkv", "plain.mkv"))
+    for one, other in zip(kept, plain, strict=True):
+        for plane0, plane1 in zip(clips.planes(one), clips.planes(other), strict=True):
+            np.testing.assert_array_equal(plane0, plane1)
+
+
+def test_the_network_runs_once_for_picture_and_motion(h264_clip, tmp_path):
+    interpolator = Interpolator("flow", device="cpu", precision="fp32")
+    calls = []
+    piece = interpolator.net.synthesize
+    interpolator.net.synthesize = lambda *inputs: calls.append(len(inputs[-1])) or piece(*inputs)
+    options = DoubleOptions(save_motion=tmp_path / "m", end_seconds=0.2)
+    double_video(h264_clip, tmp_path / "out.mkv", options, interpolator=interpolator)
+    assert sum(calls) == 4
+
+
+def test_motion_of_a_failed_job_is_not_kept(h264_clip, tmp_path):
+    options = DoubleOptions(save_motion=tmp_path / "m", encode=EncodeOptions(preset="none"))
+    with pytest.raises(EncodeError, match="libx264 failed"):
+        double_video(h264_clip, tmp_path / "out.mkv", options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_motion_is_refused_before_any_work(averaging, h264_clip, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "notes.txt").write_text("mine")
+    options = DoubleOptions(save_motion=tmp_path / "m", overwrite=True)
+    with pytest.raises(InterpError, match=r"holds other files than motion, such as notes\.txt"):
+        double_video(h264_clip, tmp_path / "out.mkv", options)
+    options = DoubleOptions(save_motion=tmp_path / "new")
+    with pytest.raises(WeightsError, match="makes frames without motion"):
+        double_video(h264_clip, tmp_path / "out.mkv", options, interpolator=Interpolator(averaging))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]

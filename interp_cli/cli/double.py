@@ -73,6 +73,14 @@ def double(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Double the good part of a damaged input.")
     ] = False,
+    save_motion: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep the motion as .flo files and as pictures."),
+    ] = None,
+    motion_scale: Annotated[
+        float | None,
+        typer.Option(metavar="PX", help="Length of motion that its pictures show in full colour."),
+    ] = None,
     json: flags.Json = False,
     quiet: flags.Quiet = False,
     progress: Annotated[
@@ -91,6 +99,8 @@ def double(
         audio=not no_audio,
         overwrite=overwrite,
         keep_going=keep_going,
+        save_motion=save_motion,
+        motion_scale_px=motion_scale,
         inference=InferenceOptions(
             model=model,
             device=device,

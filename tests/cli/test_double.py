@@ -56,6 +56,12 @@ def test_json_is_all_that_stands_on_stdout(h264_clip: Path, weights: Path, tmp_p
         (["{clip}", "out.avi"], 1, "error: out.avi: cannot write .avi"),
         (["{clip}", "{dir}/out.mkv", "--model", "nothing"], 1, "nothing: no model of that name"),
         (["{clip}", "out.mkv", "--precision", "fp8"], 2, "precision must be one of auto"),
+        (
+            ["{clip}", "{dir}/out.mkv", "--model", "fusion", "--save-motion", "{dir}/m"],
+            1,
+            "error: model fusion makes frames without motion, .*such as flow",
+        ),
+        (["{clip}", "out.mkv", "--motion-scale", "0"], 2, "motion scale must be above 0 pixels"),
         (["{clip}", "out.mkv", "--start", "2", "--end", "1"], 2, "end must lie after start"),
         (["{clip}", "out.mkv", "--batch", "many"], 2, "'many' is neither"),
         (["{clip}", "out.mkv", "--encoder-option", "fast"], 2, "is not KEY=VALUE"),
