@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 
 import torch
 
+from interp_cli.errors import ResourceError
 from interp_cli.options import Precision
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -47,3 +49,46 @@ def cpu_has_bf16() -> bool:
     # torch says so only since 2.9; before that, float32 is never wrong.
     found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes CUDA, else Apple's GPU, else the CPU.
+
+    Raises:
+        ResourceError: There is no such device here.
+        ValueError: It is no device's name.
+    """
+    device = parse_device(name)
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    missing = device.type == "mps" and not torch.backends.mps.is_available()
+    if missing or (device.index or 0) >= count:
+        raise ResourceError(
+            f"device {name} is not here (CUDA devices found: {torch.cuda.device_count()}); "
+            "use --device auto."
+        )
+    return device
+
+
+def choose_precision(device: torch.device, precision: Precision) -> Precision:
+    """Settle `auto`: half precision where the device is faster with it.
+
+    Raises:
+        ResourceError: The device has no such precision.
+    """
+    if precision == "fp16" and device.type == "cpu":
+        raise ResourceError("fp16 needs a GPU; a CPU takes --precision fp32 or bf16.")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "fp16"
+    return "bf16" if device.type == "cpu" and cpu_has_bf16() else "fp32"
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory of a device that may be used now; of a computer, half of all it has."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        # What is free at this moment says little, since caches give way.
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 4 << 30

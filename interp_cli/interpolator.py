@@ -6,7 +6,6 @@ This module owns everything around the network: device, precision, batch, paddin
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,11 +17,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interp_cli.devices import autocast, cpu_has_bf16, parse_device
-from interp_cli.errors import ResourceError, WeightsError
+from interp_cli.devices import autocast, choose_device, choose_precision, free_bytes
+from interp_cli.errors import WeightsError
 from interp_cli.models.flow import Synthesis
 from interp_cli.motion import Motion
 from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision
+from interp_cli.tiles import SMALLEST_TILE_PX, tiles
 from interp_cli.weights import load_model
 
 Pictures = NDArray[np.uint8] | NDArray[np.uint16]
@@ -32,7 +32,6 @@ _BYTES_PER_PIXEL = 2600
 _LARGEST_BATCH = 16
 # On a CPU a batch only pays while the frames are too small to fill the caches by themselves.
 _CPU_BATCH_PIXELS = 300_000
-_SMALLEST_TILE = 256
 # Middles of middles of middles … blur; nobody wants more than this.
 _FINEST_HALVING = 64
 
@@ -290,12 +289,12 @@ class Interpolator:
         affordable = self._affordable_pixels()
         if wish == "off" or height * width <= affordable:
             return None
-        return max(_SMALLEST_TILE, int(affordable**0.5) // 64 * 64)
+        return max(SMALLEST_TILE_PX, int(affordable**0.5) // 64 * 64)
 
     def _affordable_pixels(self) -> int:
         """Pixels of one step that half of the memory has room for."""
         scale = 1.0 if self.precision == "fp32" else 0.5
-        return int(_free_bytes(self.device) * 0.5 / (_BYTES_PER_PIXEL * scale))
+        return int(free_bytes(self.device) * 0.5 / (_BYTES_PER_PIXEL * scale))
 
     def _by_halving(
         self, frame0: Tensor, frame1: Tensor, timesteps: Sequence[Sequence[Fraction | float]]
@@ -375,17 +374,12 @@ class Interpolator:
         channels = 8 if with_motion else 3
         totals = [frame0.new_zeros((len(r.pairs), channels, height, width)) for r in rounds]
         weight = frame0.new_zeros((1, 1, height, width))
-        for top in _tile_starts(height, side):
-            for left in _tile_starts(width, side):
-                area = (..., slice(top, top + side), slice(left, left + side))
-                tiles = self._run(frame0[area], frame1[area], rounds, with_motion)
-                fade = _fade(tiles[0].shape[-2], side // 8).view(-1, 1) * _fade(
-                    tiles[0].shape[-1], side // 8
-                )
-                fade = fade.to(weight)
-                weight[area] += fade
-                for total, made in zip(totals, tiles, strict=True):
-                    total[area] += made * fade
+        for area, fade in tiles(height, width, side):
+            fade = fade.to(weight)
+            weight[area] += fade
+            made = self._run(frame0[area], frame1[area], rounds, with_motion)
+            for total, tile in zip(totals, made, strict=True):
+                total[area] += tile * fade
         return [total / weight for total in totals]
 
 
@@ -433,63 +427,3 @@ def _peak(frame0: Pictures, frame1: Pictures) -> float:
     if frame0.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"frames must be uint8 or uint16, not {frame0.dtype}")
     return float(np.iinfo(frame0.dtype).max)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` takes CUDA, else Apple's GPU, else the CPU.
-
-    Raises:
-        ResourceError: There is no such device here.
-        ValueError: It is no device's name.
-    """
-    device = parse_device(name)
-    count = torch.cuda.device_count() if device.type == "cuda" else 1
-    missing = device.type == "mps" and not torch.backends.mps.is_available()
-    if missing or (device.index or 0) >= count:
-        raise ResourceError(
-            f"device {name} is not here (CUDA devices found: {torch.cuda.device_count()}); "
-            "use --device auto."
-        )
-    return device
-
-
-def choose_precision(device: torch.device, precision: Precision) -> Precision:
-    """Settle `auto`: half precision where the device is faster with it.
-
-    Raises:
-        ResourceError: The device has no such precision.
-    """
-    if precision == "fp16" and device.type == "cpu":
-        raise ResourceError("fp16 needs a GPU; a CPU takes --precision fp32 or bf16.")
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "fp16"
-    return "bf16" if device.type == "cpu" and cpu_has_bf16() else "fp32"
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        # Half of all: what is free at this moment says little, since caches give way.
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return 4 << 30
-
-
-def _tile_starts(length: int, side: int) -> list[int]:
-    """Where tiles begin so that neighbours share at least a quarter, the last at the end."""
-    if length <= side:
-        return [0]
-    count = -(-(length - side) // (side * 3 // 4)) + 1
-    return [round(i * (length - side) / (count - 1)) for i in range(count)]
-
-
-def _fade(length: int, margin: int) -> Tensor:
-    """Weights that rise from the edges, (length,).
-
-    The outermost half of the margin counts next to nothing, wherever another tile covers it:
-    there the network lacks the pixels beyond the tile.
-    """
-    ramp = torch.arange(1, length + 1, dtype=torch.float32)
-    return (torch.minimum(ramp, ramp.flip(0)) - margin // 2).clamp(1e-4, margin // 2)

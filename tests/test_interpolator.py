@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from interp_cli.devices import choose_device, choose_precision
 from interp_cli.errors import ResourceError, WeightsError
-from interp_cli.interpolator import Interpolator, choose_device, choose_precision
+from interp_cli.interpolator import Interpolator
 from interp_cli.models.flow import Synthesis
 from interp_cli.models.registry import create_model
 
