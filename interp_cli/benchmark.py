@@ -29,7 +29,8 @@ from interp_cli.interpolator import Interpolator
 from interp_cli.options import BenchOptions, DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
 from interp_cli.video.colour import picture_format
-from interp_cli.video.encoders import choose_encoder, ffmpeg_path
+from interp_cli.video.encoders import choose_encoder
+from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.probe import probe
 from interp_cli.video.reader import VideoReader
 

@@ -163,7 +163,7 @@ def _check_devices() -> Iterator[Check]:
 
 
 def _check_ffmpeg() -> Iterator[Check]:
-    from interp_cli.video.encoders import ffmpeg_path
+    from interp_cli.video.ffmpeg import ffmpeg_path
 
     try:
         ffmpeg = ffmpeg_path()

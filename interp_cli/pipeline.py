@@ -28,9 +28,10 @@ from interp_cli.plan import Between, Neighbour, PairJudge, Planner, Shown
 from interp_cli.timeline import InputTimes, Timeline, timeline_of
 from interp_cli.video.colour import PictureFormat, from_rgb, image_of, picture_format
 from interp_cli.video.containers import container_of
+from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo, refuse_interlaced
 from interp_cli.video.reader import Frame, VideoReader
-from interp_cli.video.writer import PictureDescription, SideStreams, VideoWriter
+from interp_cli.video.writer import SideStreams, VideoWriter
 
 Progress = Callable[[int, int | None], None]
 
@@ -125,7 +126,7 @@ def double_video(
             Neighbour(frame.image, frame.pts - shift, layout, interpolator.device)
             for frame in itertools.chain((first,), frames)
         )
-        picture = PictureDescription(layout, info.colour, info.sample_aspect, info.rotation)
+        picture = PictureDescription.of(info, layout)
         side = _side_streams(info, options, shift_seconds)
         facts = {"video": target.name, "source": source.name, "model": interpolator.name}
         with (

@@ -41,7 +41,7 @@ def test_a_package_that_does_not_load_is_reported(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_ffmpeg_that_cannot_be_run_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interp_cli.video.encoders.ffmpeg_path", lambda: "/no/such/ffmpeg")
+    monkeypatch.setattr("interp_cli.video.ffmpeg.ffmpeg_path", lambda: "/no/such/ffmpeg")
     check = by_name(list(environment._check_ffmpeg()))["ffmpeg"]
     assert check.status == "broken"
     assert "/no/such/ffmpeg" in check.found

@@ -8,7 +8,9 @@ between originals and synthesized frames, wherever the chroma samples are sited.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -41,29 +43,65 @@ _PACKED = {
     "bgra64le": "BGRA",
     "ya8": "YA",
 }
-# Formats that hold the same samples in another order; FFmpeg's repacking loses nothing.
+# Formats that hold the same samples in another order, or a few bits in whole bytes; FFmpeg's
+# repacking loses nothing. Big-endian ones turn into their little-endian twins.
 _REPACKED = {
     "nv12": "yuv420p",
     "nv21": "yuv420p",
     "nv16": "yuv422p",
     "nv24": "yuv444p",
     "nv42": "yuv444p",
+    "nv20le": "yuv422p10le",
     "p010le": "yuv420p10le",
     "p012le": "yuv420p12le",
     "p016le": "yuv420p16le",
     "p210le": "yuv422p10le",
+    "p212le": "yuv422p12le",
+    "p216le": "yuv422p16le",
     "p410le": "yuv444p10le",
+    "p412le": "yuv444p12le",
+    "p416le": "yuv444p16le",
     "yuyv422": "yuv422p",
     "yvyu422": "yuv422p",
     "uyvy422": "yuv422p",
     "y210le": "yuv422p10le",
+    "y212le": "yuv422p12le",
+    "y216le": "yuv422p16le",
+    "vuyx": "yuv444p",
+    "vyu444": "yuv444p",
+    "xv30le": "yuv444p10le",
+    "v30xle": "yuv444p10le",
+    "xv36le": "yuv444p12le",
+    "xv48le": "yuv444p16le",
+    "vuya": "yuva444p",
+    "ayuv": "yuva444p",
+    "uyva": "yuva444p",
+    "ayuv64le": "yuva444p16le",
+    "x2rgb10le": "gbrp10le",
+    "x2bgr10le": "gbrp10le",
+    "rgb8": "rgb24",
+    "bgr8": "rgb24",
+    "rgb555le": "rgb24",
+    "bgr555le": "rgb24",
+    "rgb565le": "rgb24",
+    "bgr565le": "rgb24",
     "pal8": "bgra",
     "monob": "gray",
     "monow": "gray",
-    "gray16be": "gray16le",
-    "rgb48be": "rgb48le",
-    "rgba64be": "rgba64le",
 }
+# How a name tells the luma columns and rows of a chroma sample.
+_SUBSAMPLED = {
+    (1, 1): "444",
+    (2, 1): "422",
+    (2, 2): "420",
+    (4, 1): "411",
+    (4, 4): "410",
+    (1, 2): "440",
+}
+# Planar formats that NUT, the writer's pipe, has no name for.
+_NAMELESS = ("yuv440p10le", "yuv440p12le")
+# H.273's code point for a matrix, primaries or transfer that nobody told.
+UNTAGGED = 2
 # (Kr, Kb) of the luma equation by H.273 code point.
 _LUMA_WEIGHTS = {
     1: (0.2126, 0.0722),
@@ -74,6 +112,58 @@ _LUMA_WEIGHTS = {
     9: (0.2627, 0.0593),
     10: (0.2627, 0.0593),
 }
+
+
+class FormatTraits(NamedTuple):
+    """What counts of a pixel format: two with equal traits hold the same samples.
+
+    Attributes:
+        depth: Bits a sample; 0: no format for us.
+        alpha: Whether it has opacity.
+        grey: Whether it has no colour.
+        rgb: Whether its colours are RGB.
+        chroma_width: Luma columns a chroma sample covers.
+        chroma_height: Luma rows a chroma sample covers.
+    """
+
+    depth: int = 0
+    alpha: bool = False
+    grey: bool = False
+    rgb: bool = False
+    chroma_width: int = 1
+    chroma_height: int = 1
+
+    @property
+    def planar_name(self) -> str:
+        """The format with a plane a channel that holds these samples; grey gets neutral chroma."""
+        depth = "" if self.depth == 8 else f"{self.depth}le"
+        alpha = "a" if self.alpha else ""
+        if self.rgb:
+            return f"gbr{alpha}p{depth}"
+        return f"yuv{alpha}{_SUBSAMPLED[self.chroma_width, self.chroma_height]}p{depth}"
+
+
+@functools.cache
+def format_traits(name: str) -> FormatTraits:
+    """Describe one of FFmpeg's pixel formats."""
+    try:
+        form = av.VideoFormat(name, 64, 64)
+    except ValueError:  # a format of the encoder's ffmpeg that ours does not know
+        return FormatTraits()
+    components = form.components
+    depths = {c.bits for c in components}
+    if len(depths) != 1 or form.is_bit_stream:
+        return FormatTraits()
+    colours = [c for c in components if not c.is_alpha]
+    chroma = colours[1] if len(colours) >= 3 else colours[0]
+    return FormatTraits(
+        depths.pop(),
+        len(components) > len(colours),
+        len(colours) < 3,
+        bool(form.is_rgb),
+        64 // chroma.width,
+        64 // chroma.height,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +202,11 @@ class PictureFormat:
         return "A" in self.order
 
     @property
+    def traits(self) -> FormatTraits:
+        """What counts of its pixel format."""
+        return format_traits(self.name)
+
+    @property
     def dtype(self) -> type[np.uint8] | type[np.uint16]:
         """Of every array of planes."""
         return np.uint8 if self.depth <= 8 else np.uint16
@@ -124,19 +219,52 @@ def native_format(image: av.VideoFrame) -> av.VideoFrame:
         OpenError: There is no such format.
     """
     name = image.format.name
-    if name in _REPACKED:
-        return image.reformat(format=_REPACKED[name])
+    if name == "yuvj411p":  # no name in NUT; that its range is full is known from the stream
+        return image.reformat(format="yuv411p", src_color_range="JPEG", dst_color_range="JPEG")
+    if name in ("ya16le", "ya16be"):  # nor has this: the grey travels as three equal colours
+        codes = np.frombuffer(memoryview(image.planes[0]), np.dtype(f"{'><'[name == 'ya16le']}u2"))
+        pairs = codes.reshape(image.height, -1, 2)[:, : image.width]
+        grey, alpha = pairs[..., 0], pairs[..., 1]
+        return _filled("gbrap16le", (image.width, image.height), (grey, grey, grey, alpha))
+    twin = f"{name[:-2]}le"
+    if name in _REPACKED or twin in _REPACKED:
+        return image.reformat(format=_REPACKED.get(name) or _REPACKED[twin])
     if name in _PACKED or _is_planar(image.format):
         return image
+    if name.endswith("be") and (twin in _PACKED or _is_planar(av.VideoFormat(twin, 8, 8))):
+        return image.reformat(format=twin)
     raise OpenError(f"pixel format {name} is not supported: convert the file first.")
+
+
+def cropped(image: av.VideoFrame, edges: tuple[int, int, int, int]) -> av.VideoFrame:
+    """A frame of `native_format` without its edges: left, right, top, bottom.
+
+    As in ffmpeg, the size is what is asked for, and what is taken from the left and the top is
+    rounded down to whole chroma samples.
+    """
+    left, right, top, bottom = edges
+    if not any(edges):
+        return image
+    width, height = image.width - left - right, image.height - top - bottom
+    planes = planes_of(image)
+    steps = [
+        (_subsampling(image.width, plane.shape[1]), _subsampling(image.height, plane.shape[0]))
+        for plane in planes
+    ]
+    across, down = (max(axis) for axis in zip(*steps, strict=True))
+    x, y = left // across * across, top // down * down
+    parts = tuple(
+        plane[y // v : -(-(y + height) // v), x // h : -(-(x + width) // h)]
+        for plane, (h, v) in zip(planes, steps, strict=True)
+    )
+    return _filled(image.format.name, (width, height), parts)
 
 
 def picture_format(image: av.VideoFrame, tags: ColourTags) -> PictureFormat:
     """Describe the planes of a frame that `native_format` returned.
 
-    An untagged matrix is guessed as players do: BT.709 from 1280 columns or 577 rows up,
-    else BT.601. A matrix that is not a luma equation (such as ICtCp) counts as BT.709: the way
-    there and back is exact whatever the matrix.
+    An untagged matrix is guessed (see `usual_matrix`). One that is not a luma equation (such as
+    ICtCp) counts as BT.709: the way there and back is exact whatever the matrix.
     """
     name = image.format.name
     components = image.format.components
@@ -149,9 +277,8 @@ def picture_format(image: av.VideoFrame, tags: ColourTags) -> PictureFormat:
     kind = "yuv" if "U" in order else "gray" if "Y" in order else "rgb"
     chroma = components[1] if kind == "yuv" else components[0]
     matrix = tags.matrix
-    if matrix not in _LUMA_WEIGHTS:
-        small = image.width < 1280 and image.height <= 576
-        matrix = 6 if matrix == 2 and small else 1
+    if matrix == UNTAGGED:
+        matrix = usual_matrix(image.width, image.height)
     full = True if name.startswith("yuvj") else tags.full_range
     return PictureFormat(
         name=name,
@@ -163,10 +290,20 @@ def picture_format(image: av.VideoFrame, tags: ColourTags) -> PictureFormat:
         packed=name in _PACKED,
         chroma_width=_subsampling(image.width, chroma.width),
         chroma_height=_subsampling(image.height, chroma.height),
-        luma_weights=_LUMA_WEIGHTS[matrix],
+        luma_weights=luma_weights(matrix),
         # Grey and RGB pictures use all codes unless they say otherwise.
         full_range=full if full is not None and kind != "rgb" else kind != "yuv",
     )
+
+
+def usual_matrix(width: int, height: int) -> int:
+    """What players take an untagged matrix for: BT.709 from 1280 columns or 577 rows up, BT.601."""
+    return 6 if width < 1280 and height <= 576 else 1
+
+
+def luma_weights(matrix: int) -> tuple[float, float]:
+    """(Kr, Kb) of a matrix; where it is no luma equation, those of BT.709."""
+    return _LUMA_WEIGHTS.get(matrix, _LUMA_WEIGHTS[1])
 
 
 def planes_of(image: av.VideoFrame) -> Planes:
@@ -192,10 +329,7 @@ def planes_of(image: av.VideoFrame) -> Planes:
 
 def image_of(planes: Planes, layout: PictureFormat) -> av.VideoFrame:
     """A frame that holds a copy of `planes`; the inverse of `planes_of`."""
-    image = av.VideoFrame(layout.width, layout.height, layout.name)
-    for target, source in zip(planes_of(image), planes, strict=True):
-        target[...] = source
-    return image
+    return _filled(layout.name, (layout.width, layout.height), planes)
 
 
 def to_rgb(planes: tuple[Tensor, ...], layout: PictureFormat) -> tuple[Tensor, Tensor | None]:
@@ -271,12 +405,20 @@ def to_rgb8(image: av.VideoFrame, tags: ColourTags) -> NDArray[np.uint8]:
     return from_rgb(rgb, None, layout8)[0][0].numpy()
 
 
+def _filled(name: str, size: tuple[int, int], planes: Planes) -> av.VideoFrame:
+    image = av.VideoFrame(*size, name)
+    for target, source in zip(planes_of(image), planes, strict=True):
+        target[...] = source
+    return image
+
+
 def _is_planar(video_format: av.VideoFormat) -> bool:
     """One plane a component, little-endian integers of at most 16 bits."""
     planes = [c.plane for c in video_format.components]
     return (
         sorted(planes) == list(range(len(planes)))
-        and not video_format.name.endswith(("be", "f32le", "f16le"))
+        and not video_format.name.endswith(("be", "f32le", "f16le", "msble"))
+        and video_format.name not in _NAMELESS
         and all(8 <= c.bits <= 16 for c in video_format.components)
     )
 

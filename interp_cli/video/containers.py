@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
-from interp_cli.errors import EncodeError
-from interp_cli.video.probe import StreamInfo
+import av
 
-_TEXT_SUBTITLES = frozenset({"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text"})
+from interp_cli.errors import EncodeError
+from interp_cli.video.probe import StreamInfo, VideoInfo
+
+_TEXT_SUBTITLES = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "eia_608"})
+# Statistics that mkvmerge writes about the old video stream and that would be wrong of the new.
+_STALE_TAGS = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_TAGS", "ENCODER")
+# What the MP4 family says of the file itself, not of the film.
+_BRAND_TAGS = ("major_brand", "minor_version", "compatible_brands")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +27,15 @@ class Container:
         ending: Of the file's name, with its dot.
         encoder: Default encoder for 8-bit video.
         deep_encoder: Default encoder for more bits.
-        audio: Sound codecs that it holds; `None`: all.
+        audio: Sound codecs that it holds; `None`: all but those in `refused_audio`.
         audio_fallback: Encoder for any other sound.
-        subtitles: Subtitle codecs that it holds; `None`: all but `mov_text`.
+        subtitles: Subtitle codecs that it holds; `None`: all but `mov_text` and `eia_608`.
         subtitle_fallback: Codec that other text subtitles are turned into.
-        attachments: Whether it holds fonts and other files.
+        roles: Dispositions of streams that it can say.
+        attachments: Whether it holds fonts and other files, and covers as such.
+        covers: Whether it holds cover pictures.
+        data: Four-letter codes of data streams that it holds.
+        tags: Names of the file's tags that it holds unless told otherwise; `None`: all.
         arguments: For ffmpeg's muxer.
     """
 
@@ -34,11 +46,31 @@ class Container:
     audio_fallback: str
     subtitles: frozenset[str] | None
     subtitle_fallback: str
+    roles: frozenset[str]
     attachments: bool = False
+    covers: bool = False
+    data: frozenset[str] = frozenset()
+    tags: frozenset[str] | None = None
     arguments: tuple[str, ...] = ()
 
 
-_MP4_AUDIO = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac", "dts"})
+# All that follows was measured with FFmpeg 9: what a file holds after a copy.
+_MP4_AUDIO = frozenset(
+    """aac mp3 mp2 ac3 eac3 alac opus flac dts vorbis amr_nb amr_wb pcm_s16le pcm_s24le pcm_s32le
+    pcm_f32le pcm_f64le pcm_s16be pcm_s24be pcm_s32be""".split()  # noqa: SIM905
+)
+_MOV_AUDIO = (_MP4_AUDIO - {"opus", "flac"}) | {"pcm_u8", "pcm_s8", "pcm_alaw", "pcm_mulaw"}
+_NO_MATROSKA_AUDIO = frozenset({"adpcm_ima_qt", "s302m", "qdm2", "qdmc", "mace3", "mace6"})
+_MP4_TAGS = frozenset(
+    """title artist album_artist composer album comment date year genre copyright description
+    synopsis show episode_id episode_sort season_number network keywords grouping lyrics track disc
+    location creation_time encoder encoding_tool compilation media_type hd_video
+    gapless_playback""".split()  # noqa: SIM905
+)
+_MATROSKA_ROLES = frozenset(
+    {"default", "dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired"}
+)
+_MP4_ROLES = (_MATROSKA_ROLES - {"original"}) | {"captions", "descriptions"}
 _CONTAINERS = {
     c.ending: c
     for c in (
@@ -50,19 +82,37 @@ _CONTAINERS = {
             "aac",
             frozenset({"mov_text", "dvd_subtitle"}),
             "mov_text",
+            _MP4_ROLES,
+            covers=True,
+            data=frozenset({"gpmd"}),
+            tags=_MP4_TAGS,
             arguments=("-movflags", "+faststart"),
         ),
         Container(
             ".mov",
             "libx264",
             "libx265",
-            _MP4_AUDIO | {"pcm_s16le", "pcm_s24le", "pcm_s16be", "pcm_s24be", "pcm_f32le"},
+            _MOV_AUDIO,
             "aac",
             frozenset({"mov_text"}),
             "mov_text",
-            arguments=("-movflags", "+faststart"),
+            frozenset({"default"}),
+            data=frozenset({"gpmd"}),
+            # QuickTime's own list of tags stands beside the usual one, so nothing is lost.
+            arguments=("-movflags", "+faststart+use_metadata_tags"),
         ),
-        Container(".mkv", "libx264", "libx265", None, "flac", None, "subrip", attachments=True),
+        Container(
+            ".mkv",
+            "libx264",
+            "libx265",
+            None,
+            "flac",
+            None,
+            "subrip",
+            _MATROSKA_ROLES | {"descriptions"},
+            attachments=True,
+            covers=True,
+        ),
         Container(
             ".webm",
             "libvpx-vp9",
@@ -71,9 +121,19 @@ _CONTAINERS = {
             "libopus",
             frozenset({"webvtt"}),
             "webvtt",
+            frozenset({"default", "forced", "captions", "descriptions", "metadata"}),
         ),
     )
 }
+# ISO 639-2 has two codes for some languages; QuickTime knows one of each pair, and not all.
+_MOV_LANGUAGES = dict(
+    pair.split(":")
+    for pair in """fre:fra deu:ger nld:dut isl:ice zho:chi rum:ron cze:ces slo:slk ell:gre eus:baq
+    cym:wel mya:bur msa:may sqi:alb hye:arm kat:geo bod:tib fas:per""".split()  # noqa: SIM905
+)
+_NO_MOV_LANGUAGE = frozenset(
+    """swe hrv sme fao gle srp mkd pan sun glg afr bre iku gla glv ton""".split()  # noqa: SIM905
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +141,15 @@ class StreamPlan:
     """How the source's side streams reach the target.
 
     Attributes:
-        arguments: `-map` and `-c` arguments of ffmpeg, the source being its input 1.
+        arguments: For ffmpeg, the source being its input 1.
+        covers: Cover pictures that become attachments.
+        attachments: How many attachments come before them.
         warnings: What is converted or left out, and why.
     """
 
     arguments: tuple[str, ...]
+    covers: tuple[StreamInfo, ...]
+    attachments: int
     warnings: tuple[str, ...]
 
 
@@ -105,43 +169,132 @@ def container_of(target: Path) -> Container:
 
 
 def plan_streams(
-    streams: tuple[StreamInfo, ...], container: Container, *, audio: bool
+    source: VideoInfo, container: Container, frame_rate: Fraction, *, audio: bool
 ) -> StreamPlan:
-    """Decide for every stream beside the video: copied, converted, or left out with a word."""
-    arguments: list[str] = []
+    """Decide for every stream beside the video: copied, converted, or left out with a word.
+
+    Args:
+        source: The file that has them, input 1 of ffmpeg.
+        container: What the target holds.
+        frame_rate: Of the new video, in which its time code counts.
+        audio: Whether sound is wanted.
+    """
+    arguments = ["-map_metadata", "1", "-map_chapters", "1"]
     warnings: list[str] = []
-    counts = {"audio": 0, "subtitle": 0, "attachment": 0, "video": 1}
+    for tag in _BRAND_TAGS:
+        arguments += ["-metadata", f"{tag}="]
+    known = {name.lower().partition("-")[0] for name in source.metadata} - set(_BRAND_TAGS)
+    if container.tags is not None and known - container.tags:
+        arguments += ["-movflags", "+use_metadata_tags"]
+    arguments += _video_tags(source, frame_rate)
+    arguments += ["-disposition:v:0", "+".join(_held(source.video_roles, container)) or "0"]
+    warnings += _lost_roles("the video", source.video_roles, container)
+    covers: list[StreamInfo] = []
+    counts = {"audio": 0, "subtitle": 0, "attachment": 0, "video": 1, "data": 0}
     output_index = 1
-    for stream in streams:
-        codec, warning = _codec_for(stream, container)
+    for stream in source.streams:
         if stream.kind == "audio" and not audio:
             continue
+        if stream.kind == "data" and stream.tag in ("text", "tmcd"):
+            continue  # chapters and the time code, which ffmpeg writes anew
+        if stream.is_cover and container.attachments:
+            covers.append(stream)
+            continue
+        label = f"{stream.kind} stream {stream.index} ({stream.codec or stream.tag or 'unknown'})"
+        codec, warning = _codec_for(stream, container)
         if warning:
-            label = f"{stream.kind} stream {stream.index} ({stream.codec or 'unknown'})"
             warnings.append(f"{label} {warning}")
         if codec is None:
             continue
-        letter = {"audio": "a", "subtitle": "s", "attachment": "t", "video": "v"}[stream.kind]
-        arguments += ["-map", f"1:{stream.index}"]
-        arguments += [f"-c:{letter}:{counts[stream.kind]}", codec]
+        letter = {"audio": "a", "subtitle": "s", "attachment": "t", "video": "v", "data": "d"}[
+            stream.kind
+        ]
+        number = f"{letter}:{counts[stream.kind]}"
+        arguments += ["-map", f"1:{stream.index}", f"-c:{number}", codec]
         # Naming one stream's metadata turns the automatic copy off, so each is named.
+        here = f"-metadata:s:{output_index}"
         arguments += [f"-map_metadata:s:{output_index}", f"1:s:{stream.index}"]
+        if stream.kind in ("audio", "subtitle"):
+            arguments += [f"-disposition:{number}", "+".join(_held(stream.roles, container)) or "0"]
+            arguments += [here, f"title={stream.title}", here, "name="]
+            warnings += _lost_roles(label, stream.roles, container)
+            if container.ending == ".mov":
+                language = _MOV_LANGUAGES.get(stream.language, stream.language)
+                arguments += [here, f"language={language}"]
+                if language in _NO_MOV_LANGUAGE:
+                    warnings.append(f"{label}: .mov has no code for its language, {language}.")
+        elif stream.kind == "data":
+            arguments += [f"-tag:{number}", stream.tag]
         counts[stream.kind] += 1
         output_index += 1
-    return StreamPlan(tuple(arguments), tuple(warnings))
+    return StreamPlan(tuple(arguments), tuple(covers), counts["attachment"], tuple(warnings))
+
+
+def _video_tags(source: VideoInfo, frame_rate: Fraction) -> list[str]:
+    """Tags of the video stream: those of the source, without what is no longer true."""
+    arguments = ["-map_metadata:s:0", f"1:s:{source.video_index}"]
+    tags = dict.fromkeys(_STALE_TAGS, "")
+    if title := source.video_metadata.get("name"):  # as FFmpeg reads MP4's titles
+        tags |= {"title": title, "name": ""}
+    for name, value in source.video_metadata.items():
+        if name.lower() == "timecode" and source.frame_rate:
+            tags[name] = _timecode(value, frame_rate / source.frame_rate)
+    return [*arguments, *(x for tag in tags.items() for x in ("-metadata:s:0", "=".join(tag)))]
+
+
+def _timecode(text: str, factor: Fraction) -> str:
+    """The same moment counted in frames of `factor` times the rate: 01:00:00:12 is 01:00:00:24."""
+    parts = re.fullmatch(r"(\d\d:\d\d:\d\d[:;.])(\d+)", text.strip())
+    return f"{parts[1]}{int(int(parts[2]) * factor):02d}" if parts else text
+
+
+def attach_covers(plan: StreamPlan, source: Path, folder: Path) -> list[str]:
+    """Take the covers out of the source, into a folder, and have ffmpeg attach them.
+
+    A Matroska cover is an attachment of a known name; a copied stream would be a second video.
+    """
+    arguments = []
+    for number, stream in enumerate(plan.covers, plan.attachments):
+        kind = {"mjpeg": "jpeg"}.get(stream.codec, stream.codec)
+        name = stream.title if "." in stream.title else f"cover.{kind.replace('jpeg', 'jpg')}"
+        path = folder / f"{number}.{kind}"
+        with av.open(str(source)) as container:
+            packets = container.demux(container.streams[stream.index])
+            path.write_bytes(next((bytes(packet) for packet in packets if packet.size), b""))
+        arguments += ["-attach", str(path)]
+        for tag in (f"filename={name}", f"mimetype=image/{kind}"):
+            arguments += [f"-metadata:s:t:{number}", tag]
+    return arguments
+
+
+def _held(roles: tuple[str, ...], container: Container) -> list[str]:
+    return [role for role in roles if role in container.roles]
+
+
+def _lost_roles(label: str, roles: tuple[str, ...], container: Container) -> list[str]:
+    # MP4 says both of each pair, and each means the other.
+    implied = {
+        twin
+        for twin, role in (("captions", "hearing_impaired"), ("descriptions", "visual_impaired"))
+        if role in roles
+    }
+    unsaid = [role for role in roles if role not in container.roles | implied]
+    lost = [role.replace("_", " ") for role in unsaid]
+    return [f"{label}: {container.ending} cannot say {', '.join(lost)}."] if lost else []
 
 
 def _codec_for(stream: StreamInfo, container: Container) -> tuple[str | None, str | None]:
     """The codec argument (`None`: left out) and what to say about it (`None`: nothing)."""
     ending = container.ending
     if stream.kind == "audio":
-        if container.audio is None or stream.codec in container.audio:
+        held = container.audio
+        if stream.codec not in _NO_MATROSKA_AUDIO if held is None else stream.codec in held:
             return "copy", None
         encoder = container.audio_fallback
         return encoder, f"is converted with {encoder}, since {ending} does not hold it."
     if stream.kind == "subtitle":
         held = container.subtitles
-        if stream.codec != "mov_text" if held is None else stream.codec in held:
+        if stream.codec not in ("mov_text", "eia_608") if held is None else stream.codec in held:
             return "copy", None
         if stream.codec in _TEXT_SUBTITLES:
             codec = container.subtitle_fallback
@@ -151,6 +304,10 @@ def _codec_for(stream: StreamInfo, container: Container) -> tuple[str | None, st
         if container.attachments:
             return "copy", None
         return None, f"is left out: {ending} holds no attachments (.mkv does)."
-    if stream.kind == "video" and ending != ".webm":
+    if stream.is_cover and container.covers:
+        return "copy", None
+    if stream.kind == "video" and not stream.is_cover and ending != ".webm":
+        return "copy", "is a second video: it is copied as it is, at its own rate."
+    if stream.kind == "data" and stream.tag in container.data:
         return "copy", None
     return None, f"is left out: {ending} does not hold it."

@@ -3,37 +3,113 @@
 from __future__ import annotations
 
 import functools
-import subprocess
-from dataclasses import dataclass
-
-import av
-import imageio_ffmpeg
+import re
+from dataclasses import dataclass, replace
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.colour import PictureFormat
+from interp_cli.video.colour import FormatTraits, PictureFormat, format_traits, luma_weights
+from interp_cli.video.ffmpeg import ffmpeg_path, run_ffmpeg
+
+# Sides from which FFV1 can cut a picture into slices.
+_SMALLEST_SLICED = 32
+_COMMON = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "utvideo")
 
 
 @dataclass(frozen=True, slots=True)
-class _Defaults:
-    """Visually lossless settings of an encoder, and what it needs besides."""
+class _Encoder:
+    """Visually lossless settings of an encoder, and what it needs besides.
+
+    Attributes:
+        crf: Default quality, in the encoder's own scale.
+        preset: Default preset.
+        arguments: What it always gets.
+        quality: Its option for constant quality.
+        global_arguments: What ffmpeg must know before its inputs.
+        refused: Pixel formats that it lists and no player shows.
+        pixel_formats: What it takes, where ffmpeg's list is of no use.
+        even: Whether a size must be a multiple of the chroma samples.
+        upload: Filter that brings frames to the device.
+        limited_range: Whether it takes limited range alone.
+        matrices: Those that it can say, whatever the container says; none: all.
+    """
 
     crf: int | None = None
     preset: str | None = None
     arguments: tuple[str, ...] = ()
+    quality: str = "-crf"
+    global_arguments: tuple[str, ...] = ()
+    refused: str | None = None
+    pixel_formats: tuple[str, ...] = ()
+    even: bool = False
+    upload: str = ""
+    limited_range: bool = False
+    matrices: tuple[int, ...] = ()
 
 
-_DEFAULTS = {
-    "libx264": _Defaults(17, "medium"),
-    "libx264rgb": _Defaults(15, "medium"),
-    # hvc1: the tag without which Apple's players refuse HEVC; x265 logs to stderr by itself.
-    "libx265": _Defaults(18, "fast", ("-tag:v:0", "hvc1", "-x265-params", "log-level=error")),
-    "libsvtav1": _Defaults(22, "8"),
-    "libvpx-vp9": _Defaults(
-        22, None, ("-b:v", "0", "-row-mt", "1", "-deadline", "good", "-cpu-used", "4")
+def _device_encoders() -> dict[str, _Encoder]:
+    """The encoders in graphics hardware, each with its vendor's name for constant quality."""
+    makers = {
+        # Of what it lists it stores 10 bits at most, and some of it with fewer than given.
+        "nvenc": _Encoder(
+            19,
+            "p5",
+            ("-rc:v:0", "vbr", "-b:v:0", "0"),
+            "-cq",
+            pixel_formats=("yuv420p", "p010le", "yuv444p", "yuv444p10msble", "gbrp"),
+            even=True,
+        ),
+        "qsv": _Encoder(20, "slower", (), "-global_quality", even=True),
+        "videotoolbox": _Encoder(65, None, (), "-q", even=True),
+        # Its frames must be uploaded; the first render node is the usual one.
+        "vaapi": _Encoder(
+            20,
+            None,
+            ("-rc_mode:v:0", "CQP"),
+            "-global_quality",
+            ("-vaapi_device", "/dev/dri/renderD128"),
+            pixel_formats=("nv12", "p010le"),
+            even=True,
+            upload="hwupload",
+        ),
+    }
+    found = {
+        f"{codec}_{maker}": encoder
+        for maker, encoder in makers.items()
+        for codec in ("h264", "hevc", "av1", "vp9")
+    }
+    for name, encoder in found.items():
+        if name.startswith("hevc"):
+            found[name] = replace(encoder, arguments=(*encoder.arguments, "-tag:v:0", "hvc1"))
+    return found
+
+
+_ENCODERS = {
+    "libx264": _Encoder(17, "medium", even=True),
+    "libx264rgb": _Encoder(15, "medium"),
+    # hvc1: the tag without which Apple's players refuse HEVC; x265 logs to stderr by itself. No
+    # decoder of FFmpeg's shows the opacity that it can store as a second layer.
+    "libx265": _Encoder(
+        18,
+        "fast",
+        ("-tag:v:0", "hvc1", "-x265-params", "log-level=error"),
+        refused="yuva",
+        even=True,
+    ),
+    "libsvtav1": _Encoder(22, "8"),
+    # Of formats with opacity, browsers know yuva420p alone, and libvpx refuses the others.
+    "libvpx-vp9": _Encoder(
+        22,
+        None,
+        ("-b:v", "0", "-row-mt", "1", "-deadline", "good", "-cpu-used", "4"),
+        refused="yuva4[24][24]|yuva420p1|gbrap",
     ),
     # Version 3, so that damage can be found slice by slice.
-    "ffv1": _Defaults(None, None, ("-level", "3", "-slicecrc", "1")),
+    "ffv1": _Encoder(None, None, ("-level", "3", "-slicecrc", "1")),
+    "prores_ks": _Encoder(None, None, ("-vendor", "apl0"), limited_range=True),
+    # Its variants are BT.601 and BT.709.
+    "utvideo": _Encoder(even=True, matrices=(1, 5, 6)),
+    **_device_encoders(),
 }
 
 
@@ -44,19 +120,24 @@ class EncoderChoice:
     Attributes:
         name: ffmpeg's name of the encoder.
         pixel_format: What it stores.
+        traits: What counts of that.
         arguments: For ffmpeg's command line, after `-c:v:0`.
+        global_arguments: For its beginning.
+        upload: Filter that brings frames to the encoder's device; mostly empty.
+        limited_range: Whether it takes limited range alone.
+        matrices: Those that it can say (H.273); none: all.
         warnings: What is not stored as it was.
     """
 
     name: str
     pixel_format: str
+    traits: FormatTraits
     arguments: tuple[str, ...]
+    global_arguments: tuple[str, ...]
+    upload: str
+    limited_range: bool
+    matrices: tuple[int, ...]
     warnings: tuple[str, ...]
-
-
-def ffmpeg_path() -> str:
-    """The ffmpeg binary that encodes (the one that imageio-ffmpeg brings)."""
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> EncoderChoice:
@@ -71,50 +152,71 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
         EncodeError: There is no such encoder, or it has no such setting or pixel format.
     """
     text = _help(name)
-    accepted = _pixel_formats(text)
+    encoder = _ENCODERS.get(name, _Encoder())
+    accepted = encoder.pixel_formats or _pixel_formats(text)
+    listed = accepted = tuple(f for f in accepted if not re.match(encoder.refused or "$", f))
+    if encoder.even:
+        accepted = tuple(f for f in accepted if _divides(f, layout))
     warnings: list[str] = []
     wanted = layout.name.replace("yuvj", "yuv")  # full range is a tag of its own nowadays
+    size = ""
+    if (options.pixel_format or wanted) in set(listed) - set(accepted):
+        size = f" at {layout.width}x{layout.height}"
     if options.pixel_format:
         pixel_format = options.pixel_format
         if accepted and pixel_format not in accepted:
             raise EncodeError(
-                f"{name} cannot store {pixel_format}; it takes {', '.join(accepted)}."
+                f"{name} cannot store {pixel_format}{size}; it takes {', '.join(accepted)}."
             )
     else:
         pixel_format = _nearest(wanted, accepted)
-        if pixel_format != wanted:
+        stored = format_traits(pixel_format)
+        if stored != layout.traits or not stored.depth:
+            without = " without its opacity" if layout.has_alpha > stored.alpha else ""
             warnings.append(
-                f"{name} cannot store {wanted}: frames are converted to {pixel_format}; "
-                "choose another --encoder (ffv1 stores nearly everything) to keep them as they are."
+                f"{name} cannot store {wanted}{size}: frames are converted to {pixel_format}"
+                f"{without}; choose another --encoder (ffv1 stores nearly everything) to keep them."
             )
-    defaults = _DEFAULTS.get(name, _Defaults())
-    arguments = [*defaults.arguments]
+    if layout.kind != "rgb" and not format_traits(pixel_format).rgb:
+        if encoder.limited_range and layout.full_range:
+            warnings.append(f"{name} stores limited range: frames are converted to it.")
+        weights = (luma_weights(matrix) for matrix in encoder.matrices)
+        if encoder.matrices and layout.kind == "yuv" and layout.luma_weights not in weights:
+            warnings.append(f"{name} cannot say the colour matrix: frames are converted to BT.709.")
+    arguments = [*encoder.arguments]
+    if name == "ffv1" and min(layout.width, layout.height) < _SMALLEST_SLICED:
+        arguments = ["-level", "1"]
     for flag, wish, default in (
-        ("-crf", options.crf, defaults.crf),
-        ("-preset", options.preset, defaults.preset),
+        (encoder.quality, options.crf, encoder.crf),
+        ("-preset", options.preset, encoder.preset),
     ):
-        if wish is not None and f"  {flag} " not in text:
+        known = f"  {flag} " in text or flag in ("-global_quality", "-q")  # of all encoders
+        if wish is not None and not known:
             raise EncodeError(f"{name} has no {flag[1:]} setting; use --encoder-option KEY=VALUE.")
         if wish is not None or default is not None:
-            arguments += [flag, str(default if wish is None else wish)]
+            arguments += [f"{flag}:v:0", str(default if wish is None else wish)]
     for key, value in options.options:
         arguments += [f"-{key}", value]
-    return EncoderChoice(name, pixel_format, tuple(arguments), tuple(warnings))
+    return EncoderChoice(
+        name,
+        pixel_format,
+        format_traits(pixel_format),
+        tuple(arguments),
+        encoder.global_arguments,
+        encoder.upload,
+        encoder.limited_range,
+        encoder.matrices,
+        tuple(warnings),
+    )
 
 
 @functools.cache
 def _help(name: str) -> str:
     """What ffmpeg says about an encoder."""
-    run = subprocess.run(
-        [ffmpeg_path(), "-hide_banner", "-h", f"encoder={name}"],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    run = run_ffmpeg("-h", f"encoder={name}")
     if not run.stdout.startswith("Encoder "):
         raise EncodeError(
-            f"unknown encoder {name!r}. Common ones: {', '.join(sorted(_DEFAULTS))}; "
+            f"unknown encoder {name!r}. Common ones: {', '.join(_COMMON)}; "
             f"all of them: {ffmpeg_path()} -encoders"
         )
     return run.stdout
@@ -126,41 +228,32 @@ def _pixel_formats(text: str) -> tuple[str, ...]:
     return next((tuple(rest.split()) for _, _, rest in lines), ())
 
 
+def _divides(name: str, layout: PictureFormat) -> bool:
+    """Whether the frames are a whole number of chroma samples wide and high."""
+    traits = format_traits(name)
+    return not (layout.width % traits.chroma_width or layout.height % traits.chroma_height)
+
+
 def _nearest(name: str, accepted: tuple[str, ...]) -> str:
-    """The accepted format that loses least, in this order: depth, alpha, chroma, kind."""
+    """The accepted format that loses least, in this order: opacity, depth, colour, kind."""
     if not accepted or name in accepted:
         return name
-    wanted = _traits(name)
-    depth, alpha, chroma, rgb = wanted
+    wanted = format_traits(name)
 
-    def loss(candidate: str) -> tuple[int, bool, bool, bool, int]:
-        other_depth, other_alpha, other_chroma, other_rgb = _traits(candidate)
+    def loss(candidate: str) -> tuple[int, ...]:
+        other = format_traits(candidate)
+        chroma = (other.chroma_width, other.chroma_height)
+        grey = wanted.grey or (wanted.rgb and other.grey)
         return (
-            max(0, depth - other_depth),
-            other_alpha < alpha,
-            other_chroma < chroma,
-            other_rgb != rgb,
+            other.alpha < wanted.alpha,
+            max(0, wanted.depth - other.depth),
+            not wanted.grey and other.grey,
+            0 if grey else max(chroma[0] - wanted.chroma_width, 0),
+            0 if grey else max(chroma[1] - wanted.chroma_height, 0),
+            other.rgb != wanted.rgb,
             # Nothing lost beyond that: the smallest that does it.
-            other_depth + 8 * other_alpha + 4 * other_chroma,
+            other.depth + 8 * other.alpha + 8 * (not other.grey) - chroma[0] * chroma[1],
         )
 
-    known = [candidate for candidate in accepted if _traits(candidate)[0]]
+    known = [candidate for candidate in accepted if format_traits(candidate).depth]
     return min(known, key=loss) if known else accepted[0]
-
-
-@functools.cache
-def _traits(name: str) -> tuple[int, bool, int, bool]:
-    """Bits a sample (0: not for us), alpha, chroma resolution (0 for grey, 3 for full), RGB."""
-    try:
-        form = av.VideoFormat(name, 64, 64)
-    except ValueError:  # a format of the encoder's ffmpeg that ours does not know
-        return 0, False, 0, False
-    components = form.components
-    if not components or form.is_bit_stream or name.startswith("yuvj"):
-        return 0, False, 0, False
-    colours = [c for c in components if not c.is_alpha]
-    chroma = 0
-    if len(colours) >= 3:
-        share = colours[1].width * colours[1].height / (64 * 64)
-        chroma = 3 if share == 1 else 2 if share == 0.5 else 1
-    return components[0].bits, len(components) > len(colours), chroma, bool(form.is_rgb)

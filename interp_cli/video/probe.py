@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from av.format import Flags
 from av.video.stream import VideoStream
 
 from interp_cli.errors import DecodeError, OpenError
+from interp_cli.video.sidedata import LightLevel, MasteringDisplay, read_listing, side_data_of
 
 # Seconds before the end from which packets are read to find the last time stamp: longer than
 # any usual distance between key frames, short enough to cost nothing.
@@ -26,9 +27,11 @@ class StreamInfo:
     Attributes:
         index: The stream's number in its file.
         kind: `audio`, `subtitle`, `data`, `attachment`, or `video` for a cover picture.
-        codec: Name of the codec; empty where it is unknown.
+        codec: FFmpeg's name of the codec; empty where it is unknown.
         language: Three letters, or empty.
         title: The stream's title or an attachment's file name; may be empty.
+        roles: What it is for, by FFmpeg's names of dispositions: `default`, `forced`, ...
+        tag: The container's four letters for what it holds; may be empty.
     """
 
     index: int
@@ -36,6 +39,13 @@ class StreamInfo:
     codec: str
     language: str
     title: str
+    roles: tuple[str, ...] = ()
+    tag: str = ""
+
+    @property
+    def is_cover(self) -> bool:
+        """Whether it is a picture of the whole file, not a video."""
+        return self.kind == "video" and "attached_pic" in self.roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +73,8 @@ class VideoInfo:
         path: The file.
         container: FFmpeg's name of the format, such as `matroska,webm`.
         codec: Name of the video codec.
-        width: Columns of the stored picture (before rotation).
-        height: Rows of the stored picture.
+        width: Columns of the picture, cropped as its container asks, before rotation.
+        height: Rows, likewise.
         pixel_format: FFmpeg's name, such as `yuv420p10le`.
         colour: Matrix, range, primaries and transfer.
         sample_aspect: Width of a pixel over its height; 1 where unknown.
@@ -85,6 +95,14 @@ class VideoInfo:
         streams: All other streams.
         chapters: Number of chapters.
         metadata: Tags of the whole file.
+        video_metadata: Tags of the video stream.
+        video_roles: Its dispositions, as in `StreamInfo`.
+        mirrored: Whether a player swaps left and right after it turned the picture.
+        cropping: Columns and rows taken away from what is decoded: left, right, top, bottom.
+        chroma_location: Where chroma samples sit: `left`, `topleft`, ...; empty where unknown.
+        mastering_display: The display that an HDR picture was graded on.
+        light_level: How bright an HDR picture gets.
+        not_carried: What the picture has besides and no output can keep, in words.
     """
 
     path: Path
@@ -110,6 +128,14 @@ class VideoInfo:
     streams: tuple[StreamInfo, ...]
     chapters: int
     metadata: dict[str, str]
+    video_metadata: dict[str, str] = field(default_factory=dict)
+    video_roles: tuple[str, ...] = ()
+    mirrored: bool = False
+    cropping: tuple[int, int, int, int] = (0, 0, 0, 0)
+    chroma_location: str = ""
+    mastering_display: MasteringDisplay | None = None
+    light_level: LightLevel | None = None
+    not_carried: tuple[str, ...] = ()
 
     def streams_of(self, kind: str) -> tuple[StreamInfo, ...]:
         """All side streams of one kind, in file order."""
@@ -156,6 +182,9 @@ def probe(path: str | Path) -> VideoInfo:
         first = _first_picture(container, stream, Path(path))
         last_duration = _last_duration(container, stream)
         context = stream.codec_context
+        side = side_data_of(first)
+        listing = read_listing(Path(path), stream.index)
+        left, right, top, bottom = listing.cropping
         time_base = stream.time_base or Fraction(1, 1000)
         starts = [
             s.start_time * s.time_base
@@ -166,8 +195,8 @@ def probe(path: str | Path) -> VideoInfo:
             path=Path(path),
             container=container.format.name,
             codec=context.name,
-            width=first.width,
-            height=first.height,
+            width=first.width - left - right,
+            height=first.height - top - bottom,
             pixel_format=first.format.name,
             colour=ColourTags(
                 matrix=int(first.colorspace),
@@ -176,7 +205,7 @@ def probe(path: str | Path) -> VideoInfo:
                 transfer=int(first.color_trc),
             ),
             sample_aspect=stream.sample_aspect_ratio or Fraction(1),
-            rotation=first.rotation,
+            rotation=side.rotation,
             interlaced=bool(first.interlaced_frame),
             frame_rate=_nominal_rate(stream, time_base),
             time_base=time_base,
@@ -189,18 +218,20 @@ def probe(path: str | Path) -> VideoInfo:
             clock_is_arbitrary=Flags.ts_discont in Flags(container.format.flags),
             video_index=stream.index,
             streams=tuple(
-                StreamInfo(
-                    index=s.index,
-                    kind=s.type or "data",
-                    codec=s.codec_context.name if s.codec_context else "",
-                    language=s.metadata.get("language", ""),
-                    title=s.metadata.get("title", s.metadata.get("filename", "")),
-                )
+                _side_stream(s, listing.tags.get(s.index, ""))
                 for s in container.streams
                 if s.index != stream.index
             ),
             chapters=len(container.chapters()),
             metadata=dict(container.metadata),
+            video_metadata=dict(stream.metadata),
+            video_roles=_roles(stream),
+            mirrored=side.mirrored,
+            cropping=listing.cropping,
+            chroma_location=listing.chroma_location,
+            mastering_display=side.mastering_display,
+            light_level=side.light_level,
+            not_carried=tuple(dict.fromkeys((*side.not_carried, *listing.not_carried))),
         )
 
 
@@ -211,6 +242,27 @@ def refuse_interlaced(info: VideoInfo) -> None:
             f"{info.path}: is interlaced, so its frames mix two moments. Deinterlace it first, "
             f"for example: ffmpeg -i {info.path.name} -vf bwdif=send_frame out.mkv"
         )
+
+
+def _side_stream(stream: av.stream.Stream, tag: str) -> StreamInfo:
+    context = stream.codec_context
+    words = stream.metadata
+    return StreamInfo(
+        index=stream.index,
+        kind=stream.type or "data",
+        # Of the codec, not of the decoder at work: `mp3`, not `mp3float`.
+        codec=context.codec.canonical_name if context else "",
+        language=words.get("language", ""),
+        # FFmpeg reads MP4's titles as `name`.
+        title=words.get("title") or words.get("name") or words.get("filename", ""),
+        roles=_roles(stream),
+        tag=tag,
+    )
+
+
+def _roles(stream: av.stream.Stream) -> tuple[str, ...]:
+    found = av.stream.Disposition(int(stream.disposition))
+    return tuple(role.name for role in av.stream.Disposition if role in found and role.name)
 
 
 def _is_cover(stream: VideoStream) -> bool:

@@ -19,7 +19,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from interp_cli.errors import DecodeError, OpenError
-from interp_cli.video.colour import native_format
+from interp_cli.video.colour import cropped, native_format
 from interp_cli.video.probe import VideoInfo, open_video, probe
 
 
@@ -209,11 +209,14 @@ class VideoReader(FrameReader):
             if self._end is not None and pts * time_base >= self._end:
                 return
             if self._start is None or pts * time_base >= self._start:
-                yield Frame(native_format(image), pts, image.duration or 0, time_base)
+                picture = cropped(native_format(image), self.info.cropping)
+                yield Frame(picture, pts, image.duration or 0, time_base)
 
     def _images(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         """Decode up to the first damage, which is noted, so that the good part is known."""
-        size = (self.info.width, self.info.height, self.info.pixel_format)
+        left, right, top, bottom = self.info.cropping
+        width, height = self.info.width + left + right, self.info.height + top + bottom
+        size = (width, height, self.info.pixel_format)
         if self.info.missing_bytes:
             self.damage = f"the file is {self.info.missing_bytes:,} bytes shorter than it says"
         try:

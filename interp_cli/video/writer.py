@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -22,13 +22,12 @@ import av.error
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.colour import PictureFormat
-from interp_cli.video.containers import container_of, plan_streams
-from interp_cli.video.encoders import choose_encoder, ffmpeg_path
-from interp_cli.video.probe import ColourTags, VideoInfo
-
-# Statistics that mkvmerge writes about the old video stream and that would be wrong of the new.
-_STALE_TAGS = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_TAGS", "ENCODER")
+from interp_cli.video.containers import attach_covers, container_of, plan_streams
+from interp_cli.video.encoders import choose_encoder
+from interp_cli.video.ffmpeg import ffmpeg_path
+from interp_cli.video.hardware import AUTO_HARDWARE, hardware_encoder
+from interp_cli.video.picture import PictureDescription
+from interp_cli.video.probe import VideoInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +47,6 @@ class SideStreams:
     start_seconds: Fraction | None = None
     end_seconds: Fraction | None = None
     audio: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class PictureDescription:
-    """What a player must know beside the samples.
-
-    Attributes:
-        layout: Pixel format and size.
-        colour: Matrix, range, primaries and transfer.
-        sample_aspect: Width of a pixel over its height.
-        rotation: Degrees counter-clockwise that a player turns the picture.
-    """
-
-    layout: PictureFormat
-    colour: ColourTags = field(default_factory=ColourTags)
-    sample_aspect: Fraction = Fraction(1)
-    rotation: int = 0
 
 
 class VideoWriter:
@@ -108,34 +90,39 @@ class VideoWriter:
         options = options or EncodeOptions()
         container = container_of(self.target)
         layout = picture.layout
-        name = options.encoder or (
-            container.encoder if layout.depth <= 8 else container.deep_encoder
-        )
+        usual = container.encoder if layout.depth <= 8 else container.deep_encoder
+        name, notes = options.encoder or usual, tuple[str, ...]()
+        if name == AUTO_HARDWARE:
+            name, notes = hardware_encoder(usual, layout, options)
         choice = choose_encoder(name, layout, options)
-        plan = plan_streams(side.source.streams, container, audio=side.audio) if side else None
+        plan = plan_streams(side.source, container, frame_rate, audio=side.audio) if side else None
         self.encoder = choice.name
-        self.warnings = (*choice.warnings, *(plan.warnings if plan else ()))
+        self.warnings = (
+            *picture.warnings,
+            *notes,
+            *choice.warnings,
+            *(plan.warnings if plan else ()),
+        )
         self._part = self.target.with_name(
             f".{self.target.stem}.{os.getpid()}.part{self.target.suffix}"
         )
-        self._reserve()
+        self._folder = tempfile.TemporaryDirectory()
         command = [ffmpeg_path(), "-y", "-v", "error", "-nostdin", "-copyts"]
         command += ["-progress", "pipe:1", "-stats_period", "60"]
-        command += _picture_input(picture)
+        command += [*choice.global_arguments, *picture.input_arguments()]
+        command += ["-f", "nut", "-i", "pipe:0"]
         if side:
             command += _side_input(side)
-        command += ["-map", "0:v", *(plan.arguments if plan else ())]
-        if side:
-            source = side.source
-            command += ["-map_metadata", "1", "-map_chapters", "1"]
-            command += ["-map_metadata:s:0", f"1:s:{source.video_index}"]
-            command += [x for tag in _STALE_TAGS for x in ("-metadata:s:0", f"{tag}=")]
-            command += _side_limits(side, frame_rate)
-        command += ["-fps_mode", "passthrough", "-enc_time_base", "demux"]
+        command += ["-map", "0:v"]
+        if side and plan:
+            command += [*plan.arguments, *_side_limits(side, frame_rate)]
+            command += attach_covers(plan, side.source.path, Path(self._folder.name))
+        command += ["-fps_mode:v:0", "passthrough", "-enc_time_base:v:0", "demux"]
         # Sound may wait for a slow network; without this, ffmpeg gives up after 128 packets.
         command += ["-max_muxing_queue_size", "65536"]
-        command += [*_picture_filter(picture), "-pix_fmt", choice.pixel_format]
+        command += picture.output_arguments(choice)
         command += ["-c:v:0", choice.name, *choice.arguments, *container.arguments]
+        self._reserve()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
         self._progress = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
         self._process = subprocess.Popen(
@@ -144,6 +131,7 @@ class VideoWriter:
             stdout=self._progress,
             stderr=self._log,
             start_new_session=True,  # Ctrl-C is for us: we end ffmpeg ourselves
+            env={**os.environ, "SVT_LOG": "1"},  # SVT-AV1 logs past ffmpeg: errors alone
         )
         assert self._process.stdin is not None  # for the type checker: PIPE was asked for
         self._pipe = self._process.stdin
@@ -244,10 +232,14 @@ class VideoWriter:
         for file in (self._log, self._progress):
             file.seek(0)
         lines = self._log.read().decode(errors="replace").splitlines()
+        # That it could not open the encoder is said by us, why by the encoder.
+        causes = [line for line in lines if not line.startswith(("[vost#", "[enc:", "[vf#"))]
         # "[libx264 @ 0x55d0] text": the address says nothing to a reader.
-        self._said = [re.sub(r"^\[([^\]@]*?) ?@ [^\]]*\]", r"\1:", line) for line in lines]
+        said = re.compile(r"^\[([^\]@]*?) ?@ [^\]]*\]")
+        self._said = [said.sub(r"\1:", line) for line in causes or lines]
         counts = re.findall(rb"^frame=(\d+)", self._progress.read(), re.MULTILINE)
         self._encoded = int(counts[-1]) if counts else 0
+        self._folder.cleanup()
         self._log.close()
         self._progress.close()
 
@@ -255,13 +247,6 @@ class VideoWriter:
         said = "; ".join(line.strip() for line in self._said[:2])
         reason = said or f"it wrote {self._encoded} of {self.frames_written} frames"
         return EncodeError(f"{self.target}: {self.encoder} failed ({reason}). No output was kept.")
-
-
-def _picture_input(picture: PictureDescription) -> list[str]:
-    arguments = ["-noautorotate"]
-    if picture.rotation:
-        arguments += ["-display_rotation", str(picture.rotation)]
-    return [*arguments, "-f", "nut", "-i", "pipe:0"]
 
 
 def _side_input(side: SideStreams) -> list[str]:
@@ -282,28 +267,6 @@ def _side_limits(side: SideStreams, frame_rate: Fraction) -> list[str]:
         span = side.end_seconds - side.shift_seconds + 2 / frame_rate
         arguments += ["-t", _seconds(span)]
     return arguments
-
-
-def _picture_filter(picture: PictureDescription) -> list[str]:
-    """Tag the raw frames; colour tags as output options would make ffmpeg convert them."""
-    tags = [
-        f"{name}={value}"
-        for name, value in (
-            ("colorspace", picture.colour.matrix),
-            ("color_primaries", picture.colour.primaries),
-            ("color_trc", picture.colour.transfer),
-        )
-        if value != 2  # unknown
-    ]
-    full_range = picture.colour.full_range
-    if full_range is not None:
-        tags.append(f"range={'full' if full_range else 'limited'}")
-    filters = [f"setparams={':'.join(tags)}"] if tags else []
-    if picture.sample_aspect != 1:
-        filters.append(f"setsar=r={picture.sample_aspect}:max=100000")
-    arguments = ["-vf", ",".join(filters)] if filters else []
-    # The one tag that must be said twice: encoders that know no range would be given limited.
-    return [*arguments, "-color_range", "pc"] if full_range else arguments
 
 
 def _seconds(value: Fraction) -> str:

@@ -36,7 +36,7 @@ def test_a_truncated_file_is_shorter_than_it_says(tmp_path: Path, ending: str):
     if options:
         import subprocess
 
-        from interp_cli.video.encoders import ffmpeg_path
+        from interp_cli.video.ffmpeg import ffmpeg_path
 
         moved = tmp_path / "moved.mp4"
         command = [ffmpeg_path(), "-v", "error", "-i", whole, "-c", "copy", "-movflags"]

@@ -1,0 +1,57 @@
+"""The encoders in graphics hardware: which one works here is tried, never guessed."""
+
+from __future__ import annotations
+
+from interp_cli.errors import EncodeError
+from interp_cli.options import EncodeOptions
+from interp_cli.video.colour import PictureFormat
+from interp_cli.video.encoders import EncoderChoice, choose_encoder
+from interp_cli.video.ffmpeg import run_ffmpeg
+
+# What `--encoder` takes for "whatever hardware works here".
+AUTO_HARDWARE = "auto-hw"
+
+_MAKERS = ("nvenc", "qsv", "videotoolbox", "vaapi")
+_CODECS = {"libx264": "h264", "libx265": "hevc", "libvpx-vp9": "vp9"}
+
+
+def hardware_encoder(
+    usual: str, layout: PictureFormat, options: EncodeOptions
+) -> tuple[str, tuple[str, ...]]:
+    """Find a hardware encoder that takes these frames, by opening a session with each.
+
+    Args:
+        usual: The software encoder that would be used; it says which codec is wanted.
+        layout: The frames.
+        options: The user's wishes, which the encoder must be able to fulfil.
+
+    Returns:
+        The first that works, or `usual`; and why each before it does not, as one warning.
+    """
+    reasons = []
+    for maker in _MAKERS:
+        name = f"{_CODECS[usual]}_{maker}"
+        try:
+            reason = _why_not(choose_encoder(name, layout, options), layout)
+        except EncodeError as error:
+            reason = "not in this ffmpeg" if "unknown encoder" in str(error) else str(error)
+        if not reason:
+            return name, ()
+        reasons.append(f"{name}: {reason}")
+    why = "; ".join(reasons)
+    return usual, (f"no hardware encoder works here ({why}), so {usual} is used.",)
+
+
+def _why_not(choice: EncoderChoice, layout: PictureFormat) -> str:
+    """Encode a few frames of this size and format; empty where that works."""
+    filters = [f"format={choice.pixel_format}", *([choice.upload] if choice.upload else [])]
+    run = run_ffmpeg(
+        *("-v", "error", "-nostdin", *choice.global_arguments),
+        *("-f", "lavfi", "-i", f"color=gray:size={layout.width}x{layout.height}:rate=25"),
+        *("-frames:v", "3", "-filter:v:0", ",".join(filters)),
+        *("-c:v:0", choice.name, *choice.arguments, "-f", "null", "-"),
+    )
+    if run.returncode == 0:
+        return ""
+    lines = [line.partition("] ")[2] or line for line in run.stderr.splitlines() if line.strip()]
+    return lines[0].strip().rstrip(".") if lines else f"ffmpeg ended with {run.returncode}"

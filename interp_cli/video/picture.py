@@ -1,0 +1,164 @@
+"""What a player must know of a picture beside its samples, and how ffmpeg is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from interp_cli.video.colour import UNTAGGED, PictureFormat, usual_matrix
+from interp_cli.video.encoders import EncoderChoice
+from interp_cli.video.probe import ColourTags, VideoInfo
+from interp_cli.video.sidedata import LightLevel, MasteringDisplay
+
+_BT709, _RGB = 1, 0
+_Meaning = tuple[int, bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureDescription:
+    """What a player must know beside the samples.
+
+    Attributes:
+        layout: Pixel format and size.
+        colour: Matrix, range, primaries and transfer.
+        sample_aspect: Width of a pixel over its height.
+        rotation: Degrees counter-clockwise that a player turns the picture.
+        mirrored: Whether a player then swaps left and right.
+        chroma_location: Where chroma samples sit, as FFmpeg names it; empty where unknown.
+        mastering_display: The display that it was graded on.
+        light_level: How bright it gets.
+        warnings: What could not be kept as it was, or had to be guessed.
+    """
+
+    layout: PictureFormat
+    colour: ColourTags = field(default_factory=ColourTags)
+    sample_aspect: Fraction = Fraction(1)
+    rotation: int = 0
+    mirrored: bool = False
+    chroma_location: str = ""
+    mastering_display: MasteringDisplay | None = None
+    light_level: LightLevel | None = None
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, info: VideoInfo, layout: PictureFormat) -> PictureDescription:
+        """The description of a file's video, whose frames have `layout`."""
+        warnings = []
+        if layout.kind == "yuv" and info.colour.matrix == UNTAGGED:
+            name = "BT.709" if usual_matrix(layout.width, layout.height) == _BT709 else "BT.601"
+            warnings.append(
+                f"its colour matrix is not tagged: {name} is assumed, as players do at its size, "
+                "and the output stays untagged."
+            )
+        if info.not_carried:
+            warnings.append(
+                f"not carried over: {', '.join(info.not_carried)} (made for the original frames "
+                "alone, or ffmpeg has no way to write it)."
+            )
+        if any(info.cropping):
+            warnings.append(
+                f"the container crops the picture to {info.width}x{info.height}: the output holds "
+                "what it shows, and no more."
+            )
+        return cls(
+            layout,
+            info.colour,
+            info.sample_aspect,
+            info.rotation,
+            info.mirrored,
+            info.chroma_location if layout.chroma_width * layout.chroma_height > 1 else "",
+            info.mastering_display,
+            info.light_level,
+            tuple(warnings),
+        )
+
+    def input_arguments(self) -> list[str]:
+        """For ffmpeg's raw input, before its `-i`: what NUT has no place for."""
+        arguments = ["-noautorotate"]
+        if self.rotation:
+            arguments += ["-display_rotation", str(self.rotation)]
+        if self.mirrored:
+            arguments += ["-display_hflip"]
+        if self.mastering_display:
+            arguments += ["-mastering_display", str(self.mastering_display)]
+        if self.light_level:
+            arguments += ["-content_light", str(self.light_level)]
+        return arguments
+
+    def output_arguments(self, choice: EncoderChoice) -> list[str]:
+        """For the first video stream of ffmpeg's output.
+
+        The raw frames are tagged by a filter: colour tags as output options would make ffmpeg
+        convert them. What the encoder cannot store is converted by zscale, which rounds; FFmpeg's
+        own scaler was off by up to 7 codes of 12 bits on average, and takes RGB for BT.601.
+        """
+        had, says = self._meanings(choice)
+        filters = self._tags(*had)
+        if self.layout.traits != choice.traits or had != says:
+            filters += self._conversion(choice, had, says)
+        if self.sample_aspect != 1:
+            filters.append(f"setsar=r={self.sample_aspect}:max=100000")
+        if choice.upload:
+            filters += [f"format={choice.pixel_format}", choice.upload]
+        arguments = ["-filter:v:0", ",".join(filters)] if filters else []
+        # The one tag that must be said twice: encoders that know no range would be given limited.
+        if says[1]:
+            arguments += ["-color_range:v:0", "pc"]
+        return arguments if choice.upload else [*arguments, "-pix_fmt:v:0", choice.pixel_format]
+
+    def _meanings(self, choice: EncoderChoice) -> tuple[_Meaning, _Meaning]:
+        """Matrix and full range, of the frames and of what is stored."""
+        matrix, full_range = self.colour.matrix, self.colour.full_range
+        if self.layout.kind == "rgb":
+            had: _Meaning = (_RGB, True)
+        elif self.layout.kind == "gray" and full_range is None:
+            had = (matrix, True)
+        else:
+            had = (matrix, full_range)
+        if choice.traits.rgb:
+            return had, (_RGB, True)
+        if self.layout.kind == "rgb":
+            return had, (_BT709, False)
+        if choice.limited_range and had[1]:
+            return had, (matrix, False)
+        if choice.matrices and matrix not in choice.matrices:
+            usual = usual_matrix(self.layout.width, self.layout.height)
+            says = (usual if matrix == UNTAGGED else _BT709, had[1])
+            return (says, says) if matrix == UNTAGGED else (had, says)
+        return had, had
+
+    def _conversion(self, choice: EncoderChoice, had: _Meaning, says: _Meaning) -> list[str]:
+        filters = []
+        if self.layout.kind == "gray":  # which FFmpeg takes for full range, whatever it is
+            filters.append("setparams=range=full")
+        # Opacity that is not stored is dropped here: zscale would lay the picture on black.
+        kept = self.layout.traits._replace(alpha=choice.traits.alpha and self.layout.has_alpha)
+        filters.append(f"format={kept.planar_name}")
+        matrix = usual_matrix(self.layout.width, self.layout.height)
+        told = (matrix if had[0] == UNTAGGED and says[0] != UNTAGGED else had[0], had[1])
+        filters += self._tags(*told)
+        options = ["dither=none"]
+        if says[0] != told[0]:
+            options.append(f"matrix={'gbr' if says[0] == _RGB else says[0]}")
+        if says[1] != told[1] and says[1] is not None:
+            options.append(f"range={'full' if says[1] else 'limited'}")
+        filters += [f"zscale={':'.join(options)}", f"format={choice.traits.planar_name}"]
+        if choice.traits.grey:
+            filters.append("setparams=range=full")
+        return [*filters, f"format={choice.pixel_format}", *self._tags(*says)]
+
+    def _tags(self, matrix: int, full_range: bool | None) -> list[str]:
+        tags = [
+            f"{name}={value}"
+            for name, value in (
+                ("colorspace", matrix),
+                ("color_primaries", self.colour.primaries),
+                ("color_trc", self.colour.transfer),
+            )
+            if value != UNTAGGED
+        ]
+        if full_range is not None:
+            tags.append(f"range={'full' if full_range else 'limited'}")
+        if self.chroma_location:
+            tags.append(f"chroma_location={self.chroma_location}")
+        return [f"setparams={':'.join(tags)}"] if tags else []

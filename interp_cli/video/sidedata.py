@@ -1,0 +1,198 @@
+"""What a file says of its picture beside the samples: HDR10 data, mirroring, cropping, siting.
+
+Most of it stands in the side data of the first picture. A few facts are known to FFmpeg but not to
+PyAV; those are read from what `ffmpeg -i` prints.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+import av.sidedata.sidedata
+
+from interp_cli.video.ffmpeg import run_ffmpeg
+
+# What cannot go through an encoder's pipe, by the names of FFmpeg's side data: some of it describes
+# each single frame and would be wrong for new ones, for the rest ffmpeg has no option.
+_NOT_CARRIED = {
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "DYNAMIC_HDR_PLUS": "HDR10+ metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata",
+    "A53_CC": "closed captions within the picture (CEA-608/708)",
+    "AMBIENT_VIEWING_ENVIRONMENT": "the ambient viewing environment",
+    "ICC_PROFILE": "the ICC colour profile",
+    "STEREO3D": "the 3D arrangement",
+    "SPHERICAL": "the 360° projection",
+}
+# The same in ffmpeg's listing of a stream.
+_LISTED = {
+    "DOVI configuration record": "Dolby Vision metadata",
+    "Stereo 3D": "the 3D arrangement",
+    "Spherical Mapping": "the 360° projection",
+    "ICC Profile": "the ICC colour profile",
+    "Ambient viewing environment": "the ambient viewing environment",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MasteringDisplay:
+    """The display that an HDR picture was graded on (SMPTE ST 2086).
+
+    Attributes:
+        red: Chromaticity (x, y) of its red.
+        green: Likewise.
+        blue: Likewise.
+        white: Likewise, of its white point.
+        darkest: Candela a square metre.
+        brightest: Likewise.
+    """
+
+    red: tuple[Fraction, Fraction]
+    green: tuple[Fraction, Fraction]
+    blue: tuple[Fraction, Fraction]
+    white: tuple[Fraction, Fraction]
+    darkest: Fraction
+    brightest: Fraction
+
+    def __str__(self) -> str:
+        """In whole units of the standard, as ffmpeg's `-mastering_display` and x265 want them."""
+
+        def point(xy: tuple[Fraction, Fraction]) -> str:
+            return ",".join(str(round(50_000 * value)) for value in xy)
+
+        colours = f"G({point(self.green)})B({point(self.blue)})R({point(self.red)})"
+        levels = ",".join(str(round(10_000 * value)) for value in (self.brightest, self.darkest))
+        return f"{colours}WP({point(self.white)})L({levels})"
+
+
+@dataclass(frozen=True, slots=True)
+class LightLevel:
+    """How bright HDR content gets (CTA-861.3), in candela a square metre.
+
+    Attributes:
+        brightest_pixel: MaxCLL.
+        brightest_frame: MaxFALL, the average over a frame.
+    """
+
+    brightest_pixel: int
+    brightest_frame: int
+
+    def __str__(self) -> str:
+        """As ffmpeg's `-content_light` wants it."""
+        return f"{self.brightest_pixel},{self.brightest_frame}"
+
+
+@dataclass(frozen=True, slots=True)
+class SideData:
+    """What the side data of a picture say.
+
+    Attributes:
+        mastering_display: `None` where there is none.
+        light_level: `None` where there is none.
+        rotation: Degrees counter-clockwise that a player turns the picture.
+        mirrored: Whether a player then swaps left and right.
+        not_carried: What is there and cannot be kept, in words.
+    """
+
+    mastering_display: MasteringDisplay | None
+    light_level: LightLevel | None
+    rotation: int
+    mirrored: bool
+    not_carried: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What `ffmpeg -i` prints and PyAV does not tell.
+
+    Attributes:
+        chroma_location: Where chroma samples sit: `left`, `topleft`, ...; empty where unknown.
+        cropping: Columns and rows that the container takes away: left, right, top, bottom.
+        not_carried: As in `SideData`.
+        tags: Four-letter codes of streams, by index, for those that have one.
+    """
+
+    chroma_location: str
+    cropping: tuple[int, int, int, int]
+    not_carried: tuple[str, ...]
+    tags: dict[int, str]
+
+
+def side_data_of(frame: av.VideoFrame) -> SideData:
+    """Read the side data of a decoded picture."""
+    # PyAV's stubs take the container of side data for one of them.
+    items = cast(Iterable[av.sidedata.sidedata.SideData], frame.side_data)
+    found = {item.type.name: bytes(item) for item in items if item.type is not None}
+    lost = [text for name, text in _NOT_CARRIED.items() if name in found]
+    display, light = None, None
+    if "MASTERING_DISPLAY_METADATA" in found:
+        display = _mastering_display(found["MASTERING_DISPLAY_METADATA"])
+        if display is None:
+            lost.append("incomplete mastering display data")
+    if "CONTENT_LIGHT_LEVEL" in found:
+        light = LightLevel(*struct.unpack_from("<2I", found["CONTENT_LIGHT_LEVEL"]))
+    rotation, mirrored = frame.rotation, False
+    if "DISPLAYMATRIX" in found:
+        rotation, mirrored = _orientation(found["DISPLAYMATRIX"], rotation)
+    return SideData(display, light, rotation, mirrored, tuple(dict.fromkeys(lost)))
+
+
+def read_listing(path: Path, video_index: int) -> Listing:
+    """Ask ffmpeg for the facts of a file that PyAV does not tell (about 20 ms).
+
+    What ffmpeg does not say counts as unknown, so a file that it cannot open is no error here.
+    """
+    try:
+        text = run_ffmpeg("-v", "verbose", "-i", f"file:{path}").stderr
+    except (OSError, RuntimeError):  # no ffmpeg: whoever needs it for more says so
+        text = ""
+    blocks = re.split(r"^ +Stream #0:(\d+)", text, flags=re.MULTILINE)
+    # Groups of streams name a stream twice, first without its facts.
+    facts = dict(zip(map(int, blocks[1::2]), blocks[2::2], strict=True))
+    video = facts.get(video_index, "")
+    place = re.search(r"[(,] ?(left|center|topleft|top|bottomleft|bottom)\)", video)
+    crop = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", video)
+    tags = {
+        index: tag[1].strip()
+        for index, block in facts.items()
+        if (tag := re.search(r"\((.{4}) / 0x[0-9A-F]+\)", block.partition("\n")[0]))
+    }
+    left, right, top, bottom = map(int, crop.groups()) if crop else (0, 0, 0, 0)
+    return Listing(
+        chroma_location=place[1] if place else "",
+        cropping=(left, right, top, bottom),
+        not_carried=tuple(text for name, text in _LISTED.items() if f"\n      {name}:" in video),
+        tags=tags,
+    )
+
+
+def _mastering_display(data: bytes) -> MasteringDisplay | None:
+    """Read FFmpeg's AVMasteringDisplayMetadata; `None` where a part of it is missing."""
+    *numbers, has_primaries, has_luminance = struct.unpack_from("<22i", data)
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
+    if not (has_primaries and has_luminance and all(low for _, low in pairs)):
+        return None
+    values = [Fraction(*pair) for pair in pairs]
+    red, green, blue, white = zip(values[:8:2], values[1:8:2], strict=True)
+    return MasteringDisplay(red, green, blue, white, *values[8:])
+
+
+def _orientation(data: bytes, rotation: int) -> tuple[int, bool]:
+    """Degrees counter-clockwise and whether left and right are swapped after that."""
+    matrix = struct.unpack_from("<9i", data)
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+    if a * d - b * c >= 0:
+        return rotation, False
+    # FFmpeg flips a matrix by its first column, and measures the angle as below.
+    a, c = -a, -c
+    angle = math.degrees(math.atan2(b / math.hypot(b, d), a / math.hypot(a, c)))
+    return round(-angle), True
