@@ -13,8 +13,12 @@ from interp_cli.errors import EncodeError
 from interp_cli.video.probe import StreamInfo, VideoInfo
 
 _TEXT_SUBTITLES = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "eia_608"})
-# Statistics that mkvmerge writes about the old video stream and that would be wrong of the new.
-_STALE_TAGS = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_TAGS", "ENCODER")
+# What files say of a stream that would be wrong once it is encoded anew: mostly mkvmerge's
+# statistics, to which it may add a language (`BPS-eng`).
+_STALE_TAGS = (
+    *("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "_STATISTICS_TAGS"),
+    *("_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_DATE_UTC", "ENCODER", "ALPHA_MODE"),
+)
 # What the MP4 family says of the file itself, not of the film.
 _BRAND_TAGS = ("major_brand", "minor_version", "compatible_brands")
 
@@ -233,7 +237,8 @@ def plan_streams(
 def _video_tags(source: VideoInfo, frame_rate: Fraction) -> list[str]:
     """Tags of the video stream: those of the source, without what is no longer true."""
     arguments = ["-map_metadata:s:0", f"1:s:{source.video_index}"]
-    tags = dict.fromkeys(_STALE_TAGS, "")
+    names = source.video_metadata
+    tags = {name: "" for name in names if name.upper().partition("-")[0] in _STALE_TAGS}
     if title := source.video_metadata.get("name"):  # as FFmpeg reads MP4's titles
         tags |= {"title": title, "name": ""}
     for name, value in source.video_metadata.items():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import av.error
@@ -18,6 +20,7 @@ from interp_cli.video.sidedata import LightLevel, MasteringDisplay, read_listing
 # Seconds before the end from which packets are read to find the last time stamp: longer than
 # any usual distance between key frames, short enough to cost nothing.
 _TAIL_SECONDS = 12
+_SEES_OPACITY = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,18 @@ def open_video(path: str | Path) -> tuple[InputContainer, VideoStream]:
     raise OpenError(f"{path}: has no video stream (found: {', '.join(kinds) or 'nothing'}).")
 
 
+def decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """The pictures of a stream; FFmpeg's own decoders of VP8 and VP9 do not see their opacity."""
+    name = _SEES_OPACITY.get(stream.codec_context.name)
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    if name is None or tags.get("alpha_mode") != "1":
+        yield from container.decode(stream)
+        return
+    context = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
+    for packet in container.demux(stream):
+        yield from context.decode(packet if packet.size else None)  # an empty one is the end
+
+
 def probe(path: str | Path) -> VideoInfo:
     """Read the facts of a video file.
 
@@ -271,7 +286,7 @@ def _is_cover(stream: VideoStream) -> bool:
 
 def _first_picture(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
     try:
-        for frame in container.decode(stream):
+        for frame in decode(container, stream):
             return frame
     except av.error.FFmpegError as error:
         raise OpenError(f"{path}: no picture can be decoded ({error.strerror}).") from error

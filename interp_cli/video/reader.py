@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from interp_cli.errors import DecodeError, OpenError
 from interp_cli.video.colour import cropped, native_format
-from interp_cli.video.probe import VideoInfo, open_video, probe
+from interp_cli.video.probe import VideoInfo, decode, open_video, probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class VideoReader(FrameReader):
         if self.info.missing_bytes:
             self.damage = f"the file is {self.info.missing_bytes:,} bytes shorter than it says"
         try:
-            for image in container.decode(stream):
+            for image in decode(container, stream):
                 found = (image.width, image.height, image.format.name)
                 if image.is_corrupt:
                     self.damage = self.damage or "the next one is damaged"
