@@ -5,11 +5,17 @@ The command line, the Python API and the tests build these; nothing else carries
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from numbers import Rational
 from pathlib import Path
 from typing import Literal
 
+from interp_cli.ffmpeg_options import find_fault
+
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
+Fields = Literal["refuse", "deinterlace", "detelecine"]
 
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16", "bf16")
 DEFAULT_MODEL = "flow"
@@ -64,6 +70,8 @@ class EncodeOptions:
         preset: The encoder's preset.
         pixel_format: An ffmpeg pixel format; `None` keeps the input's.
         options: Further encoder options, (name, value) pairs.
+        ffmpeg_output: Words for ffmpeg's command line, `-name` and value in turns, for its
+            encoders and its muxer; they win over everything else.
     """
 
     encoder: str | None = None
@@ -71,9 +79,12 @@ class EncodeOptions:
     preset: str | None = None
     pixel_format: str | None = None
     options: tuple[tuple[str, str], ...] = ()
+    ffmpeg_output: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every value."""
+        fault = find_fault(self.ffmpeg_output)
+        _require(fault is None, f"ffmpeg output: {fault}")
         _require(self.crf is None or 0 <= self.crf <= 63, f"crf must be 0 to 63, not {self.crf!r}")
 
 
@@ -84,6 +95,15 @@ class DoubleOptions:
     Attributes:
         start_seconds: Where to begin, from the input's first frame; `None`: at its start.
         end_seconds: Where to stop (not included); `None`: at its end.
+        factor: Frames out for each frame in; `None`: 2, or as many as `slow_motion` says.
+        frame_rate: The exact constant rate of the output, each frame made for its own time;
+            `None`: every frame of the input stays at its own time.
+        slow_motion: How many times longer the output lasts, at the input's rate; `None`: as long
+            as the input.
+        fields: What becomes of interlaced video: it is refused, its fields are filled up to
+            frames, or film is taken out of its fields again.
+        max_gap_seconds: A longer gap between two frames (and longer than two frames of the
+            nominal rate) is no motion: the earlier frame is held.
         scene_threshold: Share of change above which two frames count as a cut, 0 to 1;
             `None` looks for no cuts.
         audio: Whether sound comes along.
@@ -96,6 +116,11 @@ class DoubleOptions:
 
     start_seconds: float | None = None
     end_seconds: float | None = None
+    factor: int | None = None
+    frame_rate: Fraction | None = None
+    slow_motion: int | None = None
+    fields: Fields = "refuse"
+    max_gap_seconds: float = 0.25
     scene_threshold: float | None = 0.27
     audio: bool = True
     overwrite: bool = False
@@ -113,6 +138,38 @@ class DoubleOptions:
             self.end_seconds is None or self.end_seconds > start,
             f"end must lie after start ({start:g} s), not at {self.end_seconds!r}",
         )
+        for name in ("factor", "slow_motion"):
+            value = getattr(self, name)
+            _require(
+                value is None or (isinstance(value, int) and value >= 2),
+                f"{name.replace('_', ' ')} must be a whole number from 2 on, not {value!r}",
+            )
+        rate = self.frame_rate
+        _require(
+            rate is None
+            or (isinstance(rate, Rational) and 0 < rate <= 1000 and rate.numerator < 2**31),
+            f"frame rate must be a fraction above 0 and at most 1000, not {rate!r}",
+        )
+        _require(
+            self.factor is None or rate is None,
+            "factor and frame rate both say how many frames come out: give one of them",
+        )
+        _require(
+            self.factor is None or self.slow_motion is None,
+            "factor and slow motion both say how many frames come out: give one of them",
+        )
+        _require(
+            self.slow_motion is None
+            or not any(w == "-af" or w.startswith("-filter:a") for w in self.encode.ffmpeg_output),
+            "ffmpeg output: slow motion filters the sound itself; leave the filter for sound out",
+        )
+        _require(
+            self.fields in ("refuse", "deinterlace", "detelecine"),
+            f"fields must be refuse, deinterlace or detelecine, not {self.fields!r}",
+        )
+        _require(
+            self.max_gap_seconds > 0, f"max gap must be above 0 s, not {self.max_gap_seconds!r}"
+        )
         _require(
             self.motion_scale_px is None or self.motion_scale_px > 0,
             f"motion scale must be above 0 pixels, not {self.motion_scale_px!r}",
@@ -121,6 +178,40 @@ class DoubleOptions:
             self.scene_threshold is None or 0 < self.scene_threshold <= 1,
             f"scene threshold must be above 0 and at most 1, not {self.scene_threshold!r}",
         )
+
+    @property
+    def frames_for_each(self) -> int:
+        """Frames out for each frame in, unless there is a `frame_rate`."""
+        return self.factor or self.slow_motion or 2
+
+
+def parse_ffmpeg_output(text: str) -> tuple[str, ...]:
+    """Split words as a shell does.
+
+    Raises:
+        ValueError: A quotation mark has no partner.
+    """
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"ffmpeg output: {error} in {text!r}") from None
+
+
+def parse_frame_rate(text: str) -> Fraction:
+    """A frame rate as people write it: `60`, `12.5`, `60000/1001`, and `59.94` for the latter.
+
+    Raises:
+        ValueError: It is no number.
+    """
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"frame rate must be like 60, 59.94 or 60000/1001, not {text!r}") from None
+    # Decimals round the rates of television, which are whole rates slowed by 1000/1001.
+    television = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
+    if rate.denominator > 1 and "/" not in text and abs(rate - television) < Fraction(1, 200):
+        return television
+    return rate
 
 
 @dataclass(frozen=True, slots=True)

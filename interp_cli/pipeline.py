@@ -1,4 +1,4 @@
-"""A video in, the same video at twice its rate out.
+"""A video in, the same video at twice its rate, or another, out.
 
 Three things happen at once, joined by bounded queues: the reader decodes, this thread makes the
 middle frames, and a third thread hands finished frames to the encoder.
@@ -20,7 +20,7 @@ from types import TracebackType
 import av
 import torch
 
-from interp_cli.errors import DecodeError, EncodeError
+from interp_cli.errors import DecodeError, EncodeError, WeightsError
 from interp_cli.interpolator import Interpolator, motion_of
 from interp_cli.motion import Motion, MotionWriter, check_folder
 from interp_cli.options import DoubleOptions
@@ -28,6 +28,7 @@ from interp_cli.plan import Between, Neighbour, PairJudge, Planner, Shown
 from interp_cli.timeline import InputTimes, Timeline, timeline_of
 from interp_cli.video.colour import PictureFormat, from_rgb, image_of, picture_format
 from interp_cli.video.containers import container_of
+from interp_cli.video.fields import FieldReader
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo, refuse_interlaced
 from interp_cli.video.reader import Frame, VideoReader
@@ -48,10 +49,11 @@ class DoubleResult:
         source: The input.
         target: The output.
         frames_in: Frames read.
-        frames_out: Frames written: twice as many.
-        synthesized: Middle frames that the network made.
-        cuts: Pairs with a cut between them; their middle is the earlier frame.
+        frames_out: Frames written.
+        synthesized: Frames that the network made.
+        cuts: Pairs with a cut between them, where the nearer frame is shown.
         repeats: Pairs of equal frames, passed through.
+        gaps: Pairs too far apart in time, where the earlier frame is held.
         frame_rate: Nominal rate of the output.
         video_seconds: Duration of the output's video.
         seconds: Time it took.
@@ -70,6 +72,7 @@ class DoubleResult:
     synthesized: int
     cuts: int
     repeats: int
+    gaps: int
     frame_rate: Fraction
     video_seconds: float
     seconds: float
@@ -89,7 +92,10 @@ def double_video(
     interpolator: Interpolator | None = None,
     progress: Progress | None = None,
 ) -> DoubleResult:
-    """Double the frame rate of a video; every original frame stays, at its own time.
+    """Double the frame rate of a video, or do with it what `options` say.
+
+    Every original frame stays, at its own time; only at a rate that is asked for, those stay that
+    coincide with a frame of that rate.
 
     Args:
         source: The video to read.
@@ -119,15 +125,25 @@ def double_video(
         layout = picture_format(first.image, info.colour)
         shift_seconds = _shift(info, options)
         shift = round(shift_seconds / first.time_base)
-        timeline = timeline_of(_input_times(info, options, first, shift), factor=2)
-        planner = Planner(timeline, PairJudge(options.scene_threshold))
-        synthesizer = _Synthesizer(interpolator, layout, with_motion=bool(options.save_motion))
-        neighbours = (
-            Neighbour(frame.image, frame.pts - shift, layout, interpolator.device)
-            for frame in itertools.chain((first,), frames)
+        times = _input_times(info, options, first, shift)
+        timeline = timeline_of(
+            times, options.frames_for_each, options.frame_rate, options.slow_motion or 1
         )
+        _check_model(interpolator, timeline)
+        planner = Planner(
+            timeline, PairJudge(options.scene_threshold, _longest_gap(times, options))
+        )
+        synthesizer = _Synthesizer(interpolator, layout, with_motion=bool(options.save_motion))
+        interlaced = 0
+
+        def neighbours() -> Iterator[Neighbour]:
+            nonlocal interlaced
+            for frame in itertools.chain((first,), frames):
+                interlaced += bool(frame.image.interlaced_frame)
+                yield Neighbour(frame.image, frame.pts - shift, layout, interpolator.device)
+
         picture = PictureDescription.of(info, layout)
-        side = _side_streams(info, options, shift_seconds)
+        side = _side_streams(info, options, shift_seconds, times)
         facts = {"video": target.name, "source": source.name, "model": interpolator.name}
         with (
             _motion_writer(options, layout, facts) as motions,
@@ -135,7 +151,7 @@ def double_video(
         ):
             total = _expected_frames(info, options)
             last_pts, frames_out, frames_done = 0, 0, 0
-            for image, shown, motion in synthesizer.images(planner.plan(neighbours)):
+            for image, shown, motion in synthesizer.images(planner.plan(neighbours())):
                 writer.write(image, shown.pts)
                 if motions is not None and motion is not None and shown.after is not None:
                     interval = (shown.after.pts - shown.before.pts) * first.time_base
@@ -154,6 +170,11 @@ def double_video(
         warnings = list(writer.warnings)
         if reader.damage:
             warnings.append(f"the input is damaged after {frames_in} frames ({reader.damage}).")
+        if interlaced and options.fields == "refuse":
+            warnings.append(
+                f"{interlaced} of {frames_in} frames are marked as interlaced; "
+                "if they look combed, use --deinterlace."
+            )
         if reader.repaired_times:
             warnings.append(f"{reader.repaired_times} time stamps did not grow and were moved.")
     duration = last_pts * timeline.time_base + 1 / timeline.frame_rate - timeline.start_seconds
@@ -165,6 +186,7 @@ def double_video(
         synthesized=synthesizer.synthesized,
         cuts=planner.counts[Between.CUT],
         repeats=planner.counts[Between.REPEAT],
+        gaps=planner.counts[Between.GAP],
         frame_rate=timeline.frame_rate,
         video_seconds=float(duration),
         seconds=time.monotonic() - begun,
@@ -177,11 +199,13 @@ def double_video(
     )
 
 
-def open_source(source: Path, options: DoubleOptions) -> VideoReader:
+def open_source(source: Path, options: DoubleOptions) -> VideoReader | FieldReader:
     """Open what is to be doubled, and refuse what cannot be."""
     reader = VideoReader(
         source, options.start_seconds, options.end_seconds, keep_going=options.keep_going
     )
+    if options.fields != "refuse":
+        return FieldReader(reader, options.fields)
     refuse_interlaced(reader.info)
     return reader
 
@@ -194,6 +218,11 @@ def open_target(
     side: SideStreams,
 ) -> VideoWriter:
     """Open the writer for what comes out; the target's name chooses the container."""
+    if timeline.frame_rate > 1000 and target.suffix.lower() in (".mkv", ".webm"):
+        raise EncodeError(
+            f"{target}: {float(timeline.frame_rate):.6g} frames a second do not fit: the format "
+            "counts whole milliseconds; choose .mp4 or .mov."
+        )
     return VideoWriter(
         target, picture, timeline.time_base, timeline.frame_rate, options.encode, side
     )
@@ -228,7 +257,25 @@ def _input_times(info: VideoInfo, options: DoubleOptions, first: Frame, shift: i
     return InputTimes(first.time_base, first.pts - shift, last, nominal)
 
 
-def _side_streams(info: VideoInfo, options: DoubleOptions, shift: Fraction) -> SideStreams:
+def _longest_gap(times: InputTimes, options: DoubleOptions) -> int:
+    """Units between two frames up to which there is motion between them to follow."""
+    seconds = max(Fraction(str(options.max_gap_seconds)), 2 / times.frame_rate)
+    return round(seconds / times.time_base)
+
+
+def _check_model(interpolator: Interpolator, timeline: Timeline) -> None:
+    asked = timeline.timesteps
+    if interpolator.net.supports_timestep or (asked and all(map(interpolator.can_make, asked))):
+        return
+    raise WeightsError(
+        f"model {interpolator.name} makes only middles, which do for a factor or a slow motion of "
+        "2, 4, 8 and so on, not for others and not for a rate; use --model flow."
+    )
+
+
+def _side_streams(
+    info: VideoInfo, options: DoubleOptions, shift: Fraction, times: InputTimes
+) -> SideStreams:
     origin = info.video_start_seconds
     start, end = options.start_seconds, options.end_seconds
     return SideStreams(
@@ -236,6 +283,8 @@ def _side_streams(info: VideoInfo, options: DoubleOptions, shift: Fraction) -> S
         shift_seconds=shift,
         start_seconds=origin + Fraction(str(start)) if start else None,
         end_seconds=origin + Fraction(str(end)) if end else None,
+        tail_seconds=times.last_duration * times.time_base,
+        stretch=options.slow_motion or 1,
         audio=options.audio,
     )
 

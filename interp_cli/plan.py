@@ -85,17 +85,26 @@ class Between(Enum):
     MOTION = "motion"
     CUT = "cut"
     REPEAT = "repeat"
+    GAP = "gap"
 
 
 class PairJudge:
     """Decides what lies between two neighbours."""
 
-    def __init__(self, scene_threshold: float | None) -> None:
-        """Keep the limit above which a change is a cut; `None` looks for no cuts."""
+    def __init__(self, scene_threshold: float | None, longest_gap: int) -> None:
+        """Keep the limits.
+
+        Args:
+            scene_threshold: Change above which there is a cut; `None` looks for no cuts.
+            longest_gap: In units of the input; after a longer one nothing is known of the motion.
+        """
         self.scene_threshold = scene_threshold
+        self.longest_gap = longest_gap
 
     def judge(self, before: Neighbour, after: Neighbour) -> Between:
         """What lies between `before` and `after`."""
+        if after.pts - before.pts > self.longest_gap:
+            return Between.GAP
         if is_repeat(before.image, after.image):
             return Between.REPEAT
         threshold = self.scene_threshold

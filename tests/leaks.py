@@ -27,7 +27,11 @@ def running() -> dict[object, str]:
         if not isinstance(thread, threading._DummyThread)
     }
     for children in Path("/proc/self/task").glob("*/children"):
-        for pid in map(int, children.read_text().split()):
+        try:
+            pids = children.read_text().split()
+        except OSError:  # a thread that has just ended
+            continue
+        for pid in map(int, pids):
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
             except OSError:

@@ -1,38 +1,68 @@
-"""`interp double`: a video at twice its frame rate."""
+"""`interp double`: videos at twice their frame rate, or at another."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
+from rich.markup import escape
 
 from interp_cli.cli import flags
 from interp_cli.cli.render import (
     ProgressStyle,
+    batch_progress,
     console,
     frame_progress,
     print_json,
     results,
     size_text,
 )
+from interp_cli.errors import EncodeError, InterpError
 from interp_cli.options import (
     DEFAULT_MODEL,
     DoubleOptions,
     EncodeOptions,
     InferenceOptions,
     Precision,
+    parse_ffmpeg_output,
+    parse_frame_rate,
 )
+
+if TYPE_CHECKING:
+    from interp_cli.pipeline import DoubleResult
 
 _DEFAULTS = DoubleOptions()
 
 
 def double(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="The video to read.")],
-    target: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="The video to make: .mp4, .mkv, .mov or .webm."),
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IN OUT",
+            help="The video to read and the one to make (.mp4, .mkv, .mov or .webm); "
+            "with --out-dir any number of videos to read.",
+        ),
     ],
+    out_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the results of many inputs go.")
+    ] = None,
+    suffix: Annotated[
+        str, typer.Option(help="With --out-dir: what a result's name has more; may end in .mkv.")
+    ] = "_2x",
+    factor: Annotated[
+        int | None, typer.Option(metavar="N", help="Frames out for each frame in, 2 if not given.")
+    ] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(metavar="RATE", help="An exact constant rate: 60, 59.94, 60000/1001."),
+    ] = None,
+    slow_motion: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Keep the rate and last N times as long, sound too."),
+    ] = None,
     model: flags.Model = DEFAULT_MODEL,
     device: flags.Device = "auto",
     precision: flags.PrecisionName = "auto",
@@ -46,6 +76,16 @@ def double(
     end: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Where to stop in the input.")
     ] = None,
+    max_gap: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="Longer gaps between frames are held, not filled."),
+    ] = _DEFAULTS.max_gap_seconds,
+    deinterlace: Annotated[
+        bool, typer.Option("--deinterlace", help="Make whole frames of interlaced video (bwdif).")
+    ] = False,
+    detelecine: Annotated[
+        bool, typer.Option("--detelecine", help="Take 24 frames of film out of 30 of television.")
+    ] = False,
     scene_threshold: Annotated[
         float, typer.Option(metavar="0..1", help="How much change counts as a cut.")
     ] = _DEFAULTS.scene_threshold or 1.0,
@@ -66,6 +106,9 @@ def double(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="Any further encoder option; may be repeated."),
     ] = None,
+    ffmpeg_output: Annotated[
+        str, typer.Option(metavar="'-NAME VALUE …'", help="Options for ffmpeg's encoder and muxer.")
+    ] = "",
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave the sound out.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT if it exists.")
@@ -87,14 +130,21 @@ def double(
         ProgressStyle, typer.Option(help="A bar on terminals, plain lines, or nothing.")
     ] = ProgressStyle.AUTO,
 ) -> None:
-    """Double the frame rate of a video.
+    """Double the frame rate of videos.
 
     Two frames come out for each that goes in: every original, untouched and at its own time,
     and a new one halfway to the next. Sound, subtitles, chapters and metadata come along.
     """
+    if deinterlace and detelecine:
+        raise typer.BadParameter("give one of --deinterlace and --detelecine")
     options = DoubleOptions(
         start_seconds=start,
         end_seconds=end,
+        factor=factor,
+        frame_rate=parse_frame_rate(fps) if fps else None,
+        slow_motion=slow_motion,
+        fields="deinterlace" if deinterlace else "detelecine" if detelecine else "refuse",
+        max_gap_seconds=max_gap,
         scene_threshold=None if no_scenes else scene_threshold,
         audio=not no_audio,
         overwrite=overwrite,
@@ -116,28 +166,132 @@ def double(
             preset=preset,
             pixel_format=pixel_format,
             options=tuple(_pair(text) for text in encoder_option or ()),
+            ffmpeg_output=parse_ffmpeg_output(ffmpeg_output),
         ),
     )
-    from interp_cli.pipeline import double_video
+    style = ProgressStyle.OFF if quiet else progress
+    if out_dir is None:
+        from interp_cli.pipeline import double_video
+
+        source, target = _pair_of_files(paths)
+        with frame_progress(style, source.name, _frame_rate(source)) as update:
+            result = double_video(source, target, options, progress=update)
+        _warn(result)
+        if json:
+            print_json(result)
+        elif not quiet:
+            _sum_up(result)
+        return
+    failed = _double_all(_targets(paths, out_dir, suffix), options, style, json=json, quiet=quiet)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _double_all(
+    jobs: dict[Path, Path],
+    options: DoubleOptions,
+    style: ProgressStyle,
+    *,
+    json: bool,
+    quiet: bool,
+) -> int:
+    """Double one video after the other, whatever becomes of each; the number that failed."""
+    from interp_cli.interpolator import Interpolator
+    from interp_cli.pipeline import DoubleResult, double_video
+
+    interpolator = Interpolator.from_options(options.inference)
+    outcomes: list[DoubleResult | dict[str, object]] = []
+    failed: list[str] = []
+    with batch_progress(style, len(jobs)) as one:
+        for source, target in jobs.items():
+            its = options
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if options.save_motion:  # a folder in it for each
+                    its = replace(options, save_motion=options.save_motion / target.stem)
+                with one(source.name, _frame_rate(source)) as update:
+                    result = double_video(
+                        source, target, its, interpolator=interpolator, progress=update
+                    )
+                outcomes.append(result)
+                _warn(result)
+            except (InterpError, OSError) as error:
+                failed.append(escape(str(source)))
+                outcomes.append({"source": source, "target": target, "error": str(error)})
+                console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+    if json:
+        print_json([item if isinstance(item, dict) else asdict(item) for item in outcomes])
+    elif not quiet:
+        for item in outcomes:
+            if isinstance(item, DoubleResult):
+                _sum_up(item)
+    if not quiet:
+        names = f"; [red]failed:[/] {', '.join(failed)}" if failed else ""
+        done = len(jobs) - len(failed)
+        console.print(f"{done} of {len(jobs)} videos done{names}", soft_wrap=True)
+    return len(failed)
+
+
+def _pair_of_files(paths: list[Path]) -> tuple[Path, Path]:
+    if len(paths) == 2:
+        return paths[0], paths[1]
+    if len(paths) == 1:
+        raise typer.BadParameter("Missing argument 'OUT'", param_hint="IN OUT")
+    raise typer.BadParameter(
+        f"{len(paths)} files without --out-dir: give it, or one IN and one OUT", param_hint="IN OUT"
+    )
+
+
+def _targets(sources: list[Path], out_dir: Path, suffix: str) -> dict[Path, Path]:
+    """Where each result goes: checked before any work, since names may meet.
+
+    Raises:
+        EncodeError: Two results would have one name, or a result that of an input.
+    """
+    from interp_cli.video.containers import is_written
+
+    ending = Path(suffix).suffix if is_written(Path(f"x{suffix}")) else ""
+    added = suffix.removesuffix(ending) if ending else suffix
+    targets: dict[Path, Path] = {}
+    taken = {source.resolve(): source for source in sources}
+    for source in dict.fromkeys(sources):
+        own = source.suffix.lower() if is_written(source) else ".mkv"
+        target = out_dir / f"{source.stem}{added}{ending or own}"
+        other = taken.get(target.resolve())
+        if other is not None:
+            raise EncodeError(
+                f"{target}: would be the result of {source}, but is that of {other} or an input "
+                "itself; rename one of them or choose another --suffix or --out-dir."
+            )
+        taken[target.resolve()] = source
+        targets[source] = target
+    return targets
+
+
+def _frame_rate(source: Path) -> Fraction | None:
     from interp_cli.video.probe import probe
 
-    style = ProgressStyle.OFF if quiet else progress
-    with frame_progress(style, source.name, probe(source).frame_rate) as update:
-        result = double_video(source, target, options, progress=update)
+    return probe(source).frame_rate
+
+
+def _warn(result: DoubleResult) -> None:
     for warning in result.warnings:
-        console.print(f"[yellow]warning:[/] {source.name}: {warning}", soft_wrap=True)
-    if json:
-        print_json(result)
-    elif not quiet:
-        fps = result.frames_out / result.seconds
-        results.print(
-            f"{result.target}: {result.frames_in} frames in, {result.frames_out} out at "
-            f"{float(result.frame_rate):.6g}/s ({result.synthesized} synthesized, "
-            f"{result.cuts} cuts, {result.repeats} repeats) in {result.seconds:.1f} s "
-            f"({fps:.1f} frames/s), {size_text(result.output_bytes)}, {result.model} on "
-            f"{result.device} in {result.precision}, {result.encoder}",
-            soft_wrap=True,
+        console.print(
+            f"[yellow]warning:[/] {escape(result.source.name)}: {escape(warning)}", soft_wrap=True
         )
+
+
+def _sum_up(result: DoubleResult) -> None:
+    fps = result.frames_out / result.seconds
+    gaps = f", {result.gaps} gaps held" if result.gaps else ""
+    results.print(
+        f"{escape(str(result.target))}: {result.frames_in} frames in, {result.frames_out} out at "
+        f"{float(result.frame_rate):.6g}/s ({result.synthesized} synthesized, "
+        f"{result.cuts} cuts, {result.repeats} repeats{gaps}) in {result.seconds:.1f} s "
+        f"({fps:.1f} frames/s), {size_text(result.output_bytes)}, {escape(result.model)} on "
+        f"{result.device} in {result.precision}, {result.encoder}",
+        soft_wrap=True,
+    )
 
 
 def _whole(text: str, flag: str) -> int:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, is_dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -39,10 +40,14 @@ class ProgressStyle(StrEnum):
     OFF = "off"
 
 
+Update = Callable[[int, int | None], None]
+Label = Callable[[str, Fraction | None], AbstractContextManager[Update | None]]
+
+
 @contextmanager
 def frame_progress(
     style: ProgressStyle, label: str, frame_rate: Fraction | None = None
-) -> Iterator[Callable[[int, int | None], None] | None]:
+) -> Iterator[Update | None]:
     """Give a `progress(done, total)` callback that shows frames, speed and time left.
 
     Args:
@@ -53,10 +58,35 @@ def frame_progress(
     if style is ProgressStyle.OFF:
         yield None
     elif style is ProgressStyle.AUTO and console.is_terminal:
-        with _bar(label, frame_rate) as update:
+        with _bars() as bars, _task(bars, label, frame_rate) as update:
             yield update
     else:
         yield _plain(label, frame_rate)
+
+
+@contextmanager
+def batch_progress(style: ProgressStyle, total: int) -> Iterator[Label]:
+    """Give what `frame_progress` is for one file, below a bar for all files.
+
+    Args:
+        style: Bars, plain lines or nothing.
+        total: Number of files.
+    """
+    if style is not ProgressStyle.AUTO or not console.is_terminal:
+        yield lambda label, frame_rate: frame_progress(style, label, frame_rate)
+        return
+    with _bars() as bars:
+        every = bars.add_task("all", total=total, unit="videos", speed="")
+
+        @contextmanager
+        def one(label: str, frame_rate: Fraction | None) -> Iterator[Update]:
+            try:
+                with _task(bars, label, frame_rate) as update:
+                    yield update
+            finally:
+                bars.advance(every)
+
+        yield one
 
 
 def print_json(value: Any) -> None:
@@ -75,32 +105,37 @@ def size_text(size_bytes: int) -> str:
     return f"{size:.1f} TB"
 
 
-@contextmanager
-def _bar(label: str, frame_rate: Fraction | None) -> Iterator[Callable[[int, int | None], None]]:
-    columns = [
+def _bars() -> Progress:
+    return Progress(
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         MofNCompleteColumn(),
-        TextColumn("frames"),
+        TextColumn("{task.fields[unit]}"),
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task(label, total=None, speed="")
-        begun = time.monotonic()
+        console=console,
+        transient=True,
+    )
 
-        def update(done: int, total: int | None) -> None:
-            speed = _speed_text(done, time.monotonic() - begun, frame_rate)
-            # A file's announced count may be an estimate; a bar never runs past its end.
-            bars.update(
-                task, completed=done, total=max(total, done) if total else None, speed=speed
-            )
 
+@contextmanager
+def _task(bars: Progress, label: str, frame_rate: Fraction | None) -> Iterator[Update]:
+    task = bars.add_task(escape(label), total=None, unit="frames", speed="")
+    begun = time.monotonic()
+
+    def update(done: int, total: int | None) -> None:
+        speed = _speed_text(done, time.monotonic() - begun, frame_rate)
+        # A file's announced count may be an estimate; a bar never runs past its end.
+        bars.update(task, completed=done, total=max(total, done) if total else None, speed=speed)
+
+    try:
         yield update
+    finally:
+        bars.remove_task(task)
 
 
-def _plain(label: str, frame_rate: Fraction | None) -> Callable[[int, int | None], None]:
+def _plain(label: str, frame_rate: Fraction | None) -> Update:
     begun = time.monotonic()
     last = begun
 

@@ -11,6 +11,7 @@ import av
 
 from interp_cli.errors import EncodeError
 from interp_cli.video.probe import StreamInfo, VideoInfo
+from interp_cli.video.stretch import packet_filter, sound_encoder, sound_filter
 
 _TEXT_SUBTITLES = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "eia_608"})
 # What files say of a stream that would be wrong once it is encoded anew: mostly mkvmerge's
@@ -172,8 +173,19 @@ def container_of(target: Path) -> Container:
     return container
 
 
+def is_written(path: Path) -> bool:
+    """Whether a name's ending is one of a file that we write."""
+    return path.suffix.lower() in _CONTAINERS
+
+
 def plan_streams(
-    source: VideoInfo, container: Container, frame_rate: Fraction, *, audio: bool
+    source: VideoInfo,
+    container: Container,
+    frame_rate: Fraction,
+    *,
+    audio: bool,
+    stretch: int = 1,
+    end_seconds: Fraction | None = None,
 ) -> StreamPlan:
     """Decide for every stream beside the video: copied, converted, or left out with a word.
 
@@ -182,6 +194,8 @@ def plan_streams(
         container: What the target holds.
         frame_rate: Of the new video, in which its time code counts.
         audio: Whether sound is wanted.
+        stretch: Seconds that a second lasts in the target; stretched sound is encoded anew.
+        end_seconds: What comes from here on is left out of stretched streams; `None`: nothing.
     """
     arguments = ["-map_metadata", "1", "-map_chapters", "1"]
     warnings: list[str] = []
@@ -206,6 +220,8 @@ def plan_streams(
             continue
         label = f"{stream.kind} stream {stream.index} ({stream.codec or stream.tag or 'unknown'})"
         codec, warning = _codec_for(stream, container)
+        if stretch > 1 and codec == "copy" and stream.kind == "audio":
+            codec = sound_encoder(stream.codec) or container.audio_fallback
         if warning:
             warnings.append(f"{label} {warning}")
         if codec is None:
@@ -215,6 +231,10 @@ def plan_streams(
         ]
         number = f"{letter}:{counts[stream.kind]}"
         arguments += ["-map", f"1:{stream.index}", f"-c:{number}", codec]
+        if stretch > 1 and stream.kind == "audio":
+            arguments += [f"-filter:{number}", sound_filter(stretch)]
+        elif stretch > 1 and stream.kind != "attachment" and not stream.is_cover:
+            arguments += [f"-bsf:{number}", packet_filter(stretch, end_seconds)]
         # Naming one stream's metadata turns the automatic copy off, so each is named.
         here = f"-metadata:s:{output_index}"
         arguments += [f"-map_metadata:s:{output_index}", f"1:s:{stream.index}"]

@@ -85,15 +85,19 @@ class PictureDescription:
             arguments += ["-content_light", str(self.light_level)]
         return arguments
 
-    def output_arguments(self, choice: EncoderChoice) -> list[str]:
+    def output_arguments(self, choice: EncoderChoice, wished: str | None = None) -> list[str]:
         """For the first video stream of ffmpeg's output.
 
         The raw frames are tagged by a filter: colour tags as output options would make ffmpeg
         convert them. What the encoder cannot store is converted by zscale, which rounds; FFmpeg's
         own scaler was off by up to 7 codes of 12 bits on average, and takes RGB for BT.601.
+
+        Args:
+            choice: The encoder.
+            wished: A filter of the user's for the frames as they are.
         """
         had, says = self._meanings(choice)
-        filters = self._tags(*had)
+        filters = [*self._tags(*had), *([wished] if wished else [])]
         if self.layout.traits != choice.traits or had != says:
             filters += self._conversion(choice, had, says)
         if self.sample_aspect != 1:

@@ -21,6 +21,7 @@ import av
 import av.error
 
 from interp_cli.errors import EncodeError
+from interp_cli.ffmpeg_options import split_video_filter
 from interp_cli.options import EncodeOptions
 from interp_cli.video.containers import attach_covers, container_of, plan_streams
 from interp_cli.video.encoders import choose_encoder
@@ -28,6 +29,7 @@ from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.hardware import AUTO_HARDWARE, hardware_encoder
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo
+from interp_cli.video.stretch import chapters_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class SideStreams:
         shift_seconds: Taken away from all its time stamps.
         start_seconds: First time wanted, on the source's clock; `None`: all.
         end_seconds: End of what is wanted, likewise.
+        tail_seconds: How long the video may go on after that, with its last frame.
+        stretch: Seconds that a second lasts in the target, after the shift: slow motion.
         audio: Whether sound is wanted.
     """
 
@@ -46,7 +50,14 @@ class SideStreams:
     shift_seconds: Fraction = Fraction(0)
     start_seconds: Fraction | None = None
     end_seconds: Fraction | None = None
+    tail_seconds: Fraction = Fraction(0)
+    stretch: int = 1
     audio: bool = True
+
+    @property
+    def length_seconds(self) -> Fraction | None:
+        """Where what is wanted ends, after the shift."""
+        return None if self.end_seconds is None else self.end_seconds - self.shift_seconds
 
 
 class VideoWriter:
@@ -95,7 +106,16 @@ class VideoWriter:
         if name == AUTO_HARDWARE:
             name, notes = hardware_encoder(usual, layout, options)
         choice = choose_encoder(name, layout, options)
-        plan = plan_streams(side.source, container, frame_rate, audio=side.audio) if side else None
+        plan = None
+        if side:
+            plan = plan_streams(
+                side.source,
+                container,
+                frame_rate,
+                audio=side.audio,
+                stretch=side.stretch,
+                end_seconds=side.length_seconds,
+            )
         self.encoder = choice.name
         self.warnings = (
             *picture.warnings,
@@ -113,15 +133,23 @@ class VideoWriter:
         command += ["-f", "nut", "-i", "pipe:0"]
         if side:
             command += _side_input(side)
+        chapters: list[str] = []
+        if side and side.stretch > 1:
+            url = chapters_url(
+                side.source.path, side.shift_seconds, side.stretch, side.length_seconds
+            )
+            command += ["-f", "ffmetadata", "-i", url] if url else []
+            chapters = ["-map_chapters", "2" if url else "-1"]
         command += ["-map", "0:v"]
         if side and plan:
-            command += [*plan.arguments, *_side_limits(side, frame_rate)]
+            command += [*plan.arguments, *chapters, *_side_limits(side)]
             command += attach_covers(plan, side.source.path, Path(self._folder.name))
         command += ["-fps_mode:v:0", "passthrough", "-enc_time_base:v:0", "demux"]
         # Sound may wait for a slow network; without this, ffmpeg gives up after 128 packets.
         command += ["-max_muxing_queue_size", "65536"]
-        command += picture.output_arguments(choice)
-        command += ["-c:v:0", choice.name, *choice.arguments, *container.arguments]
+        wished_filter, wishes = split_video_filter(options.ffmpeg_output)
+        command += picture.output_arguments(choice, wished_filter)
+        command += ["-c:v:0", choice.name, *choice.arguments, *container.arguments, *wishes]
         self._reserve()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
         self._progress = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
@@ -253,18 +281,20 @@ def _side_input(side: SideStreams) -> list[str]:
     arguments = []
     if side.start_seconds is not None:  # ffmpeg counts from the file's own start
         arguments += ["-ss", _seconds(side.start_seconds - side.source.start_seconds)]
+        # Otherwise what is decoded is cut at the unshifted start, which loses as much again.
+        arguments += ["-noaccurate_seek"]
     if side.shift_seconds:
         arguments += ["-itsoffset", _seconds(-side.shift_seconds)]
     return [*arguments, "-i", f"file:{side.source.path}"]
 
 
-def _side_limits(side: SideStreams, frame_rate: Fraction) -> list[str]:
+def _side_limits(side: SideStreams) -> list[str]:
     """Cut the other streams to the part of the video that is wanted."""
     # Seeking lands early; copied packets from before the part would move everything.
     arguments = ["-ss", "0"] if side.start_seconds is not None else []
-    if side.end_seconds is not None:
+    if side.length_seconds is not None:
         # The limit holds for the video too, whose last frame may stand beyond the end.
-        span = side.end_seconds - side.shift_seconds + 2 / frame_rate
+        span = (side.length_seconds + side.tail_seconds) * side.stretch
         arguments += ["-t", _seconds(span)]
     return arguments
 

@@ -66,6 +66,13 @@ def test_json_is_all_that_stands_on_stdout(h264_clip: Path, weights: Path, tmp_p
         (["{clip}", "out.mkv", "--batch", "many"], 2, "'many' is neither"),
         (["{clip}", "out.mkv", "--encoder-option", "fast"], 2, "is not KEY=VALUE"),
         (["{clip}"], 2, "Missing argument 'OUT'"),
+        (["{clip}", "{clip}", "out.mkv"], 2, "3 files without --out-dir"),
+        (["{clip}", "out.mkv", "--factor", "1"], 2, "factor must be a whole number from 2"),
+        (["{clip}", "out.mkv", "--factor", "2", "--fps", "60"], 2, "factor and frame rate both"),
+        (["{clip}", "out.mkv", "--fps", "fast"], 2, "frame rate must be like 60"),
+        (["{clip}", "out.mkv", "--deinterlace", "--detelecine"], 2, "give one of --deinterlace"),
+        (["{clip}", "out.mkv", "--ffmpeg-output", "-map 0"], 2, "-map is not for you to set"),
+        (["{clip}", "out.mkv", "--ffmpeg-output", "'"], 2, "No closing quotation"),
     ],
 )
 def test_a_mistake_costs_one_line(h264_clip, tmp_path, arguments, code, message):
@@ -94,3 +101,55 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, weights: Path, number: sign
     process.send_signal(number)
     assert process.wait(30) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]
+
+
+def test_many_inputs_go_on_after_a_failure(tmp_path: Path, weights: Path):
+    for name in ("a.mp4", "c.avi"):
+        codec = "mpeg4" if name.endswith("avi") else "libx264"
+        clips.moving_clip(tmp_path / name, frames=2, size=(64, 48), codec=codec)
+    (tmp_path / "b.mp4").write_bytes(b"no video")
+    out = tmp_path / "out" / "deep"
+    sources = [tmp_path / name for name in ("a.mp4", "b.mp4", "c.avi")]
+    run = interp("double", *sources, "--out-dir", out, "--model", weights)
+    assert run.returncode == 1
+    assert sorted(path.name for path in out.iterdir()) == ["a_2x.mp4", "c_2x.mkv"]
+    assert [line.split(":")[0] for line in run.stdout.splitlines()] == [
+        str(out / "a_2x.mp4"), str(out / "c_2x.mkv"),
+    ]  # fmt: skip
+    assert "error: " in run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert last == f"2 of 3 videos done; failed: {tmp_path / 'b.mp4'}"
+    again = interp(
+        "double", *sources[:2], "--out-dir", out, "--suffix", "_twice.mkv", "--json", "-q",
+        "--model", weights,
+    )  # fmt: skip
+    facts = json.loads(again.stdout)
+    assert [item["target"] for item in facts] == [str(out / f"{n}_twice.mkv") for n in "ab"]
+    assert facts[0]["frames_out"] == 4
+    assert "is no video" in facts[1]["error"]
+    assert again.returncode == 1
+
+
+def test_names_that_meet_are_refused_before_any_work(tmp_path: Path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        clips.moving_clip(tmp_path / folder / "a.mp4", frames=2, size=(64, 48))
+    sources = [tmp_path / "one" / "a.mp4", tmp_path / "two" / "a.mp4"]
+    run = interp("double", *sources, "--out-dir", tmp_path / "out")
+    assert run.returncode == 1
+    assert re.search(r"out.a_2x\.mp4: would be the result of .*two.a\.mp4", run.stderr)
+    assert not (tmp_path / "out").exists()
+    over = interp(
+        "double", sources[0], "--out-dir", tmp_path / "one", "--suffix", "", "--overwrite"
+    )
+    assert over.returncode == 1
+    assert "or an input itself" in over.stderr
+
+
+def test_frames_at_a_rate_and_a_factor_from_the_command_line(h264_clip: Path, tmp_path: Path):
+    target = tmp_path / "out.mp4"
+    run = interp("double", h264_clip, target, "--fps", "59.94", "--end", 0.1, "--json", "-q")
+    facts = json.loads(run.stdout)
+    assert (facts["frames_in"], facts["frames_out"], facts["frame_rate"]) == (3, 8, "60000/1001")
+    run = interp("double", h264_clip, tmp_path / "4.mp4", "--factor", 4, "--end", 0.1)
+    assert "3 frames in, 12 out at 100/s (6 synthesized" in run.stdout

@@ -1,0 +1,184 @@
+"""Whole frames out of fields: deinterlacing, and film taken out of its telecine again.
+
+FFmpeg's filters do the pictures. The time stamps are ours, because the filters round or count
+them: a deinterlaced frame keeps its own, and film is spread evenly over each cycle.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from types import TracebackType
+
+import av
+import av.error
+from av.filter import Graph
+
+from interp_cli.errors import DecodeError
+from interp_cli.options import Fields
+from interp_cli.video.probe import VideoInfo
+from interp_cli.video.reader import Frame, FrameReader
+
+# Television shows four frames of film in five of its own (3:2 pulldown).
+_CYCLE = 5
+_FILM = 4
+
+
+class FieldReader:
+    """Reads another reader's frames and makes whole ones of them.
+
+    Attributes:
+        info: What comes out.
+    """
+
+    def __init__(self, reader: FrameReader, fields: Fields) -> None:
+        """Wrap an opened reader.
+
+        Args:
+            reader: Closed with this one.
+            fields: `deinterlace` or `detelecine`.
+
+        Raises:
+            DecodeError: The rate is none that film was brought to.
+        """
+        self._reader = reader
+        self._source = reader.info
+        self._film = fields == "detelecine"
+        whole = replace(reader.info, interlaced=False)
+        self.info = _film_info(whole) if self._film else whole
+
+    def __enter__(self) -> FieldReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._reader.close()
+
+    @property
+    def damage(self) -> str | None:
+        """See `FrameReader`."""
+        return self._reader.damage
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """See `FrameReader`."""
+        return self._reader.warnings
+
+    @property
+    def repaired_times(self) -> int:
+        """See `FrameReader`."""
+        return self._reader.repaired_times
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames in order."""
+        return self._film_frames() if self._film else self._whole_frames()
+
+    def _whole_frames(self) -> Iterator[Frame]:
+        # A file that marks its fields may have whole frames too; one that does not is all fields.
+        which = "interlaced" if self._source.interlaced else "all"
+        frames: deque[Frame] = deque()
+
+        def kept() -> Iterator[Frame]:
+            for frame in self._reader:
+                frames.append(frame)
+                yield frame
+
+        for image in _filtered(kept(), self._source, f"bwdif=mode=send_frame:deint={which}"):
+            yield replace(frames.popleft(), image=image)
+
+    def _film_frames(self) -> Iterator[Frame]:
+        stamps: list[int] = []  # of each cycle's first frame
+
+        def kept() -> Iterator[Frame]:
+            for count, frame in enumerate(self._reader):
+                if count % _CYCLE == 0:
+                    stamps.append(frame.pts)
+                yield frame
+
+        # Fields that found no partner, as at edits, are filled up.
+        chain = f"fieldmatch,bwdif=mode=send_frame:deint=interlaced,decimate=cycle={_CYCLE}"
+        waiting: deque[av.VideoFrame] = deque()
+        shown = 0
+        for image in _filtered(kept(), self._source, chain):
+            waiting.append(image)
+            # The end of a cycle is known when the next one has begun.
+            while waiting and len(stamps) > shown // _FILM + 1:
+                yield self._film_frame(waiting.popleft(), shown, stamps)
+                shown += 1
+        for image in waiting:
+            yield self._film_frame(image, shown, stamps)
+            shown += 1
+
+    def _film_frame(self, image: av.VideoFrame, number: int, stamps: list[int]) -> Frame:
+        """A frame of film with its time: each cycle's frames lie evenly from its start on."""
+        cycle, place = divmod(number, _FILM)
+        usual = round(_CYCLE / (self._source.frame_rate or Fraction(30)) / self._source.time_base)
+        begin = stamps[cycle] if cycle < len(stamps) else stamps[-1] + usual
+        length = stamps[cycle + 1] - begin if cycle + 1 < len(stamps) else usual
+        return Frame(image, _FILM * begin + place * length, length, self.info.time_base)
+
+
+def _film_info(info: VideoInfo) -> VideoInfo:
+    rate = info.frame_rate
+    if rate is None or abs(rate - 30) > Fraction(1, 10):
+        found = "no constant rate" if rate is None else f"{float(rate):.6g} frames a second"
+        raise DecodeError(
+            f"{info.path}: has {found}, but film is found again in 30 (or 30000/1001) only. "
+            "Use --deinterlace."
+        )
+    time_base, film_rate = info.time_base / _FILM, rate * _FILM / _CYCLE
+    return replace(
+        info,
+        frame_rate=film_rate,
+        time_base=time_base,
+        last_duration=round(1 / film_rate / time_base),
+        frame_count=info.frame_count and info.frame_count * _FILM // _CYCLE,
+    )
+
+
+def _filtered(frames: Iterable[Frame], info: VideoInfo, chain: str) -> Iterator[av.VideoFrame]:
+    """Push every frame through a chain of filters and yield what comes out."""
+    graph: Graph | None = None
+    for frame in frames:
+        if graph is None:
+            graph = _graph(frame, info, chain)
+        frame.image.pts, frame.image.time_base = frame.pts, frame.time_base
+        graph.push(frame.image)
+        yield from _pulled(graph)
+    if graph is not None:
+        graph.push(None)
+        yield from _pulled(graph)
+
+
+def _graph(frame: Frame, info: VideoInfo, chain: str) -> Graph:
+    graph = Graph()
+    image, name = frame.image, frame.image.format.name
+    rate = info.frame_rate or Fraction(25)
+    last = graph.add(
+        "buffer",
+        f"video_size={image.width}x{image.height}:pix_fmt={name}:time_base={frame.time_base}"
+        f":frame_rate={rate}",
+    )
+    for part in (*chain.split(","), f"format=pix_fmts={name}", "buffersink"):
+        kind, _, arguments = part.partition("=")
+        link = graph.add(kind, arguments)
+        last.link_to(link)
+        last = link
+    graph.configure()
+    return graph
+
+
+def _pulled(graph: Graph) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            image = graph.pull()
+        except (BlockingIOError, EOFError, av.error.EOFError):
+            return
+        if isinstance(image, av.VideoFrame):
+            yield image

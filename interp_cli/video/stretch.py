@@ -1,0 +1,85 @@
+"""Slow motion for what stands beside the video: sound, subtitles and chapters, by ffmpeg."""
+
+from __future__ import annotations
+
+import base64
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+# atempo takes no less in one step.
+_SLOWEST_TEMPO = Fraction(1, 2)
+# Codecs of sound and ffmpeg's encoder for each.
+_ENCODERS = {"mp3": "libmp3lame", "opus": "libopus", "vorbis": "libvorbis"}
+_ENCODERS |= {name: name for name in ("aac", "ac3", "eac3", "mp2", "flac", "alac")}
+
+
+def sound_encoder(codec: str) -> str | None:
+    """The encoder that makes the same codec again; `None`: there is none."""
+    return codec if codec.startswith("pcm_") else _ENCODERS.get(codec)
+
+
+def sound_filter(stretch: int) -> str:
+    """A filter that makes sound last `stretch` times as long, at the same pitch."""
+    tempo = Fraction(1, stretch)
+    steps = []
+    while tempo < _SLOWEST_TEMPO:
+        steps.append(_SLOWEST_TEMPO)
+        tempo /= _SLOWEST_TEMPO
+    steps.append(tempo)
+    # atempo counts samples: gaps are filled before, and the start is moved as everything else.
+    # It also keeps its last window to itself, 30 ms of the input where it was measured.
+    parts = ["aresample=async=1", "apad=pad_dur=0.03", f"asetpts=PTS+{stretch - 1}*STARTPTS"]
+    return ",".join([*parts, *(f"atempo={float(step):.12g}" for step in steps)])
+
+
+def packet_filter(stretch: int, end_seconds: Fraction | None) -> str:
+    """A bitstream filter that moves packets, such as subtitles, to their stretched times.
+
+    Args:
+        stretch: Seconds that a second lasts.
+        end_seconds: Packets from here on are left out; `None`: none.
+    """
+    scale = f"setts=ts=TS*{stretch}:duration=DURATION*{stretch}"
+    if end_seconds is None:
+        return scale
+    return rf"noise=drop=gte(pts*tb\,{float(end_seconds):.6f}),{scale}"
+
+
+def chapters_url(
+    path: Path, shift_seconds: Fraction, stretch: int, end_seconds: Fraction | None
+) -> str | None:
+    """A file's chapters at their stretched times, as an input of ffmpeg's in itself.
+
+    Args:
+        path: The file that has them.
+        shift_seconds: Taken away from its times first.
+        stretch: Seconds that a second lasts.
+        end_seconds: End of what is wanted, on the shifted clock; `None`: all.
+
+    Returns:
+        A URL for an input of the format `ffmetadata`; `None`: there is no chapter.
+    """
+    with av.open(str(path), metadata_errors="replace") as container:
+        chapters = container.chapters()
+    lines = [";FFMETADATA1"]
+    for chapter in chapters:
+        unit = chapter["time_base"] or Fraction(1)
+        begin = max(Fraction(0), chapter["start"] * unit - shift_seconds)
+        end = chapter["end"] * unit - shift_seconds
+        end = end if end_seconds is None else min(end, end_seconds)
+        if begin >= end:
+            continue
+        lines += ["[CHAPTER]", "TIMEBASE=1/1000000"]
+        lines += [f"START={round(begin * stretch * 10**6)}", f"END={round(end * stretch * 10**6)}"]
+        lines += [f"{_escaped(key)}={_escaped(text)}" for key, text in chapter["metadata"].items()]
+    if len(lines) == 1:
+        return None
+    content = base64.b64encode("\n".join(lines).encode()).decode()
+    return f"data:text/plain;base64,{content}"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([=;#\\\n])", r"\\\1", text)
