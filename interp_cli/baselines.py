@@ -1,14 +1,16 @@
 """What a network is compared with: averaging, FFmpeg's minterpolate, and classical optical flow.
 
-Each is a predictor: it has a `name`, and `middles(frames)` returns the picture halfway between
+Each is a predictor: it has a `name`, and `between(frames, timesteps)` returns the pictures between
 each two neighbours of a sequence. They take the whole sequence rather than a pair because
 minterpolate is a video filter, which carries motion from one pair to the next.
 """
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -48,28 +50,38 @@ class Predictor(Protocol):
 
     name: str
 
-    def middles(self, frames: Frames) -> Frames:
-        """Return the picture halfway between each two neighbours.
+    def can_make(self, timestep: Fraction) -> bool:
+        """Whether it can make the picture at that time."""
+
+    def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
+        """Return the pictures between each two neighbours.
 
         Args:
             frames: At least two of (H, W, 3) uint8 RGB, all of one size.
+            timesteps: Between 0 and 1, rising; those that `can_make` allows.
 
         Returns:
-            One picture fewer than `frames`.
+            One list fewer than `frames`, each with a picture for each timestep.
         """
 
 
-class Blend:
-    """The mean of the two neighbours: what there is without any idea of motion."""
+class _AnyTimestep:
+    def can_make(self, timestep: Fraction) -> bool:
+        """Every one between 0 and 1."""
+        return 0 < timestep < 1
+
+
+class Blend(_AnyTimestep):
+    """The weighted mean of the two neighbours: what there is without any idea of motion."""
 
     name = "blend"
 
-    def middles(self, frames: Frames) -> Frames:
+    def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
         """Average each two neighbours, rounded."""
-        return [((a.astype(np.uint16) + b + 1) // 2).astype(np.uint8) for a, b in pairwise(frames)]
+        return [[_mean(a, b, timestep) for timestep in timesteps] for a, b in pairwise(frames)]
 
 
-class Minterpolate:
+class Minterpolate(_AnyTimestep):
     """FFmpeg's minterpolate filter, run over the sequence as over a video (4:4:4, lossless).
 
     Its time includes starting ffmpeg, which a single pair notices and a video does not.
@@ -77,21 +89,26 @@ class Minterpolate:
 
     name = "minterpolate"
 
-    def middles(self, frames: Frames) -> Frames:
+    def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
         """Run one ffmpeg over all frames.
 
         The filter looks one frame back and one ahead, so the first and the last frame are fed
-        twice. From n frames it then makes 2n + 1, of which 3, 5, 7 … are the middles.
+        twice. At q times the rate it then makes qn + 1 pictures from n frames, of which number
+        q(i + 1) + p stands at p / q between frames i and i + 1.
 
         Raises:
             VideoError: ffmpeg refused the pictures or returned another number of them.
         """
         height, width = frames[0].shape[:2]
         size = f"{width}x{height}"
+        rate = math.lcm(*(timestep.denominator for timestep in timesteps))
+        places = [int(timestep * rate) for timestep in timesteps]
+        wanted = (len(frames) - 1) * len(places)
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24"]
+        chosen = "+".join(rf"eq(mod(n\,{rate})\,{place})" for place in places)
         filters = (
-            f"format=yuv444p,minterpolate=fps=2:{MINTERPOLATE},"
-            r"select=gte(n\,3)*mod(n\,2),format=rgb24"
+            f"format=yuv444p,minterpolate=fps={rate}:{MINTERPOLATE},"
+            rf"select=gte(n\,{rate})*({chosen}),format=rgb24"
         )
         command = [ffmpeg_path(), "-v", "error", "-nostdin"]
         command += [*raw, "-s", size, "-r", "1", "-i", "pipe:0"]
@@ -102,7 +119,7 @@ class Minterpolate:
             capture_output=True,
             check=False,
         )
-        wanted, found = len(frames) - 1, len(done.stdout) / frames[0].nbytes
+        found = len(done.stdout) / frames[0].nbytes
         if done.returncode or found != wanted:
             # The first line says why, those after it only who else stopped.
             said = done.stderr.decode(errors="replace").partition("\n")[0].split("] ")[-1].strip()
@@ -110,17 +127,17 @@ class Minterpolate:
                 f"ffmpeg's minterpolate made {found:g} of {wanted} pictures of {size}"
                 f" ({said or 'no reason given'}). Compare without it."
             )
-        pictures = np.frombuffer(done.stdout, np.uint8).reshape(wanted, height, width, 3)
-        return list(pictures)
+        shape = (len(frames) - 1, len(places), height, width, 3)
+        return [list(row) for row in np.frombuffer(done.stdout, np.uint8).reshape(shape)]
 
 
-class DisFlow:
+class DisFlow(_AnyTimestep):
     """OpenCV's DIS optical flow (medium) both ways, with an occlusion-aware blend.
 
     Kroeger et al. (2016), "Fast optical flow using dense inverse search". Each of the two flows
-    gives every pixel of the middle a motion, hence a place in each neighbour. Of these four
+    gives every pixel of the new picture a motion, hence a place in each neighbour. Of these four
     samples, those count that both flows agree upon at their source (so what is hidden in the other
-    neighbour counts little), and whose two ends look alike.
+    neighbour counts little), whose two ends look alike, and whose neighbour is the nearer one.
     """
 
     name = "dis"
@@ -133,7 +150,7 @@ class DisFlow:
     def __init__(self) -> None:
         self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
-    def middles(self, frames: Frames) -> Frames:
+    def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
         """Find both flows of each two neighbours, warp and blend.
 
         Raises:
@@ -145,31 +162,41 @@ class DisFlow:
                 f"dis needs pictures of {self._LEAST_SIDE_PX} pixels a side and more, not"
                 f" {width}x{height}. Compare without it."
             )
-        return [self._middle(a, b) for a, b in pairwise(frames)]
+        return [self._between(a, b, timesteps) for a, b in pairwise(frames)]
 
-    def _middle(self, frame0: Picture, frame1: Picture) -> Picture:
+    def _between(self, frame0: Picture, frame1: Picture, timesteps: Sequence[Fraction]) -> Frames:
         grey0, grey1 = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (frame0, frame1))
         flow_01 = self._flow.calc(grey0, grey1, None)
         flow_10 = self._flow.calc(grey1, grey0, None)
         trust0 = _trust(_length(flow_01 + _sample(flow_10, flow_01)), self._FLOW_SCALE_PX)
         trust1 = _trust(_length(flow_10 + _sample(flow_01, flow_10)), self._FLOW_SCALE_PX)
         image0, image1 = frame0.astype(np.float32), frame1.astype(np.float32)
-        total = np.zeros_like(image0)
-        weights = np.full(grey0.shape, 1e-9, np.float32)
-        for motion in (_at_middle(flow_01), -_at_middle(flow_10)):
-            half = motion / 2
-            end0 = _sample(image0, -half, cv2.INTER_CUBIC)
-            end1 = _sample(image1, half, cv2.INTER_CUBIC)
-            difference = cv2.blur(np.mean(np.abs(end0 - end1), axis=-1), (5, 5))
-            alike = _trust(difference, self._COLOUR_SCALE)
-            for end, weight in (
-                (end0, alike * _sample(trust0, -half)),
-                (end1, alike * _sample(trust1, half)),
-            ):
-                total += end * weight[..., None]
-                weights += weight
-        middle: Picture = np.clip(np.rint(total / weights[..., None]), 0, 255).astype(np.uint8)
-        return middle
+        made = []
+        for timestep in timesteps:
+            t = np.float32(timestep)
+            total = np.zeros_like(image0)
+            weights = np.full(grey0.shape, 1e-9, np.float32)
+            for motion in (_along(flow_01, t), -_along(flow_10, 1 - t)):
+                end0 = _sample(image0, -t * motion, cv2.INTER_CUBIC)
+                end1 = _sample(image1, (1 - t) * motion, cv2.INTER_CUBIC)
+                difference = cv2.blur(np.mean(np.abs(end0 - end1), axis=-1), (5, 5))
+                alike = _trust(difference, self._COLOUR_SCALE)
+                for end, weight in (
+                    (end0, 2 * (1 - t) * alike * _sample(trust0, -t * motion)),
+                    (end1, 2 * t * alike * _sample(trust1, (1 - t) * motion)),
+                ):
+                    total += end * weight[..., None]
+                    weights += weight
+            picture = np.clip(np.rint(total / weights[..., None]), 0, 255)
+            made.append(picture.astype(np.uint8))
+        return made
+
+
+def _mean(frame0: Picture, frame1: Picture, timestep: Fraction) -> Picture:
+    """The picture at `timestep` on the straight way from one to the other, rounded."""
+    part, whole = timestep.numerator, timestep.denominator
+    total = frame0.astype(np.uint32) * (whole - part) + frame1.astype(np.uint32) * part
+    return ((total + whole // 2) // whole).astype(np.uint8)
 
 
 def _sample(image: _Plane, flow: _Plane, interpolation: int = cv2.INTER_LINEAR) -> _Plane:
@@ -189,11 +216,11 @@ def _sample(image: _Plane, flow: _Plane, interpolation: int = cv2.INTER_LINEAR) 
     )
 
 
-def _at_middle(flow: _Plane) -> _Plane:
-    """The flow seen from the pixels halfway along it: m(x) = flow(x - m(x) / 2), iterated."""
+def _along(flow: _Plane, share: np.float32) -> _Plane:
+    """The flow seen from that share of the way along it: m(x) = flow(x - share m(x)), iterated."""
     motion = flow
     for _ in range(2):
-        motion = _sample(flow, -motion / 2)
+        motion = _sample(flow, -share * motion)
     return motion
 
 

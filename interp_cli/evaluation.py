@@ -1,145 +1,84 @@
-"""Score predictors where the truth is known: hide a middle frame, predict it, compare.
-
-Data are folders of triplets (`im1.png`, `im2.png`, `im3.png`, of which `im2.png` is hidden) and
-videos (every second frame is hidden, so that the predictor works at half the video's rate).
-"""
+"""Score predictors where the truth is known: hide frames, predict them, compare."""
 
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
-from statistics import fmean
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+import torch
 
-from interp_cli.baselines import BASELINES, Frames, Picture, Predictor
-from interp_cli.errors import InterpError, OpenError, VideoError
+from interp_cli.baselines import BASELINES, Frames, Predictor
+from interp_cli.datasets import Clip, DataSet, Hidden, Picture, read_picture
+from interp_cli.errors import InterpError, OpenError
 from interp_cli.interpolator import Interpolator
+from interp_cli.layouts import find_sets
 from interp_cli.metrics import interpolation_error, psnr, ssim
 from interp_cli.options import EvalOptions
-from interp_cli.scenes import change, luma_thumbnail
-from interp_cli.video.colour import to_rgb8
-from interp_cli.video.probe import probe, refuse_interlaced
-from interp_cli.video.reader import VideoReader
+from interp_cli.scores import EvalReport, ItemScore, Row, SetReport
+from interp_cli.vmaf import LEAST_SIDE_PX, Vmaf
 
-__all__ = ["EvalReport", "ItemScore", "ModelPredictor", "Row", "SetReport", "evaluate"]
-
-TRIPLET_FILES = ("im1.png", "im2.png", "im3.png")
+__all__ = ["ModelPredictor", "evaluate"]
 
 # Equal pictures have an infinite PSNR, of which there is no mean: in scores they count as this.
 _EQUAL_DB = 100.0
-# Pictures of a video that are held at once, shown and hidden ones together.
-_CLIP_BYTES = 256 << 20
 
 Progress = Callable[[int, int | None], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ItemScore:
-    """How well one hidden picture was predicted.
-
-    Attributes:
-        name: The triplet's folder, or the number of the hidden frame.
-        psnr_db: On rounded 8-bit RGB; 100 where the pictures are equal.
-        ssim: Mean over the RGB channels.
-        interpolation_error: Mean absolute error, of 255.
-        seconds: Time that the prediction took, without reading and scoring.
-    """
-
-    name: str
-    psnr_db: float
-    ssim: float
-    interpolation_error: float
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One predictor's scores on one set; the means are over the pictures."""
-
-    predictor: str
-    items: tuple[ItemScore, ...]
-
-    @property
-    def psnr_db(self) -> float:
-        """Mean PSNR."""
-        return fmean(item.psnr_db for item in self.items)
-
-    @property
-    def ssim(self) -> float:
-        """Mean SSIM."""
-        return fmean(item.ssim for item in self.items)
-
-    @property
-    def interpolation_error(self) -> float:
-        """Mean IE."""
-        return fmean(item.interpolation_error for item in self.items)
-
-    @property
-    def seconds_per_picture(self) -> float:
-        """Mean time of a prediction."""
-        return fmean(item.seconds for item in self.items)
-
-    def worst(self, count: int) -> tuple[ItemScore, ...]:
-        """The `count` items of lowest PSNR, the worst first."""
-        return tuple(sorted(self.items, key=lambda item: item.psnr_db)[:count])
-
-
-@dataclass(frozen=True, slots=True)
-class SetReport:
-    """All rows of one data set.
-
-    Attributes:
-        name: Of the folder or the video.
-        path: Where it is.
-        kind: `triplets` or `video`.
-        rows: One a predictor, all over the same pictures.
-    """
-
-    name: str
-    path: Path
-    kind: str
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class EvalReport:
-    """What `evaluate` found."""
-
-    sets: tuple[SetReport, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything as plain dictionaries and lists, for JSON."""
-        return {
-            "sets": [
-                {
-                    "name": each.name,
-                    "path": str(each.path),
-                    "kind": each.kind,
-                    "rows": [_row_as_dict(row) for row in each.rows],
-                }
-                for each in self.sets
-            ]
-        }
 
 
 class ModelPredictor:
     """A network as a predictor, through the same `Interpolator` as in `double`."""
 
-    def __init__(self, interpolator: Interpolator) -> None:
-        self.name = interpolator.name
-        self._interpolator = interpolator
+    def __init__(self, interpolator: Interpolator, tta: bool = False) -> None:
+        """Wrap a network.
 
-    def middles(self, frames: Frames) -> Frames:
+        Args:
+            interpolator: The network.
+            tta: Whether each picture is the mean of the prediction and of the prediction for the
+                frames turned by 180 degrees, turned back.
+        """
+        self.name = interpolator.name + ("-tta" if tta else "")
+        self._interpolator = interpolator
+        self._tta = tta
+
+    @property
+    def halves(self) -> bool:
+        """Whether it makes only middles, and all other times from middles of middles."""
+        return not self._interpolator.net.supports_timestep
+
+    def can_make(self, timestep: Fraction) -> bool:
+        """Whether the network makes that timestep, by itself or by halving."""
+        return self._interpolator.can_make(timestep)
+
+    def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
         """Run the network on each two neighbours, in batches."""
-        return list(self._interpolator(np.stack(frames[:-1]), np.stack(frames[1:])))
+        size = self._interpolator.batch_size(*frames[0].shape[:2])
+        made: list[Frames] = []
+        for start in range(0, len(frames) - 1, size):
+            pictures = torch.from_numpy(np.stack(frames[start : start + size + 1]))
+            tensors = pictures.to(self._interpolator.device).permute(0, 3, 1, 2).float().div_(255)
+            rows = self._predict(tensors, timesteps)
+            if self._tta:
+                turned = self._predict(tensors.flip(-2, -1), timesteps)
+                pairs = zip(rows, turned, strict=True)
+                rows = [(row + other.flip(-2, -1)) / 2 for row, other in pairs]
+            for row in rows:
+                rounded = (row * 255).round().clamp(0, 255).to(torch.uint8)
+                made.append(list(rounded.permute(0, 2, 3, 1).cpu().numpy()))
+        return made
+
+    def _predict(self, frames: torch.Tensor, timesteps: Sequence[Fraction]) -> list[torch.Tensor]:
+        """Pictures (T, 3, H, W) between each two of `frames`, (N, 3, H, W)."""
+        pairs = len(frames) - 1
+        return self._interpolator.between(frames[:-1], frames[1:], [timesteps] * pairs)
 
 
 def evaluate(
@@ -152,8 +91,8 @@ def evaluate(
     """Score a model, and what it is compared with, on data whose middle frames are known.
 
     Args:
-        data: Folders with triplets anywhere below them (each parent of triplets is a set of its
-            own), and videos.
+        data: Folders in the layout of a published data set, folders with triplets or numbered
+            frames anywhere below them (each parent of such is a set of its own), and videos.
         options: The model, what to compare it with, how much to score.
         predictors: Score these instead of those that `options` name.
         progress: Called with predictions scored and their total, `None` where it is unknown;
@@ -167,11 +106,20 @@ def evaluate(
     """
     options = options or EvalOptions()
     paths = [data] if isinstance(data, str | Path) else data
-    sets = [found for path in paths for found in _find_sets(Path(path), options)]
+    sets = _wanted_sets([Path(path) for path in paths], options)
     if predictors is None:
         predictors = [_create_predictor(name, options) for name in options.rows]
-    sizes = [each.size for each in sets]
-    total = None if None in sizes else sum(filter(None, sizes)) * len(predictors)
+    names = Counter(each.name for each in sets)
+    plans = []
+    for each in sets:
+        # Sets of one name are told apart by their places.
+        alone = names[each.name] == 1
+        place = each.path.resolve().parent / each.name
+        folder = Path(each.name) if alone else place.relative_to(place.anchor)
+        name = each.name if alone else str(each.path.parent / each.name)
+        plans.append(_plan(each, name, folder, predictors, options))
+    sizes = [plan.size(options.limit) for plan in plans]
+    total = None if None in sizes else sum(filter(None, sizes))
     done = 0
 
     def count_up() -> None:
@@ -180,184 +128,196 @@ def evaluate(
         if progress is not None:
             progress(done, total)
 
-    # Folders of one name are told apart by their paths.
-    names = Counter(each.name for each in sets)
-    reports = []
-    for each in sets:
-        name = each.name if names[each.name] == 1 else str(each.path)
-        folder = options.output_dir and options.output_dir / each.path.resolve().name
-        rows = _score_set(each, predictors, folder, count_up)
-        reports.append(SetReport(name, each.path, each.kind, rows))
-    return EvalReport(tuple(reports))
+    return EvalReport(tuple(_score_set(plan, options, count_up) for plan in plans))
+
+
+class _Entrant(Protocol):
+    """One row of a set.
+
+    Attributes:
+        name: As in tables.
+        timesteps: Those of the set that it makes.
+    """
+
+    name: str
+    timesteps: tuple[Fraction, ...]
+
+    def predict(self, clip: Clip) -> tuple[list[Frames], float | None]:
+        """Pictures at its timesteps between each two that are shown, and the seconds it took."""
+
+
+class _Predicting:
+    """A predictor on a set."""
+
+    def __init__(self, predictor: Predictor, timesteps: tuple[Fraction, ...]) -> None:
+        self.name = predictor.name
+        self.timesteps = timesteps
+        self._predictor = predictor
+        self._warm = False
+
+    def predict(self, clip: Clip) -> tuple[list[Frames], float | None]:
+        if not self._warm:  # what is set up once is not timed
+            self._predictor.between(clip.shown[:2], self.timesteps)
+            self._warm = True
+        started = time.perf_counter()
+        made = self._predictor.between(clip.shown, self.timesteps)
+        return made, time.perf_counter() - started
+
+
+class _Reading:
+    """Pictures that were made elsewhere, in files named as `evaluate` keeps its own."""
+
+    def __init__(self, folder: Path, timesteps: tuple[Fraction, ...]) -> None:
+        self.name = f"{folder.name} (files)"
+        self.timesteps = timesteps
+        self._folder = folder
+
+    def predict(self, clip: Clip) -> tuple[list[Frames], float | None]:
+        return [[self._read(item) for item in items] for items in clip.hidden], None
+
+    def _read(self, item: Hidden) -> Picture:
+        path = self._folder / f"{item.name}.png"
+        picture = read_picture(path)
+        if picture.shape != item.picture.shape:
+            height, width = picture.shape[:2]
+            right = f"{item.picture.shape[1]}x{item.picture.shape[0]}"
+            raise OpenError(f"{path}: is {width}x{height}, but the hidden frame is {right}.")
+        return picture
 
 
 @dataclass(frozen=True, slots=True)
-class _Clip:
-    """A stretch of pictures without a cut: what predictors see, and what is hidden between."""
+class _Plan:
+    """What is scored on one set, and where its pictures are kept, below the folder for them."""
 
-    shown: list[Picture]
-    hidden: list[Picture]
-    names: list[str]
-
-
-class _DataSet(Protocol):
-    """Attributes: name; path; kind as in `SetReport`; size in hidden pictures, if known."""
-
+    data: DataSet
     name: str
-    path: Path
-    kind: str
-    size: int | None
+    folder: Path
+    entrants: list[_Entrant]
+    notes: list[str] = field(default_factory=list)
 
-    def clips(self) -> Generator[_Clip]:
-        """Read the pictures."""
-
-
-class _Triplets:
-    """Folders beside each other that hold a triplet each."""
-
-    kind = "triplets"
-
-    def __init__(self, path: Path, folders: list[Path], options: EvalOptions) -> None:
-        self.name = path.resolve().name
-        self.path = path
-        self._folders = folders[: options.limit]
-        self.size: int | None = len(self._folders)
-
-    def clips(self) -> Generator[_Clip]:
-        for folder in self._folders:
-            frame0, target, frame1 = (_read_picture(folder / name) for name in TRIPLET_FILES)
-            for name, picture in zip(TRIPLET_FILES[1:], (target, frame1), strict=True):
-                if picture.shape != frame0.shape:
-                    raise OpenError(
-                        f"{folder / name}: is {_size(picture)}, but {TRIPLET_FILES[0]} beside it"
-                        f" is {_size(frame0)}; the pictures of a triplet must have one size."
-                    )
-            yield _Clip([frame0, frame1], [target], [folder.name])
+    def size(self, limit: int | None) -> int | None:
+        """Number of predictions; `None` where it is unknown."""
+        hidden = self.data.size(limit)
+        if hidden is None:
+            return None
+        return hidden // self.data.hide * sum(len(each.timesteps) for each in self.entrants)
 
 
-class _Video:
-    """A video of which every second frame is hidden, except where a cut is beside it."""
-
-    kind = "video"
-
-    def __init__(self, path: Path, options: EvalOptions) -> None:
-        self.name = path.name
-        self.path = path
-        self._limit = options.limit
-        self._threshold = options.scene_threshold
-        facts = probe(path)
-        refuse_interlaced(facts)
-        count = facts.frame_count
-        self.size = None if count is None else min((count - 1) // 2, self._limit or count)
-
-    def clips(self) -> Generator[_Clip]:
-        clip = _Clip([], [], [])
-        thumbnail: npt.NDArray[np.float32] | None = None
-        cut = True  # since the last shown picture; the first picture begins a clip as after a cut
-        index, count = -1, 0
-        with VideoReader(self.path) as reader:
-            for index, frame in enumerate(reader):
-                before, thumbnail = thumbnail, luma_thumbnail(frame.image)
-                cut = cut or (before is not None and self._is_cut(before, thumbnail))
-                picture = to_rgb8(frame.image, reader.info.colour)
-                if index % 2:
-                    between = picture
-                    continue
-                if not cut:
-                    clip.shown.append(picture)
-                    clip.hidden.append(between)
-                    clip.names.append(str(index - 1))
-                    count += 1
-                if cut or 2 * len(clip.shown) * picture.nbytes >= _CLIP_BYTES:
-                    if clip.hidden:
-                        yield clip
-                    clip = _Clip([picture], [], [])
-                cut = False
-                if count == self._limit:
-                    break
-        if clip.hidden:
-            yield clip
-        if not count:
-            raise VideoError(
-                f"{self.path}: no frame of {index + 1} can be hidden between two others without a"
-                " cut; three and more are needed."
-            )
-
-    def _is_cut(self, before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> bool:
-        return self._threshold is not None and change(before, after) > self._threshold
-
-
-def _find_sets(path: Path, options: EvalOptions) -> list[_DataSet]:
-    """The sets that a path stands for: one for each folder of triplets below it, or a video."""
-    if not path.is_dir():
-        return [_Video(path, options)]
-    folders = sorted({file.parent for name in TRIPLET_FILES for file in path.rglob(name)})
-    if not folders:
-        raise OpenError(
-            f"{path}: holds no triplets (folders with {', '.join(TRIPLET_FILES)}). Name such a"
-            " folder, or the videos one by one."
-        )
-    for folder in folders:
-        for name in TRIPLET_FILES:
-            if not (folder / name).is_file():
-                raise OpenError(f"{folder / name}: is missing; a triplet needs all three pictures.")
-    parents = sorted({folder.parent for folder in folders})
-    return [
-        _Triplets(parent, [folder for folder in folders if folder.parent == parent], options)
-        for parent in parents
+def _wanted_sets(paths: list[Path], options: EvalOptions) -> list[DataSet]:
+    sets = [
+        found
+        for path in paths
+        for found in find_sets(path, hide=options.hide, scene_threshold=options.scene_threshold)
     ]
+    if not options.only:
+        return sets
+    chosen = [each for each in sets if any(fnmatch.fnmatch(each.name, o) for o in options.only)]
+    if not chosen:
+        found = ", ".join(dict.fromkeys(each.name for each in sets))
+        raise OpenError(f"no set is called {' or '.join(options.only)}; found: {found}.")
+    return chosen
 
 
 def _create_predictor(name: str, options: EvalOptions) -> Predictor:
     """A baseline by its name, or a network by its name or file."""
     if name in BASELINES:
         return BASELINES[name]()
-    return ModelPredictor(Interpolator.from_options(replace(options.inference, model=name)))
+    interpolator = Interpolator.from_options(replace(options.inference, model=name))
+    return ModelPredictor(interpolator, options.tta)
 
 
-def _score_set(
-    data: _DataSet,
-    predictors: Sequence[Predictor],
-    folder: Path | None,
-    count_up: Callable[[], None],
-) -> tuple[Row, ...]:
-    """Score every predictor on every picture; keep the predictions where a folder is given."""
-    scores: list[list[ItemScore]] = [[] for _ in predictors]
-    with contextlib.closing(data.clips()) as clips:
+def _plan(
+    data: DataSet, name: str, folder: Path, predictors: Sequence[Predictor], options: EvalOptions
+) -> _Plan:
+    """Settle the rows of a set, and say which of them cannot make all of its timesteps."""
+    plan = _Plan(data, name, folder, [])
+    for predictor in predictors:
+        able = tuple(timestep for timestep in data.timesteps if predictor.can_make(timestep))
+        others = [str(timestep) for timestep in data.timesteps if timestep not in able]
+        if able:
+            plan.entrants.append(_Predicting(predictor, able))
+        if others:
+            left_out = "those are left out" if able else "it is left out"
+            plan.notes.append(
+                f"{predictor.name} cannot make frames at {', '.join(others)}: {left_out}."
+            )
+        halves = isinstance(predictor, ModelPredictor) and predictor.halves
+        if halves and set(able) - {Fraction(1, 2)}:
+            plan.notes.append(
+                f"{predictor.name} makes only middles: other times are middles of middles."
+            )
+    if options.predictions is not None:
+        place = options.predictions / folder
+        rows = sorted(each for each in place.iterdir() if each.is_dir()) if place.is_dir() else []
+        if not rows:
+            raise OpenError(
+                f"{place}: holds no predictions; folders ROW with pictures ITEM.png are expected,"
+                " named as --output-dir names them."
+            )
+        plan.entrants.extend(_Reading(row, data.timesteps) for row in rows)
+    if not plan.entrants:
+        raise InterpError(f"{data.path}: nothing can be scored. {' '.join(plan.notes)}")
+    return plan
+
+
+def _score_set(plan: _Plan, options: EvalOptions, count_up: Callable[[], None]) -> SetReport:
+    """Score every row on every picture."""
+    data, notes = plan.data, list(plan.notes)
+    kept = None if options.output_dir is None else options.output_dir / plan.folder
+    scores: list[list[ItemScore]] = [[] for _ in plan.entrants]
+    vmafs: list[Vmaf] = []
+    with contextlib.ExitStack() as stack:
+        clips = stack.enter_context(contextlib.closing(data.clips(options.limit)))
         for number, clip in enumerate(clips):
-            for predictor, row in zip(predictors, scores, strict=True):
-                if number == 0:
-                    predictor.middles(clip.shown[:2])  # what is set up once is not timed
-                started = time.perf_counter()
-                middles = predictor.middles(clip.shown)
-                seconds = (time.perf_counter() - started) / len(clip.hidden)
-                for name, middle, target in zip(clip.names, middles, clip.hidden, strict=True):
-                    row.append(_score(name, middle, target, seconds))
-                    if folder is not None:
-                        _keep(folder / Path(predictor.name).name / f"{name}.png", middle)
+            height, width = clip.shown[0].shape[:2]
+            if number == 0 and options.vmaf and data.kind == "video":
+                if min(height, width) < LEAST_SIDE_PX:
+                    notes.append(f"No VMAF below {LEAST_SIDE_PX} pixels a side.")
+                else:
+                    vmafs = [stack.enter_context(Vmaf((height, width))) for _ in plan.entrants]
+            for row, entrant in enumerate(plan.entrants):
+                vmaf = vmafs[row] if vmafs else None
+                for score in _score_clip(clip, entrant, vmaf, kept):
+                    scores[row].append(score)
                     count_up()
-    return tuple(
-        Row(predictor.name, tuple(row)) for predictor, row in zip(predictors, scores, strict=True)
+        for row, vmaf in enumerate(vmafs):
+            both = zip(scores[row], vmaf.finish(), strict=True)
+            scores[row] = [replace(score, vmaf=value) for score, value in both]
+    rows = (
+        Row(entrant.name, tuple(row)) for entrant, row in zip(plan.entrants, scores, strict=True)
     )
+    return SetReport(plan.name, data.path, data.kind, data.protocol, tuple(rows), tuple(notes))
 
 
-def _score(name: str, middle: Picture, target: Picture, seconds: float) -> ItemScore:
-    return ItemScore(
-        name=name,
-        psnr_db=min(psnr(middle, target), _EQUAL_DB),
-        ssim=ssim(middle, target),
-        interpolation_error=interpolation_error(middle, target),
-        seconds=seconds,
-    )
-
-
-def _read_picture(path: Path) -> Picture:
-    """An 8-bit RGB picture (H, W, 3)."""
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if picture is None:
-        raise OpenError(f"{path}: is no picture that can be read; a PNG is expected.")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+def _score_clip(
+    clip: Clip, entrant: _Entrant, vmaf: Vmaf | None, kept: Path | None
+) -> Iterator[ItemScore]:
+    """Score one row on one clip; keep its pictures where a folder is given."""
+    made, seconds = entrant.predict(clip)
+    if seconds is not None:
+        seconds /= len(made) * len(entrant.timesteps)
+    for shown, hidden, pictures in zip(clip.shown, clip.hidden, made, strict=False):
+        pictures_at = dict(zip(entrant.timesteps, pictures, strict=True))
+        if vmaf:
+            vmaf.show(shown)
+        for item in hidden:
+            picture = pictures_at.get(item.timestep)
+            if picture is None:
+                if vmaf:
+                    vmaf.show(item.picture)
+                continue
+            if vmaf:
+                vmaf.add(picture, item.picture)
+            if kept is not None:
+                _keep(kept / Path(entrant.name).name / f"{item.name}.png", picture)
+            yield ItemScore(
+                name=item.name,
+                timestep=float(item.timestep),
+                psnr_db=min(psnr(picture, item.picture), _EQUAL_DB),
+                ssim=ssim(picture, item.picture),
+                interpolation_error=interpolation_error(picture, item.picture),
+                seconds=seconds,
+            )
 
 
 def _keep(path: Path, picture: Picture) -> None:
@@ -367,18 +327,3 @@ def _keep(path: Path, picture: Picture) -> None:
         path.write_bytes(data.tobytes())
     except OSError as error:
         raise InterpError(f"{path}: cannot be written ({error.strerror}).") from error
-
-
-def _size(picture: Picture) -> str:
-    return f"{picture.shape[1]}x{picture.shape[0]}"
-
-
-def _row_as_dict(row: Row) -> dict[str, Any]:
-    return {
-        "predictor": row.predictor,
-        "psnr_db": row.psnr_db,
-        "ssim": row.ssim,
-        "interpolation_error": row.interpolation_error,
-        "seconds_per_picture": row.seconds_per_picture,
-        "items": [asdict(item) for item in row.items],
-    }

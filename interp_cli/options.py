@@ -222,22 +222,38 @@ class EvalOptions:
         inference: The model, and how it is run.
         against: What it is compared with: `blend`, `minterpolate`, `dis`, or further models by
             name or file.
-        limit: Pictures to score in each set at most, its first ones; `None` scores all.
+        only: Score only the sets with these names, in which `*` stands for anything; none: all.
+        hide: Frames hidden between two shown ones, in videos and in folders of numbered frames;
+            `None`: as is usual for the set, else one.
+        limit: Pictures to score in each set, its first ones, up to the end of a gap; `None`
+            scores all.
         scene_threshold: As in `DoubleOptions`; no frame of a video is hidden beside a cut.
+        tta: Whether networks predict also for the frames turned by 180 degrees, and the mean of
+            both is scored.
+        vmaf: Whether videos get VMAF too.
+        worst: Pictures of lowest PSNR to list for each set.
         output_dir: Where the predicted pictures are kept, as `SET/ROW/ITEM.png`; `None`: nowhere.
+        predictions: Pictures that were made elsewhere, named likewise: each ROW is scored too.
     """
 
     inference: InferenceOptions = field(default_factory=InferenceOptions)
     against: tuple[str, ...] = ("blend", "minterpolate")
+    only: tuple[str, ...] = ()
+    hide: int | None = None
     limit: int | None = None
     scene_threshold: float | None = field(default_factory=lambda: DoubleOptions().scene_threshold)
+    tta: bool = False
+    vmaf: bool = True
+    worst: int = 3
     output_dir: Path | None = None
+    predictions: Path | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
-        _require(
-            self.limit is None or self.limit >= 1, f"limit must be at least 1, not {self.limit!r}"
-        )
+        for name in ("hide", "limit"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"{name} must be at least 1, not {value!r}")
+        _require(self.worst >= 0, f"worst must not be negative, not {self.worst!r}")
 
     @property
     def rows(self) -> tuple[str, ...]:

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import clips
 import numpy as np
 import pytest
@@ -5,6 +7,8 @@ import pytest
 from interp_cli.baselines import BASELINES, Blend, DisFlow, Minterpolate, Predictor
 from interp_cli.errors import VideoError
 from interp_cli.metrics import psnr
+
+HALF = Fraction(1, 2)
 
 
 def drawing(frames: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -17,7 +21,7 @@ def drawing(frames: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 def mean_psnr(predictor: Predictor, frames: int = 4) -> float:
     shown, hidden = drawing(frames)
-    middles = predictor.middles(shown)
+    middles = [middle for (middle,) in predictor.between(shown, [HALF])]
     return float(np.mean([psnr(a, b) for a, b in zip(middles, hidden, strict=True)]))
 
 
@@ -25,25 +29,40 @@ def mean_psnr(predictor: Predictor, frames: int = 4) -> float:
 def test_every_baseline_makes_one_picture_fewer_than_it_gets(name: str) -> None:
     predictor = BASELINES[name]()
     for count in (2, 3, 5):
-        middles = predictor.middles(drawing(count)[0])
-        assert len(middles) == count - 1
-        assert all(m.dtype == np.uint8 and m.shape == (96, 128, 3) for m in middles)
+        for timesteps in ([HALF], [Fraction(1, 4), Fraction(2, 3)]):
+            rows = predictor.between(drawing(count)[0], timesteps)
+            assert [len(row) for row in rows] == [len(timesteps)] * (count - 1)
+            assert all(m.dtype == np.uint8 and m.shape == (96, 128, 3) for row in rows for m in row)
     assert predictor.name == name
 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_between_equal_frames_stands_the_same_frame(name: str) -> None:
     picture = clips.true_frame(0)
-    (middle,) = BASELINES[name]().middles([picture, picture])
+    ((early, middle),) = BASELINES[name]().between([picture, picture], [Fraction(1, 8), HALF])
     # minterpolate goes through 8-bit YUV and back.
-    assert np.abs(middle.astype(int) - picture).max() <= (3 if name == "minterpolate" else 0)
+    for made in (early, middle):
+        assert np.abs(made.astype(int) - picture).max() <= (3 if name == "minterpolate" else 0)
 
 
 def test_blend_is_the_rounded_mean() -> None:
     a = np.array([[[0, 1, 254]]], np.uint8)
     b = np.array([[[1, 1, 255]]], np.uint8)
-    (middle,) = Blend().middles([a, b])
+    ((early, middle),) = Blend().between([a, b], [Fraction(1, 4), HALF])
+    assert early.tolist() == [[[0, 1, 254]]]
     assert middle.tolist() == [[[1, 1, 255]]]
+    ((late,),) = Blend().between([a, np.full_like(a, 8)], [Fraction(7, 8)])
+    assert late.tolist() == [[[7, 7, 39]]]  # 7, 7.125, 38.75
+
+
+@pytest.mark.parametrize("name", ["minterpolate", "dis"])
+def test_each_timestep_is_where_it_belongs(name: str) -> None:
+    # Every second frame is shown, so that what stands at each quarter between them is drawn.
+    shown = [clips.true_frame(time) for time in (0, 2, 4)]
+    rows = BASELINES[name]().between(shown, [Fraction(k, 4) for k in (1, 2, 3)])
+    truths = [clips.true_frame(time / 2) for time in (1, 2, 3, 5, 6, 7)]
+    for place, picture in enumerate(picture for row in rows for picture in row):
+        assert int(np.argmax([psnr(picture, truth) for truth in truths])) == place
 
 
 def test_motion_is_worth_decibels() -> None:
@@ -55,7 +74,7 @@ def test_motion_is_worth_decibels() -> None:
 @pytest.mark.parametrize("predictor", [Minterpolate(), DisFlow()])
 def test_each_middle_belongs_to_its_own_pair(predictor: Predictor) -> None:
     shown, hidden = drawing(5)
-    for index, middle in enumerate(predictor.middles(shown)):
+    for index, (middle,) in enumerate(predictor.between(shown, [HALF])):
         scores = [psnr(middle, truth) for truth in hidden]
         assert int(np.argmax(scores)) == index
 
@@ -72,4 +91,4 @@ def test_pictures_too_small_are_one_clear_error(
 ) -> None:
     picture = np.zeros((side, side, 3), np.uint8)
     with pytest.raises(VideoError, match=message):
-        predictor.middles([picture, picture])
+        predictor.between([picture, picture], [HALF])

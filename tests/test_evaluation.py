@@ -1,22 +1,30 @@
 """Every set here is drawn, so that the hidden pictures and the scores are known."""
 
 import json
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import clips
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from interp_cli.baselines import Blend, Frames
 from interp_cli.errors import DecodeError, InterpError, OpenError, VideoError
-from interp_cli.evaluation import EvalReport, ItemScore, Row, SetReport, evaluate
+from interp_cli.evaluation import ModelPredictor, _create_predictor, evaluate
+from interp_cli.interpolator import Interpolator
 from interp_cli.metrics import psnr
 from interp_cli.options import EvalOptions
+from interp_cli.scores import EvalReport, ItemScore, Row, SetReport
 
 
 class Knows:
-    """Predicts the drawn motion exactly, from where it saw the first frame; counts its calls."""
+    """Predicts the drawn motion exactly, from where it saw the first frame; counts its calls.
+
+    The drawing is known at every half frame, so `step` over the timestep's denominator is too.
+    """
 
     name = "knows"
 
@@ -24,13 +32,17 @@ class Knows:
         self.step = step
         self.seen: list[int] = []
 
-    def middles(self, frames: Frames) -> Frames:
+    def can_make(self, timestep: Fraction) -> bool:
+        return True
+
+    def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
         start = next(
             index for index in range(40) if np.array_equal(frames[0], clips.true_frame(index))
         )
         self.seen.append(len(frames))
         return [
-            clips.true_frame(start + self.step * (index + 0.5)) for index in range(len(frames) - 1)
+            [clips.true_frame(start + self.step * float(index + t)) for t in timesteps]
+            for index in range(len(frames) - 1)
         ]
 
 
@@ -99,11 +111,24 @@ def test_im2_is_what_is_hidden_and_compared(two_sets: Path) -> None:
 
 
 def test_means_are_over_pictures_and_the_worst_come_first() -> None:
-    row = Row("x", tuple(ItemScore(n, p, 0.5, 1.0, 0.25) for n, p in [("a", 30), ("b", 20)]))
-    assert row.psnr_db == 25
-    assert row.seconds_per_picture == 0.25
-    assert [item.name for item in row.worst(1)] == ["b"]
-    assert [item.name for item in row.worst(5)] == ["b", "a"]
+    def row(name: str, *scores: tuple[str, float]) -> Row:
+        items = (ItemScore(n, 0.5, p, 0.5, 1.0, vmaf=p + 9, seconds=0.25) for n, p in scores)
+        return Row(name, tuple(items))
+
+    rows = (row("x", ("a", 30), ("b", 20)), row("y", ("a", 28), ("b", 24)), row("z", ("b", 22)))
+    assert rows[0].psnr_db == 25
+    assert rows[0].seconds_per_picture == 0.25
+    assert rows[0].vmaf == 34
+    assert rows[0].vmaf_harmonic_mean == pytest.approx(2 / (1 / 40 + 1 / 30) - 1)
+    assert rows[0].vmaf_low == pytest.approx(29.1)
+    report = SetReport("s", Path("s"), "triplets", "", rows)
+    assert [(i.name, i.psnr_db, i.best_other, i.gap_db) for i in report.worst(5)] == [
+        ("b", 20, "y", -4),
+        ("a", 30, "y", 2),
+    ]
+    assert [item.name for item in report.worst(1)] == ["b"]
+    alone = SetReport("s", Path("s"), "triplets", "", rows[:1])
+    assert (alone.worst(1)[0].best_other, alone.worst(1)[0].gap_db) == (None, None)
 
 
 def test_every_second_frame_of_a_video_is_hidden(tmp_path: Path) -> None:
@@ -116,7 +141,8 @@ def test_every_second_frame_of_a_video_is_hidden(tmp_path: Path) -> None:
     assert [item.name for item in rows["knows"].items] == ["1", "3", "5"]
     assert rows["knows"].psnr_db == 100
     first = psnr(
-        Blend().middles([clips.true_frame(0), clips.true_frame(2)])[0], clips.true_frame(1)
+        Blend().between([clips.true_frame(0), clips.true_frame(2)], [Fraction(1, 2)])[0][0],
+        clips.true_frame(1),
     )
     assert rows["blend"].items[0].psnr_db == pytest.approx(first)
     # Two pictures to warm up, then all four in one go.
@@ -138,7 +164,7 @@ def test_nothing_is_hidden_beside_a_cut(tmp_path: Path) -> None:
 def test_a_long_video_is_held_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = lossless(tmp_path / "clip.mkv", frames=12)
     whole = evaluate(clip, predictors=[Knows(step=2)])
-    monkeypatch.setattr("interp_cli.evaluation._CLIP_BYTES", 6 * clips.true_frame(0).nbytes)
+    monkeypatch.setattr("interp_cli.datasets._CLIP_BYTES", 6 * clips.true_frame(0).nbytes)
     knows = Knows(step=2)
     parts = evaluate(clip, predictors=[knows])
     assert knows.seen == [2, 3, 3, 2]
@@ -148,8 +174,6 @@ def test_a_long_video_is_held_in_parts(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_minterpolate_beats_averaging_on_a_moving_picture(two_sets: Path, averaging) -> None:
     options = EvalOptions(against=("blend", "minterpolate", "dis"))
-    from interp_cli.evaluation import _create_predictor
-
     predictors = [_create_predictor(name, options) for name in options.against]
     for each in evaluate(two_sets, predictors=predictors).sets:
         rows = by_row(each)
@@ -158,9 +182,6 @@ def test_minterpolate_beats_averaging_on_a_moving_picture(two_sets: Path, averag
 
 
 def test_a_network_is_scored_through_the_interpolator(two_sets: Path, averaging) -> None:
-    from interp_cli.evaluation import ModelPredictor
-    from interp_cli.interpolator import Interpolator
-
     model = ModelPredictor(Interpolator(averaging, device="cpu"))
     for each in evaluate(two_sets, predictors=[model, Blend()]).sets:
         network, blend = each.rows
@@ -211,6 +232,10 @@ def test_rows_are_the_model_and_the_others_each_once() -> None:
     assert EvalOptions(against=("flow", "dis", "dis")).rows == ("flow", "dis")
     with pytest.raises(ValueError, match="limit must be at least 1, not 0"):
         EvalOptions(limit=0)
+    with pytest.raises(ValueError, match="hide must be at least 1, not 0"):
+        EvalOptions(hide=0)
+    with pytest.raises(ValueError, match="worst must not be negative, not -1"):
+        EvalOptions(worst=-1)
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
@@ -267,3 +292,143 @@ def test_a_folder_that_cannot_be_written_is_refused(two_sets: Path, tmp_path: Pa
             options=EvalOptions(output_dir=tmp_path / "file"),
             predictors=[Blend()],
         )
+
+
+def test_three_of_four_frames_can_be_hidden(tmp_path: Path) -> None:
+    clip = lossless(tmp_path / "clip.mkv", frames=10, cuts=(6,))
+    knows = Knows(step=4)
+    (report,) = evaluate(clip, options=EvalOptions(hide=3), predictors=[knows, Blend()]).sets
+    assert report.protocol == "3 of 4 frames hidden"
+    # 0, 4 and 8 are shown; the cut before 6 spoils 5, 6 and 7; 9 has no successor.
+    items = report.rows[0].items
+    assert [(item.name, item.timestep) for item in items] == [("1", 0.25), ("2", 0.5), ("3", 0.75)]
+    assert report.rows[0].psnr_db_by_timestep == {0.25: 100, 0.5: 100, 0.75: 100}
+    assert report.rows[1].psnr_db < 40
+
+
+class OnlyMiddles(Blend):
+    name = "middles"
+
+    def can_make(self, timestep: Fraction) -> bool:
+        return timestep == Fraction(1, 2)
+
+
+def test_timesteps_that_cannot_be_made_are_left_out_and_said(tmp_path: Path) -> None:
+    clip = clips.moving_clip(tmp_path / "clip.mp4", frames=9)  # which says its length
+    calls: list[tuple[int, int | None]] = []
+    (report,) = evaluate(
+        clip,
+        options=EvalOptions(hide=3),
+        predictors=[Blend(), OnlyMiddles()],
+        progress=lambda done, total: calls.append((done, total)),
+    ).sets
+    assert [item.name for item in report.rows[1].items] == ["2", "6"]
+    assert all(item.vmaf is not None for item in report.rows[1].items)
+    assert report.notes == ("middles cannot make frames at 1/4, 3/4: those are left out.",)
+    assert calls == [(n, 8) for n in range(1, 9)]
+
+    thirds = EvalOptions(hide=2)
+    (report,) = evaluate(clip, options=thirds, predictors=[Blend(), OnlyMiddles()]).sets
+    assert [row.predictor for row in report.rows] == ["blend"]
+    assert report.notes == ("middles cannot make frames at 1/3, 2/3: it is left out.",)
+    with pytest.raises(InterpError, match=r"clip\.mp4: nothing can be scored\. middles cannot"):
+        evaluate(clip, options=thirds, predictors=[OnlyMiddles()])
+
+
+def test_a_network_for_middles_makes_quarters_from_them(tmp_path: Path, averaging) -> None:
+    class Halving(type(averaging)):
+        supports_timestep = False
+
+    clip = lossless(tmp_path / "clip.mkv", frames=9)
+    network = ModelPredictor(Interpolator(Halving(), device="cpu"))
+    (report,) = evaluate(clip, options=EvalOptions(hide=3), predictors=[network, Blend()]).sets
+    halving, blend = report.rows
+    assert report.notes == ("Halving makes only middles: other times are middles of middles.",)
+    # Means of means are the weighted mean.
+    for made, true in zip(halving.items, blend.items, strict=True):
+        assert made.psnr_db == pytest.approx(true.psnr_db, abs=0.1)
+
+
+def test_tta_averages_with_the_turned_frames(tmp_path: Path, averaging) -> None:
+    class Leaning(type(averaging)):
+        """Too dark at the left and too bright at the right, which turning undoes."""
+
+        def forward(self, frame0, frame1, timestep):
+            ramp = torch.linspace(-0.04, 0.04, frame0.shape[-1])
+            return super().forward(frame0, frame1, timestep) + ramp
+
+    grey = np.full((32, 48, 3), 128, np.uint8)
+    folder = tmp_path / "set" / "grey"
+    folder.mkdir(parents=True)
+    for number in (1, 2, 3):
+        cv2.imwrite(str(folder / f"im{number}.png"), grey)
+    interpolator = Interpolator(Leaning(), device="cpu")
+    plain, turned = ModelPredictor(interpolator), ModelPredictor(interpolator, tta=True)
+    (report,) = evaluate(tmp_path / "set", predictors=[plain, turned]).sets
+    assert [row.predictor for row in report.rows] == ["Leaning", "Leaning-tta"]
+    assert report.rows[0].interpolation_error == pytest.approx(5.1, abs=0.3)
+    assert report.rows[1].interpolation_error == 0
+
+
+def test_vmaf_of_a_video_is_of_the_frames_that_were_made(tmp_path: Path) -> None:
+    clip = lossless(tmp_path / "clip.mkv", frames=12)
+    predictors = [Knows(step=2), Blend()]
+    (report,) = evaluate(clip, predictors=predictors).sets
+    knows, blend = report.rows
+    assert len(knows.items) == len(blend.items) == 5
+    assert min(item.vmaf for item in knows.items) > 97
+    assert blend.vmaf < 80
+    assert blend.vmaf_low <= blend.vmaf_harmonic_mean <= blend.vmaf
+    (without,) = evaluate(clip, options=EvalOptions(vmaf=False), predictors=predictors).sets
+    assert without.rows[0].vmaf is without.rows[0].items[0].vmaf is None
+    assert without.rows[1].psnr_db == blend.psnr_db
+
+
+def test_a_video_too_small_for_vmaf_is_scored_without(tmp_path: Path) -> None:
+    options = {"pix_fmt": "yuv444p", "codec": "ffv1"}
+    clip = clips.moving_clip(tmp_path / "clip.mkv", frames=3, size=(64, 32), **options)
+    (report,) = evaluate(clip, predictors=[Blend()]).sets
+    assert report.rows[0].vmaf is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("interp_cli.evaluation.LEAST_SIDE_PX", 33)
+        (report,) = evaluate(clip, predictors=[Blend()]).sets
+    assert report.rows[0].vmaf is None
+    assert report.notes == ("No VMAF below 33 pixels a side.",)
+
+
+def test_kept_predictions_can_be_scored_again(two_sets: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    evaluate(two_sets, options=EvalOptions(output_dir=kept), predictors=[Blend()])
+    report = evaluate(two_sets, options=EvalOptions(predictions=kept), predictors=[Knows(step=1)])
+    for each in report.sets:
+        assert [row.predictor for row in each.rows] == ["knows", "blend (files)"]
+        assert each.rows[1].seconds_per_picture is None
+    again = evaluate(two_sets, predictors=[Blend()])
+    for each, other in zip(report.sets, again.sets, strict=True):
+        assert each.rows[1].psnr_db == other.rows[0].psnr_db
+
+    (kept / "near" / "blend" / "t1.png").unlink()
+    with pytest.raises(OpenError, match=r"near/blend/t1\.png: is missing"):
+        evaluate(two_sets, options=EvalOptions(predictions=kept), predictors=[Blend()])
+    cv2.imwrite(str(kept / "near" / "blend" / "t1.png"), clips.true_frame(0, (96, 64)))
+    with pytest.raises(OpenError, match=r"t1\.png: is 96x64, but the hidden frame is 128x96"):
+        evaluate(two_sets, options=EvalOptions(predictions=kept), predictors=[Blend()])
+    with pytest.raises(OpenError, match=r"other/far: holds no predictions; folders ROW"):
+        evaluate(
+            two_sets, options=EvalOptions(predictions=tmp_path / "other"), predictors=[Blend()]
+        )
+
+
+def test_sets_of_one_name_are_kept_apart(two_sets: Path, tmp_path: Path) -> None:
+    write_triplet(tmp_path / "other" / "near" / "t0", 0)
+    kept = tmp_path / "kept"
+    paths = [two_sets / "near", tmp_path / "other"]
+    evaluate(paths, options=EvalOptions(output_dir=kept), predictors=[Blend()])
+    assert len(list(kept.rglob("near/blend/t0.png"))) == 2
+
+
+def test_only_the_sets_asked_for(two_sets: Path) -> None:
+    report = evaluate(two_sets, options=EvalOptions(only=("n*",)), predictors=[Blend()])
+    assert [each.name for each in report.sets] == ["near"]
+    with pytest.raises(OpenError, match=r"no set is called nowhere; found: far, near\."):
+        evaluate(two_sets, options=EvalOptions(only=("nowhere",)), predictors=[Blend()])

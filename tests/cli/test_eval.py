@@ -29,7 +29,7 @@ def triplets(tmp_path: Path) -> Path:
 def test_the_table_has_a_row_for_each_predictor(triplets: Path) -> None:
     done = CliRunner().invoke(app, ["eval", str(triplets), "--progress", "plain"])
     assert done.exit_code == 0
-    lines = [line for line in done.stdout.splitlines() if "│" in line]
+    lines = [line for line in done.stdout.partition("The worst")[0].splitlines() if "│" in line]
     assert [line.split("│")[2].strip() for line in lines] == [
         "Averaging",
         "blend",
@@ -58,9 +58,33 @@ def test_the_worst_pictures_are_listed_and_kept(triplets: Path, tmp_path: Path) 
         app, ["eval", str(triplets), *arguments, "--output-dir", str(tmp_path / "kept")]
     )
     assert done.exit_code == 0
-    assert "first" in done.stdout
-    assert "second" not in done.stdout
+    table = done.stdout.partition("The worst pictures")[2]
+    (line,) = (line for line in table.splitlines() if "│" in line)
+    cells = [cell.strip() for cell in line.strip("│ ").split("│")]
+    assert cells[:4] == ["drawn", "first", "0.5", "Averaging"]
+    assert cells[5] == "blend"
+    assert abs(float(cells[6])) < 0.1
+    assert "drawn: triplets, the middle of three hidden." in done.stdout
     assert sorted(path.name for path in (tmp_path / "kept" / "drawn").iterdir()) == [
         "Averaging",
         "blend",
     ]
+
+
+def test_a_video_gets_vmaf_and_each_timestep_its_mean(h264_clip: Path) -> None:
+    arguments = ["--against", "blend", "--hide", "3", "--worst", "0", "--tta"]
+    done = CliRunner().invoke(app, ["eval", str(h264_clip), *arguments])
+    assert done.exit_code == 0
+    assert "VMAF" in done.stdout
+    lines = done.stdout.partition("PSNR dB at each timestep")[2].splitlines()
+    assert [cell.strip() for cell in lines[2].strip("┃ ").split("┃")][2:] == ["0.25", "0.5", "0.75"]
+    assert "Averaging-tta" in lines[4]
+    assert "video, 3 of 4 frames hidden." in done.stdout
+    assert "The worst" not in done.stdout
+    done = CliRunner().invoke(
+        app, ["eval", str(h264_clip), *arguments, "--no-vmaf", "--json", "--worst", "1"]
+    )
+    read = json.loads(done.stdout)["sets"][0]
+    assert read["rows"][0]["vmaf"] is None
+    assert list(read["rows"][0]["psnr_db_by_timestep"]) == ["0.25", "0.5", "0.75"]
+    assert read["worst"][0]["best_other"] == "blend"
