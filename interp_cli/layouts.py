@@ -18,10 +18,10 @@ import numpy as np
 from interp_cli.datasets import DataSet, Picture, PictureRun, Run, VideoRun
 from interp_cli.errors import OpenError
 
-__all__ = ["find_sets"]
+__all__ = ["TRIPLETS", "find_sets"]
 
-# Shown, hidden, shown.
-_TRIPLETS = {
+# The pictures of a triplet: shown, hidden, shown.
+TRIPLETS = {
     "triplets": ("im1.png", "im2.png", "im3.png"),
     "ucf101": ("frame_00.png", "frame_01_gt.png", "frame_02.png"),
 }
@@ -65,7 +65,7 @@ def find_sets(
         return [DataSet(path.name, path, "video", (video,), hide or 1)]
     if not sets:
         raise OpenError(
-            f"{path}: holds no triplets (folders with {', '.join(_TRIPLETS['triplets'])}), no"
+            f"{path}: holds no triplets (folders with {', '.join(TRIPLETS['triplets'])}), no"
             " folders of numbered frames and no published data set whose layout is known. Name"
             " such a folder, or the videos one by one."
         )
@@ -88,7 +88,7 @@ def _search(folder: Path, hide: int | None) -> Iterator[DataSet]:
         yield _triplet_set(folder.resolve().parent, [folder], kind)
         return
     children = {child: _kind(child) for child in _folders(folder)}
-    for kind in _TRIPLETS:
+    for kind in TRIPLETS:
         if same := [child for child, its in children.items() if its == kind]:
             yield _triplet_set(folder, same, kind)
     if frames := [child for child, its in children.items() if its == "frames"]:
@@ -103,7 +103,7 @@ def _search(folder: Path, hide: int | None) -> Iterator[DataSet]:
 def _kind(folder: Path) -> str | None:
     """Whether a folder itself holds a triplet, of which kind, or numbered frames."""
     names = {file.name for file in folder.iterdir() if file.is_file()}
-    for kind, three in _TRIPLETS.items():
+    for kind, three in TRIPLETS.items():
         if names & set(three) and "im4.png" not in names:  # a septuplet is seven frames
             return kind
     return "frames" if len(_numbered(folder)) >= 3 else None
@@ -111,7 +111,7 @@ def _kind(folder: Path) -> str | None:
 
 def _triplet_set(parent: Path, folders: Sequence[Path], kind: str) -> DataSet:
     """Folders beside each other that hold a triplet each."""
-    runs = [PictureRun(tuple(f / n for n in _TRIPLETS[kind]), ("", f.name, "")) for f in folders]
+    runs = [PictureRun(tuple(f / n for n in TRIPLETS[kind]), ("", f.name, "")) for f in folders]
     return DataSet(_name(parent), parent, kind, tuple(runs))
 
 

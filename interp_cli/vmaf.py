@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interp_cli.errors import VideoError
-from interp_cli.video.encoders import ffmpeg_path
+from interp_cli.video.ffmpeg import ffmpeg_path
 
 __all__ = ["LEAST_SIDE_PX", "Vmaf"]
 

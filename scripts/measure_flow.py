@@ -27,7 +27,7 @@ from rich.table import Table
 
 from interp_cli import EvalOptions, InferenceOptions, InterpError, Interpolator, evaluate
 from interp_cli.environment import describe_machine
-from interp_cli.evaluation import TRIPLET_FILES
+from interp_cli.layouts import TRIPLETS
 from interp_cli.options import DEFAULT_MODEL
 from interp_cli.promises import (
     STILL_KINDS,
@@ -141,9 +141,9 @@ def clips_of(path: Path) -> list[Path]:
 
 def pairs_of(folder: Path, items: Any) -> Any:
     """The two shown pictures of each triplet of a set, RGB."""
+    first, _, last = TRIPLETS["triplets"]
     for item in items:
-        names = (TRIPLET_FILES[0], TRIPLET_FILES[-1])
-        pictures = (cv2.imread(str(folder / item.name / name)) for name in names)
+        pictures = (cv2.imread(str(folder / item.name / name)) for name in (first, last))
         yield tuple(np.ascontiguousarray(picture[..., ::-1]) for picture in pictures)
 
 
