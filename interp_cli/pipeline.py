@@ -246,14 +246,18 @@ def _shift(info: VideoInfo, options: DoubleOptions) -> Fraction:
     """Seconds that are taken away from all time stamps of the input."""
     if options.start_seconds:
         return info.video_start_seconds + Fraction(str(options.start_seconds))
-    return info.start_seconds if info.clock_is_arbitrary else Fraction(0)
+    # Slow motion would stretch the time before a late start as well, which shows nothing.
+    from_zero = info.clock_is_arbitrary or options.slow_motion
+    return info.start_seconds if from_zero else Fraction(0)
 
 
 def _input_times(info: VideoInfo, options: DoubleOptions, first: Frame, shift: int) -> InputTimes:
     nominal = info.frame_rate or Fraction(25)
+    step = max(1, round(1 / (nominal * first.time_base)))
+    end, whole = options.end_seconds, info.duration_seconds
     # An end that the user chose is followed by another frame a nominal step later.
-    last = None if options.end_seconds else info.last_duration
-    last = last or first.duration or max(1, round(1 / (nominal * first.time_base)))
+    chosen = end is not None and (whole is None or end < whole)
+    last = step if chosen else info.last_duration or first.duration or step
     return InputTimes(first.time_base, first.pts - shift, last, nominal)
 
 

@@ -272,3 +272,31 @@ def test_what_ffmpeg_does_not_know_costs_one_line(double, h264_clip: Path, tmp_p
     with pytest.raises(EncodeError, match=r"libx264 failed \(Unrecognized option 'bogus'"):
         double(h264_clip, options=options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_slow_motion_does_not_stretch_what_is_before_the_start(double, tmp_path: Path):
+    plain = clips.moving_clip(tmp_path / "plain.mkv", audio="flac")
+    source = tmp_path / "late.mkv"
+    ffmpeg("-itsoffset", 2, "-i", plain, "-c", "copy", source)
+    assert clips.times(source)[0] == 2
+    result = double(source, "slow.mkv", LOSSLESS, slow_motion=2)
+    assert clips.times(result.target)[:2] == [0, Fraction(1, 25)]
+
+
+def test_a_part_of_a_variable_rate_ends_a_usual_step_after_its_last_frame(double, vfr_clip: Path):
+    part = clips.moving_clip(vfr_clip.with_name("slow_start.mkv"), frames=6, codec="ffv1",
+                             pts=[0, 200, 240, 280, 320, 360])  # fmt: skip
+    result = double(part, "out.mkv", LOSSLESS, end_seconds=0.3)
+    assert [1000 * t for t in clips.times(result.target)] == [0, 100, 200, 220, 240, 260, 280, 300]
+    assert result.frame_rate == 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", NTSC)
+def test_ten_thousand_frames_are_exact_in_a_file(double, tmp_path: Path, rate: Fraction):
+    options = {"preset": "ultrafast"}
+    source = clips.moving_clip(
+        tmp_path / "in.mp4", frames=10_000, size=(32, 32), rate=rate, options=options
+    )
+    target = double(source, audio=False).target
+    assert clips.times(target) == [k / (2 * rate) for k in range(20_000)]
