@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from interp_cli.errors import VideoError
 from interp_cli.interpolator import Interpolator
+from interp_cli.layouts import find_sets
 from interp_cli.metrics import psnr
 from interp_cli.options import DoubleOptions
 from interp_cli.scenes import change, is_repeat, luma_thumbnail
@@ -32,11 +34,13 @@ __all__ = [
     "TIMESTEPS",
     "StillCase",
     "TimestepScores",
+    "Triplet",
     "identity_db",
     "still_cases",
     "still_error",
     "swap_db",
     "timestep_scores",
+    "triplets",
 ]
 
 Picture = NDArray[np.uint8]
@@ -46,6 +50,36 @@ TIMESTEPS = (0.25, 0.5, 0.75)
 _GROUP_SPACING = 24
 # Equal pictures have an infinite PSNR, of which there is no mean.
 _EQUAL_DB = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Triplet:
+    """Three neighbours, RGB, (H, W, 3), and where they come from."""
+
+    set_name: str
+    name: str
+    frame0: Picture
+    frame1: Picture
+    target: Picture
+
+
+def triplets(paths: Iterable[Path], limit: int | None = None) -> Iterator[Triplet]:
+    """Read triplets from data sets as `evaluate` takes them.
+
+    Args:
+        paths: Of the sets; of those that hide more than the middle, only that is taken.
+        limit: Hidden pictures to read of each set at most, its first ones.
+
+    Raises:
+        VideoError: A path holds no set, or a picture cannot be read.
+    """
+    for path in paths:
+        for each in find_sets(path):
+            for clip in each.clips(limit):
+                for frames, hidden in zip(pairwise(clip.shown), clip.hidden, strict=True):
+                    for middle in hidden:
+                        if middle.timestep == Fraction(1, 2):
+                            yield Triplet(each.name, middle.name, *frames, middle.picture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +102,8 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
 
     Args:
         interpolator: Of a model that makes any timestep.
-        video: Footage; groups with a cut or a repeated frame are left out.
+        video: Footage; groups with a cut, a repeated frame or uneven times are left
+            out.
         groups: Groups of five frames to take at most, the first ones, spread apart.
 
     Raises:
@@ -88,7 +123,8 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
             break
     if not count:
         raise VideoError(
-            f"{video}: holds no five frames in a row without a cut or a repeat, which are needed."
+            f"{video}: holds no five evenly spaced frames without a cut or a repeat, which are"
+            " needed."
         )
     return TimestepScores(
         video.name,
@@ -106,9 +142,15 @@ def _groups(video: Path) -> Iterator[list[Picture]]:
             if index % _GROUP_SPACING < 5:
                 group.append(frame)
             if len(group) == 5:
-                if all(_is_motion(a, b) for a, b in pairwise(group)):
+                if _is_even(group) and all(_is_motion(a, b) for a, b in pairwise(group)):
                     yield [to_rgb8(each.image, reader.info.colour) for each in group]
                 group = []
+
+
+def _is_even(group: Sequence[Frame]) -> bool:
+    """Whether the frames are evenly spaced in time, but for rounding."""
+    steps = [after.pts - before.pts for before, after in pairwise(group)]
+    return max(steps) - min(steps) <= max(1, 0.1 * min(steps))
 
 
 def _is_motion(before: Frame, after: Frame) -> bool:

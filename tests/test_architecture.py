@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "vmaf": {"video"},
     "scores": set(),
     "evaluation": {"layouts", "datasets", "interpolator", "metrics", "vmaf", "baselines", "scores"},
-    "promises": {"video", "scenes", "interpolator", "metrics"},
+    "promises": {"video", "scenes", "interpolator", "metrics", "layouts"},
     "benchmark": {"video", "interpolator", "pipeline", "baselines"},
     "training": {"devices", "video", "scenes", "metrics", "models", "weights"},
     "report": set(),
