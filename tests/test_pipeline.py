@@ -323,6 +323,27 @@ def test_motion_is_kept_for_each_synthesized_frame(cut_clip, tmp_path):
             np.testing.assert_array_equal(plane0, plane1)
 
 
+def test_motion_at_several_timesteps_and_beside_opacity(tmp_path):
+    """Opacity is made as a picture of its own, whose motion is not the picture's."""
+    clip = clips.moving_clip(tmp_path / "a.mkv", frames=3, codec="ffv1", pix_fmt="yuva420p")
+    folder = tmp_path / "m"
+    options = replace(LOSSLESS, save_motion=folder, factor=4)
+    interpolator = Interpolator("flow", device="cpu", precision="fp32", batch=2)
+    assert double_video(clip, tmp_path / "o.mkv", options, interpolator=interpolator).frames_out
+    frames = json.loads((folder / "motion.json").read_text())["frames"]
+    assert [frame["number"] for frame in frames] == [1, 2, 3, 5, 6, 7]
+    assert [frame["timestep"] for frame in frames] == [0.25, 0.5, 0.75] * 2
+    assert {frame["interval_seconds"] for frame in frames} == {0.04}
+    square = np.s_[20:36, 10:26]
+    for frame in frames:
+        flow_t0, flow_t1 = (
+            read_flo(folder / f"{frame['number']:06d}_flow_t{k}.flo")[square] for k in (0, 1)
+        )
+        way = np.array([4 * frame["timestep"], 0])
+        np.testing.assert_allclose(np.median(flow_t0, (0, 1)), -way, atol=0.3)
+        np.testing.assert_allclose(np.median(flow_t1, (0, 1)), (4, 0) - way, atol=0.3)
+
+
 def test_the_network_runs_once_for_picture_and_motion(h264_clip, tmp_path):
     interpolator = Interpolator("flow", device="cpu", precision="fp32")
     calls = []

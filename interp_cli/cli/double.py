@@ -208,6 +208,7 @@ def _double_all(
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if options.save_motion:  # a folder in it for each
+                    options.save_motion.mkdir(parents=True, exist_ok=True)
                     its = replace(options, save_motion=options.save_motion / target.stem)
                 with one(source.name, _frame_rate(source)) as update:
                     result = double_video(

@@ -153,3 +153,15 @@ def test_frames_at_a_rate_and_a_factor_from_the_command_line(h264_clip: Path, tm
     assert (facts["frames_in"], facts["frames_out"], facts["frame_rate"]) == (3, 8, "60000/1001")
     run = interp("double", h264_clip, tmp_path / "4.mp4", "--factor", 4, "--end", 0.1)
     assert "3 frames in, 12 out at 100/s (6 synthesized" in run.stdout
+
+
+def test_each_of_several_videos_gets_a_folder_for_its_motion(tmp_path: Path):
+    sources = [clips.moving_clip(tmp_path / f"{n}.mkv", frames=2, size=(64, 48)) for n in "ab"]
+    out, motion = tmp_path / "out", tmp_path / "motion"
+    run = interp("double", *sources, "--out-dir", out, "--save-motion", motion)
+    assert run.returncode == 0, run.stderr
+    folders = sorted(path.name for path in motion.iterdir())
+    assert folders == sorted(path.stem for path in out.iterdir())
+    assert len(folders) == 2
+    for folder in folders:
+        assert (motion / folder / "000001_flow_t0.flo").stat().st_size == 12 + 64 * 48 * 8
