@@ -46,7 +46,7 @@ __all__ = [
 Picture = NDArray[np.uint8]
 
 TIMESTEPS = (0.25, 0.5, 0.75)
-# Groups of five frames are taken from a video this many frames apart, so that they differ.
+# Groups of five frames are taken from a video at least this many frames apart, so that they differ.
 _GROUP_SPACING = 24
 # Equal pictures have an infinite PSNR, of which there is no mean.
 _EQUAL_DB = 100.0
@@ -104,7 +104,7 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
         interpolator: Of a model that makes any timestep.
         video: Footage; groups with a cut, a repeated frame or uneven times are left
             out.
-        groups: Groups of five frames to take at most, the first ones, spread apart.
+        groups: Groups of five frames to take at most, spread over the video.
 
     Raises:
         VideoError: No five frames of the video are fit for it.
@@ -112,7 +112,7 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
     model: dict[float, list[float]] = {t: [] for t in TIMESTEPS}
     blend: dict[float, list[float]] = {t: [] for t in TIMESTEPS}
     count = 0
-    for frame0, *hidden, frame1 in _groups(video):
+    for frame0, *hidden, frame1 in _groups(video, groups):
         for timestep, target in zip(TIMESTEPS, hidden, strict=True):
             made = interpolator(frame0, frame1, timestep)
             mean = (1 - timestep) * frame0 + timestep * frame1.astype(np.float32)
@@ -133,13 +133,14 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
     )
 
 
-def _groups(video: Path) -> Iterator[list[Picture]]:
-    """Five pictures in a row, (H, W, 3) RGB, again and again."""
+def _groups(video: Path, count: int) -> Iterator[list[Picture]]:
+    """Five pictures in a row, (H, W, 3) RGB, about `count` times over the whole video."""
     group: list[Frame] = []
     with VideoReader(video) as reader:
         refuse_interlaced(reader.info)
+        spacing = max(_GROUP_SPACING, (reader.info.frame_count or 0) // count)
         for index, frame in enumerate(reader):
-            if index % _GROUP_SPACING < 5:
+            if index % spacing < 5:
                 group.append(frame)
             if len(group) == 5:
                 if _is_even(group) and all(_is_motion(a, b) for a, b in pairwise(group)):

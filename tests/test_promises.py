@@ -96,6 +96,17 @@ def test_three_frames_of_four_are_hidden(averaging, tmp_path):
     assert single.psnr_db[0.5] == scores.psnr_db[0.5][:1]
 
 
+def test_groups_are_spread_over_the_video(tmp_path):
+    """Of 120 frames in MP4, which says how many, two groups begin at 0 and 60."""
+    clip = clips.moving_clip(tmp_path / "a.mp4", frames=120, cuts=(60,))
+    seen = []
+    timestep_scores(lambda frame0, _, t: seen.append(frame0) or frame0, clip, 2)
+    assert len(seen) == 6
+    for frame0, start, scene in ((seen[0], 0, 0), (seen[3], 60, 1)):
+        expected = clips.true_frame(start, scene=scene).astype(int)
+        assert np.abs(frame0 - expected).mean() < 4
+
+
 def test_no_group_spans_a_cut_a_repeat_or_uneven_times(averaging, tmp_path):
     cuts = clips.moving_clip(tmp_path / "cuts.mkv", frames=12, codec="ffv1", cuts=(3,))
     repeats = clips.moving_clip(tmp_path / "r.mkv", frames=12, codec="ffv1", repeats=(3,))
