@@ -50,8 +50,11 @@ def double(
         Path | None, typer.Option(metavar="DIR", help="Where the results of many inputs go.")
     ] = None,
     suffix: Annotated[
-        str, typer.Option(help="With --out-dir: what a result's name has more; may end in .mkv.")
-    ] = "_2x",
+        str | None,
+        typer.Option(
+            help="With --out-dir: what a result's name has more, _2x if not given; may end in .mkv."
+        ),
+    ] = None,
     factor: Annotated[
         int | None, typer.Option(metavar="N", help="Frames out for each frame in, 2 if not given.")
     ] = None,
@@ -182,8 +185,8 @@ def double(
         elif not quiet:
             _sum_up(result)
         return
-    failed = _double_all(_targets(paths, out_dir, suffix), options, style, json=json, quiet=quiet)
-    if failed:
+    jobs = _targets(paths, out_dir, _usual_suffix(options) if suffix is None else suffix)
+    if _double_all(jobs, options, style, json=json, quiet=quiet):
         raise typer.Exit(1)
 
 
@@ -243,6 +246,14 @@ def _pair_of_files(paths: list[Path]) -> tuple[Path, Path]:
     )
 
 
+def _usual_suffix(options: DoubleOptions) -> str:
+    """What was done: `_2x`, `_slow4x`, `_60fps`."""
+    slow = f"_slow{options.slow_motion}x" if options.slow_motion else ""
+    if options.frame_rate is not None:
+        return f"{slow}_{float(options.frame_rate):.5g}fps"
+    return slow or f"_{options.frames_for_each}x"
+
+
 def _targets(sources: list[Path], out_dir: Path, suffix: str) -> dict[Path, Path]:
     """Where each result goes: checked before any work, since names may meet.
 
@@ -270,9 +281,13 @@ def _targets(sources: list[Path], out_dir: Path, suffix: str) -> dict[Path, Path
 
 
 def _frame_rate(source: Path) -> Fraction | None:
+    """For the speed beside the bar; what is wrong with the input is said by `double_video`."""
     from interp_cli.video.probe import probe
 
-    return probe(source).frame_rate
+    try:
+        return probe(source).frame_rate
+    except InterpError:
+        return None
 
 
 def _warn(result: DoubleResult) -> None:

@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import clips
 import pytest
 import torch
 
+from interp_cli.cli.double import _usual_suffix
 from interp_cli.models.registry import create_model
+from interp_cli.options import DoubleOptions
 from interp_cli.weights import save_weights
 
 
@@ -144,6 +147,20 @@ def test_names_that_meet_are_refused_before_any_work(tmp_path: Path):
     )
     assert over.returncode == 1
     assert "or an input itself" in over.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "suffix"),
+    [
+        ({}, "_2x"),
+        ({"factor": 3}, "_3x"),
+        ({"slow_motion": 4}, "_slow4x"),
+        ({"frame_rate": Fraction(60000, 1001)}, "_59.94fps"),
+        ({"slow_motion": 4, "frame_rate": Fraction(30)}, "_slow4x_30fps"),
+    ],
+)
+def test_a_result_is_named_for_what_was_done(options, suffix):
+    assert _usual_suffix(DoubleOptions(**options)) == suffix
 
 
 def test_frames_at_a_rate_and_a_factor_from_the_command_line(h264_clip: Path, tmp_path: Path):
