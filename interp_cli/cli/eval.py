@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from interp_cli.cli import flags
@@ -87,16 +88,17 @@ def eval(
 ) -> None:
     """Score a model where the truth is known.
 
-    Frames are hidden, made again from their neighbours and compared: of triplets the middle one,
-    of videos every second one. Recognised from the folder are Vimeo-90K, UCF101, Middlebury,
-    SNU-FILM, DAVIS, Xiph, X4K1000FPS (X-TEST), Adobe240 and GoPro.
+    Frames are hidden, made again from their neighbours and compared: of
+    triplets the middle one, of videos and numbered frames every second one.
+    Recognised from the folder are Vimeo-90K, UCF101, Middlebury, SNU-FILM,
+    DAVIS, Xiph, X4K1000FPS (X-TEST), Adobe240 and GoPro.
 
-    PSNR (dB) is on rounded 8-bit RGB, SSIM the mean over the RGB channels, IE the mean absolute
-    error of 255. Of VMAF (vmaf_v0.6.1, only the frames that were made) the mean, the harmonic mean
-    and the first percentile are given.
+    PSNR (dB) is on rounded 8-bit RGB, SSIM the mean over the RGB channels, IE
+    the mean absolute error of 255. VMAF (vmaf_v0.6.1) is that of the frames
+    that were made.
 
-    A model that makes only the middle makes quarters and eighths from middles of middles, and is
-    left out where that cannot be done.
+    A model that makes only the middle makes quarters and eighths from middles
+    of middles, and is left out where that cannot be done.
     """
     options = EvalOptions(
         inference=InferenceOptions(
@@ -122,13 +124,15 @@ def eval(
         print_json({"machine": machine, **report.as_dict(options.worst)})
         return
     results.print(_table(report))
+    if any(row.vmaf is not None for each in report.sets for row in each.rows):
+        results.print(_vmaf_table(report))
     if any(len(row.psnr_db_by_timestep) > 1 for each in report.sets for row in each.rows):
         results.print(_timestep_table(report))
     if options.worst:
         results.print(_worst_table(report, options.worst))
     for each in report.sets:
         for text in (f"{each.kind}, {each.protocol}.", *each.notes):
-            results.print(f"{each.name}: {text}", soft_wrap=True)
+            results.print(f"{each.name}: {text}", soft_wrap=True, markup=False)
     results.print(f"Seconds a picture on {machine}.", soft_wrap=True)
 
 
@@ -137,29 +141,41 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _table(report: EvalReport) -> Table:
-    has_vmaf = any(row.vmaf is not None for each in report.sets for row in each.rows)
     table = Table()
     table.add_column("set", overflow="fold")
-    table.add_column("row", overflow="fold", min_width=12)
-    headings = ["PSNR dB", "SSIM", "IE", "seconds"]
-    if has_vmaf:
-        headings[3:3] = ["VMAF", "harm.", "1%"]
-    for heading in headings:
+    table.add_column("row", overflow="fold")
+    for heading in ("PSNR dB", "SSIM", "IE", "s/picture"):
         table.add_column(heading, justify="right")
     for each in report.sets:
         for number, row in enumerate(each.rows):
-            cells = [
-                f"{each.name} ({len(row.items)})" if number == 0 else "",
-                row.predictor,
+            table.add_row(
+                escape(f"{each.name} ({len(row.items)})") if number == 0 else "",
+                escape(row.predictor),
                 f"{row.psnr_db:.2f}",
                 f"{row.ssim:.4f}",
                 f"{row.interpolation_error:.2f}",
                 _number(row.seconds_per_picture, 3),
-            ]
-            if has_vmaf:
-                pooled = (row.vmaf, row.vmaf_harmonic_mean, row.vmaf_low)
-                cells[5:5] = [_number(value, 1) for value in pooled]
-            table.add_row(*cells)
+            )
+        table.add_section()
+    return table
+
+
+def _vmaf_table(report: EvalReport) -> Table:
+    """How good the made frames of videos look; the last column says how bad the worst are."""
+    table = Table(title="VMAF of the frames that were made")
+    table.add_column("set", overflow="fold")
+    table.add_column("row", overflow="fold")
+    for heading in ("mean", "harmonic mean", "1st percentile"):
+        table.add_column(heading, justify="right")
+    for each in report.sets:
+        rows = [row for row in each.rows if row.vmaf is not None]
+        for number, row in enumerate(rows):
+            pooled = (row.vmaf, row.vmaf_harmonic_mean, row.vmaf_low)
+            table.add_row(
+                escape(each.name) if number == 0 else "",
+                escape(row.predictor),
+                *(_number(value, 1) for value in pooled),
+            )
         table.add_section()
     return table
 
@@ -180,7 +196,7 @@ def _timestep_table(report: EvalReport) -> Table:
     for each, rows in sets:
         for number, (row, means) in enumerate(zip(each.rows, rows, strict=True)):
             values = [_number(means.get(timestep), 2) for timestep in timesteps]
-            table.add_row(each.name if number == 0 else "", row.predictor, *values)
+            table.add_row(escape(each.name) if number == 0 else "", escape(row.predictor), *values)
         table.add_section()
     return table
 
@@ -195,12 +211,12 @@ def _worst_table(report: EvalReport, count: int) -> Table:
     for each in report.sets:
         for number, item in enumerate(each.worst(count)):
             table.add_row(
-                each.name if number == 0 else "",
-                item.name,
+                escape(each.name) if number == 0 else "",
+                escape(item.name),
                 f"{item.timestep:.3g}",
-                each.rows[0].predictor,
+                escape(each.rows[0].predictor),
                 f"{item.psnr_db:.2f}",
-                item.best_other or "-",
+                escape(item.best_other or "-"),
                 "-" if item.gap_db is None else f"{item.gap_db:+.2f}",
             )
         table.add_section()
