@@ -130,10 +130,16 @@ class TrainingState:
                 f"the checkpoint is of {checkpoint.options.model!r}, not of"
                 f" {self.options.model!r}. Leave out --model, or train into another folder."
             )
-        self.net.load_state_dict(checkpoint.net)
-        if self.averaged is not self.net:
-            self.averaged.load_state_dict(checkpoint.ema or checkpoint.net)
-        self._optimizer.load_state_dict(checkpoint.optimizer)
+        try:
+            self.net.load_state_dict(checkpoint.net)
+            if self.averaged is not self.net:
+                self.averaged.load_state_dict(checkpoint.ema or checkpoint.net)
+            self._optimizer.load_state_dict(checkpoint.optimizer)
+        except (RuntimeError, ValueError) as error:
+            raise TrainingError(
+                f"the checkpoint is of another version of {self.options.model!r}"
+                f" ({str(error).splitlines()[-1].strip()}). Train anew into another folder."
+            ) from error
         self._scaler.load_state_dict(checkpoint.scaler)
         self.step, self.best_db = checkpoint.step, checkpoint.best_db
 

@@ -210,6 +210,15 @@ def test_nothing_to_resume_and_a_damaged_checkpoint(prepared_folder, options, tm
         train([prepared_folder], tmp_path, options, resume=True)
 
 
+def test_a_checkpoint_of_another_shape_is_named(prepared_folder, options, tmp_path):
+    train([prepared_folder], tmp_path, replace(options, steps=1))
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    content["net"]["fuse.bias"] = torch.zeros(3)
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(TrainingError, match=r"of another version of 'fusion' \(.*fuse.bias"):
+        train([prepared_folder], tmp_path, replace(options, steps=2), resume=True)
+
+
 def test_gradients_that_are_never_finite_end_the_run(
     prepared_folder, options, tmp_path, monkeypatch
 ):
