@@ -57,7 +57,9 @@ class TrainingState:
         self.options = options
         self.ranks = ranks
         torch.manual_seed(options.seed)
-        self.net = _starting_net(options).to(device)
+        # A run that goes on does not need the weights that it began with any more.
+        starting = _starting_net if checkpoint is None else _new_net
+        self.net = starting(options).to(device)
         self.averaged = copy.deepcopy(self.net) if options.ema else self.net
         self.step = 0
         self.best_db = -math.inf
@@ -211,9 +213,13 @@ def _compile(net: nn.Module) -> None:
             setattr(net, name, torch.compile(getattr(net, name), dynamic=False))
 
 
+def _new_net(options: TrainOptions) -> nn.Module:
+    return create_model(options.model).train()
+
+
 def _starting_net(options: TrainOptions) -> nn.Module:
     if options.init is None:
-        return create_model(options.model).train()
+        return _new_net(options)
     loaded = load_model(options.init)
     if loaded.architecture != options.model:
         raise TrainingError(

@@ -210,6 +210,15 @@ def test_nothing_to_resume_and_a_damaged_checkpoint(prepared_folder, options, tm
         train([prepared_folder], tmp_path, options, resume=True)
 
 
+def test_going_on_does_not_need_the_weights_it_began_with(prepared_folder, options, tmp_path):
+    start = train([prepared_folder], tmp_path / "start", replace(options, steps=1)).weights
+    options = replace(options, init=str(start), steps=1)
+    train([prepared_folder], tmp_path / "run", options)
+    start.unlink()
+    longer = replace(options, steps=2)
+    assert train([prepared_folder], tmp_path / "run", longer, resume=True).last.step == 2
+
+
 def test_a_checkpoint_of_another_shape_is_named(prepared_folder, options, tmp_path):
     train([prepared_folder], tmp_path, replace(options, steps=1))
     content = torch.load(tmp_path / "last.pt", weights_only=True)
