@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Put the pictures that a model does worst beside the truth, on one sheet to look at.
 
-    scripts/worst_pictures.py VAL… --out worst.png [--count 12] [--model FILE]
+    scripts/worst_pictures.py VAL… --out worst.png [--count 12] [--by gain] [--model FILE]
 
 VAL are data sets as `interp eval` takes them. Each row is one triplet: frame before,
 truth, ours, DIS, frame after, and where ours is wrong (brighter is worse; white is an error of 64
@@ -55,6 +55,12 @@ def main() -> None:
     parser.add_argument("val", type=Path, nargs="+", help="data sets")
     parser.add_argument("--out", type=Path, required=True, help="the PNG to make")
     parser.add_argument("--count", type=int, default=12, help="how many of the worst")
+    parser.add_argument(
+        "--by",
+        choices=("psnr", "gain"),
+        default="psnr",
+        help="lowest in PSNR, or in its gain over averaging",
+    )
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or file of the weights")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--cell", type=int, default=400, help="width of a picture, in pixels")
@@ -65,7 +71,8 @@ def main() -> None:
         items = [scored(interpolator, triplet) for triplet in triplets(arguments.val)]
     except InterpError as error:
         raise SystemExit(f"error: {error}") from error
-    items.sort(key=lambda item: item.ours_db)
+    beside = arguments.by == "gain"  # over averaging
+    items.sort(key=lambda item: item.ours_db - beside * item.blend_db)
     items = items[: arguments.count]
     rows = np.concatenate([row(item, arguments.cell) for item in items])
     _, data = cv2.imencode(".png", cv2.cvtColor(rows, cv2.COLOR_RGB2BGR))
