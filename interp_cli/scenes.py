@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_cli.video.colour import planes_of
+from interp_cli.video.colour import planes_of, white_code
 
 # Longer side of a thumbnail. Motion of 6 pixels in it, a tenth of the picture, finds its match.
 _SIDE_PX = 64
@@ -36,7 +36,7 @@ def luma_thumbnail(image: av.VideoFrame) -> NDArray[np.float32]:
     small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     if small.ndim == 3:
         small = small.mean(2)
-    return np.asarray(small * (255 / ((1 << image.format.components[0].bits) - 1)), np.float32)
+    return np.asarray(small * (255 / white_code(image)), np.float32)
 
 
 def change(thumbnail0: NDArray[np.float32], thumbnail1: NDArray[np.float32]) -> float:
@@ -57,7 +57,7 @@ def change(thumbnail0: NDArray[np.float32], thumbnail1: NDArray[np.float32]) -> 
 
 def is_repeat(image0: av.VideoFrame, image1: av.VideoFrame) -> bool:
     """Whether the second frame shows the first one's picture again, but for a codec's noise."""
-    unit = ((1 << image0.format.components[0].bits) - 1) / 255
+    unit = white_code(image0) / 255
     for plane0, plane1 in zip(planes_of(image0), planes_of(image1), strict=True):
         difference = cv2.absdiff(plane0, plane1).astype(np.float32)
         if difference.mean() > _REPEAT_MEAN * unit:

@@ -22,7 +22,7 @@ from torch import Tensor
 from interp_cli.errors import OpenError
 from interp_cli.video.probe import ColourTags
 
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Samples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 Planes = tuple[Samples, ...]
 
 # Formats whose planes hold interleaved channels, one array (H, W, channels): order of channels.
@@ -102,6 +102,8 @@ _SUBSAMPLED = {
 _NAMELESS = ("yuv440p10le", "yuv440p12le")
 # H.273's code point for a matrix, primaries or transfer that nobody told.
 UNTAGGED = 2
+# Planes of floating-point numbers, where white is 1.
+_FLOATS = ("grayf32le", "gbrpf32le", "gbrapf32le")
 # (Kr, Kb) of the luma equation by H.273 code point.
 _LUMA_WEIGHTS = {
     1: (0.2126, 0.0722),
@@ -174,7 +176,7 @@ class PictureFormat:
         name: FFmpeg's pixel format, one that this module reads (see `native_format`).
         width: Columns.
         height: Rows.
-        depth: Bits a sample.
+        depth: Bits a sample; 32 are floating-point numbers.
         kind: `yuv`, `gray` or `rgb`.
         order: Channel of each array: `YUV`, `YUVA`, `Y`, `GBR` for planes, `RGBA` when packed.
         packed: Whether one array holds all channels.
@@ -207,9 +209,19 @@ class PictureFormat:
         return format_traits(self.name)
 
     @property
-    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+    def is_float(self) -> bool:
+        """Whether samples are floating-point numbers, which may lie outside 0 to 1."""
+        return self.depth == 32
+
+    @property
+    def peak(self) -> float:
+        """The code of white in full range, and of full opacity."""
+        return _peak(self.depth)
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16] | type[np.float32]:
         """Of every array of planes."""
-        return np.uint8 if self.depth <= 8 else np.uint16
+        return np.float32 if self.is_float else np.uint8 if self.depth <= 8 else np.uint16
 
 
 def native_format(image: av.VideoFrame) -> av.VideoFrame:
@@ -229,7 +241,7 @@ def native_format(image: av.VideoFrame) -> av.VideoFrame:
     twin = f"{name[:-2]}le"
     if name in _REPACKED or twin in _REPACKED:
         return image.reformat(format=_REPACKED.get(name) or _REPACKED[twin])
-    if name in _PACKED or _is_planar(image.format):
+    if name in (*_PACKED, *_FLOATS) or _is_planar(image.format):
         return image
     if name.endswith("be") and (twin in _PACKED or _is_planar(av.VideoFormat(twin, 8, 8))):
         return image.reformat(format=twin)
@@ -312,7 +324,8 @@ def planes_of(image: av.VideoFrame) -> Planes:
     Shape: chroma planes are smaller by the subsampling. dtype: uint8, or uint16 above 8 bits.
     """
     components = image.format.components
-    dtype = np.dtype(np.uint16 if components[0].bits > 8 else np.uint8)
+    bits = components[0].bits
+    dtype = np.dtype(np.float32 if bits == 32 else np.uint16 if bits > 8 else np.uint8)
     channels = len(_PACKED.get(image.format.name, "1"))
     arrays = []
     for index, plane in enumerate(image.planes):
@@ -325,6 +338,11 @@ def planes_of(image: av.VideoFrame) -> Planes:
         if index == len(components) - 1:
             break
     return tuple(arrays)
+
+
+def white_code(image: av.VideoFrame) -> float:
+    """The largest code of a frame's samples; 1 for floating-point numbers."""
+    return _peak(image.format.components[0].bits)
 
 
 def image_of(planes: Planes, layout: PictureFormat) -> av.VideoFrame:
@@ -344,7 +362,7 @@ def to_rgb(planes: tuple[Tensor, ...], layout: PictureFormat) -> tuple[Tensor, T
         clipped, so that the way back is exact), and opacity (N, 1, H, W) or `None`.
     """
     channels = {name: plane.float() for name, plane in _split(planes, layout).items()}
-    peak = float((1 << layout.depth) - 1)
+    peak = layout.peak
     alpha = channels["A"].div_(peak).unsqueeze(1) if layout.has_alpha else None
     if layout.kind == "rgb":
         rgb = torch.stack([channels[c] for c in "RGB"], 1).div_(peak)
@@ -370,9 +388,10 @@ def from_rgb(rgb: Tensor, alpha: Tensor | None, layout: PictureFormat) -> tuple[
         layout: What the planes shall mean.
 
     Returns:
-        Integer-valued tensors (N, H, W[, channels]), uint8 or (above 8 bits) int32.
+        Integer-valued tensors (N, H, W[, channels]), uint8 or (above 8 bits) int32; float32 for
+        a floating-point layout, neither rounded nor clipped.
     """
-    peak = (1 << layout.depth) - 1
+    peak = layout.peak
     r, g, b = rgb.float().unbind(1)
     channels: dict[str, Tensor] = {}
     if layout.kind == "rgb":
@@ -390,6 +409,8 @@ def from_rgb(rgb: Tensor, alpha: Tensor | None, layout: PictureFormat) -> tuple[
         channels["A"] = alpha[:, 0] * peak if alpha is not None else torch.full_like(r, peak)
     if "X" in layout.order:
         channels["X"] = torch.full_like(r, peak)
+    if layout.is_float:
+        return tuple(channels[c] for c in layout.order)
     dtype = torch.uint8 if layout.depth <= 8 else torch.int32
     rounded = [channels[c].round_().clamp_(0, peak).to(dtype) for c in layout.order]
     return (torch.stack(rounded, -1),) if layout.packed else tuple(rounded)
@@ -410,6 +431,10 @@ def _filled(name: str, size: tuple[int, int], planes: Planes) -> av.VideoFrame:
     for target, source in zip(planes_of(image), planes, strict=True):
         target[...] = source
     return image
+
+
+def _peak(bits: int) -> float:
+    return 1.0 if bits == 32 else float((1 << bits) - 1)
 
 
 def _is_planar(video_format: av.VideoFormat) -> bool:
@@ -439,8 +464,7 @@ def _code_range(layout: PictureFormat) -> tuple[float, float, float, float]:
     """Code of black, codes from black to white, neutral chroma code, codes of chroma's unit."""
     step = float(1 << (layout.depth - 8))
     if layout.full_range:
-        peak = float((1 << layout.depth) - 1)
-        return 0.0, peak, 128 * step, peak
+        return 0.0, layout.peak, 128 * step, layout.peak
     return 16 * step, 219 * step, 128 * step, 224 * step
 
 

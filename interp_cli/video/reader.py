@@ -61,7 +61,12 @@ class FrameReader(ABC):
         damage: What is wrong with the input; `None` while nothing was found.
         repaired_times: Frames whose time stamp did not grow and was set one unit later.
         warnings: What a user should know of the input.
+        plays: How often an animation is shown; 0: without end.
+        has_side_streams: Whether sound and the rest can be had from `info.path`.
     """
+
+    plays = 0
+    has_side_streams = False
 
     def __init__(self, info: VideoInfo, *, keep_going: bool, depth: int) -> None:
         """Keep what every reader needs.
@@ -150,6 +155,8 @@ class FrameReader(ABC):
 class VideoReader(FrameReader):
     """Reads the frames of a video file."""
 
+    has_side_streams = True
+
     def __init__(
         self,
         path: str | Path,
@@ -158,6 +165,7 @@ class VideoReader(FrameReader):
         *,
         keep_going: bool = False,
         depth: int = 8,
+        info: VideoInfo | None = None,
     ) -> None:
         """Open `path`.
 
@@ -167,11 +175,12 @@ class VideoReader(FrameReader):
             end_seconds: First time not to read any more, likewise.
             keep_going: Whether damage ends the frames quietly instead of raising.
             depth: Decoded frames that may wait; bounds the memory.
+            info: What `probe` says of it, where that is known.
 
         Raises:
             OpenError: The file cannot be read as a video.
         """
-        super().__init__(probe(path), keep_going=keep_going, depth=depth)
+        super().__init__(info or probe(path), keep_going=keep_going, depth=depth)
         origin = self.info.video_start_seconds
         self._start = None if start_seconds is None else origin + Fraction(str(start_seconds))
         self._end = None if end_seconds is None else origin + Fraction(str(end_seconds))
@@ -179,7 +188,6 @@ class VideoReader(FrameReader):
     def _frames(self) -> Generator[Frame]:
         container, stream = self._open()
         with container:
-            stream.thread_type = "AUTO"
             if self.info.missing_bytes and not self._keep_going:
                 raise self._damaged(sum(1 for _ in self._images(container, stream)))
             count = 0
@@ -190,12 +198,18 @@ class VideoReader(FrameReader):
                 raise self._damaged(count)
 
     def _open(self) -> tuple[InputContainer, VideoStream]:
-        return open_video(self.info.path)
+        container, stream = open_video(self.info.path)
+        stream.thread_type = "AUTO"
+        return container, stream
+
+    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        """All pictures from shortly before the start on."""
+        if self._start is not None and stream.time_base:
+            container.seek(int(self._start / stream.time_base), stream=stream, backward=True)
+        return decode(container, stream)
 
     def _wanted(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
         """Frames between start and end in a format that we read, times growing strictly."""
-        if self._start is not None and stream.time_base:
-            container.seek(int(self._start / stream.time_base), stream=stream, backward=True)
         last: int | None = None
         for image in self._images(container, stream):
             time_base = image.time_base or self.info.time_base
@@ -220,7 +234,7 @@ class VideoReader(FrameReader):
         if self.info.missing_bytes:
             self.damage = f"the file is {self.info.missing_bytes:,} bytes shorter than it says"
         try:
-            for image in decode(container, stream):
+            for image in self._decoded(container, stream):
                 found = (image.width, image.height, image.format.name)
                 if image.is_corrupt:
                     self.damage = self.damage or "the next one is damaged"

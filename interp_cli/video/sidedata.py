@@ -130,7 +130,10 @@ class Listing:
 def side_data_of(frame: av.VideoFrame) -> SideData:
     """Read the side data of a decoded picture."""
     # PyAV's stubs take the container of side data for one of them.
-    items = cast(Iterable[av.sidedata.sidedata.SideData], frame.side_data)
+    try:
+        items = cast(Iterable[av.sidedata.sidedata.SideData], frame.side_data)
+    except ValueError:  # a kind that PyAV does not know, as Exif in a TIFF: then it gives none
+        return SideData(None, None, frame.rotation, False, ())
     found = {item.type.name: bytes(item) for item in items if item.type is not None}
     lost = [text for name, text in _NOT_CARRIED.items() if name in found]
     display, light = None, None

@@ -91,5 +91,5 @@ def test_grey_stays_grey():
 
 
 def test_a_format_that_is_not_read_is_named():
-    with pytest.raises(OpenError, match="grayf32le is not supported"):
-        native_format(av.VideoFrame(8, 8, "grayf32le"))
+    with pytest.raises(OpenError, match="bayer_bggr8 is not supported"):
+        native_format(av.VideoFrame(8, 8, "bayer_bggr8"))
