@@ -5,6 +5,7 @@
     * OpenError
     * DecodeError
     * EncodeError
+      * PipeClosedError
   * WeightsError
   * TrainingError
   * ResourceError
@@ -18,6 +19,7 @@ __all__ = [
     "EncodeError",
     "InterpError",
     "OpenError",
+    "PipeClosedError",
     "ResourceError",
     "TrainingError",
     "VideoError",
@@ -43,6 +45,10 @@ class DecodeError(VideoError):
 
 class EncodeError(VideoError):
     """The encoder refused its settings, stopped, or wrote another number of frames than it got."""
+
+
+class PipeClosedError(EncodeError):
+    """The program that reads the output's pipe has ended."""
 
 
 class WeightsError(InterpError):

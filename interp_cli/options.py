@@ -17,8 +17,13 @@ from interp_cli.ffmpeg_options import find_fault
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Fields = Literal["refuse", "deinterlace", "detelecine"]
 
+OutputFormat = Literal["y4m", "nut"]
+
+OUTPUT_FORMATS: tuple[OutputFormat, ...] = ("y4m", "nut")
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16", "bf16")
 DEFAULT_MODEL = "flow"
+# Pictures a second of a sequence, as in FFmpeg.
+DEFAULT_INPUT_RATE = Fraction(25)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -109,6 +114,9 @@ class DoubleOptions:
         audio: Whether sound comes along.
         overwrite: Whether an existing output may be replaced.
         keep_going: Whether the good part of a damaged input is worth an output.
+        input_frame_rate: Pictures a second of a picture sequence; `None`: 25.
+        white: The value that a network sees as white, in floating-point pictures.
+        output_format: What a pipe carries; `None`: what comes in through one, else `nut`.
         save_motion: Folder for the motion behind each synthesized frame; `None`: not kept.
         motion_scale_px: Length of a vector that gets the full colour in the pictures of the motion;
             `None`: 1/64 of the longer side.
@@ -125,6 +133,9 @@ class DoubleOptions:
     audio: bool = True
     overwrite: bool = False
     keep_going: bool = False
+    input_frame_rate: Fraction | None = None
+    white: float = 1.0
+    output_format: OutputFormat | None = None
     save_motion: Path | None = None
     motion_scale_px: float | None = None
     inference: InferenceOptions = field(default_factory=InferenceOptions)
@@ -169,6 +180,16 @@ class DoubleOptions:
         )
         _require(
             self.max_gap_seconds > 0, f"max gap must be above 0 s, not {self.max_gap_seconds!r}"
+        )
+        input_rate = self.input_frame_rate
+        _require(
+            input_rate is None or 0 < input_rate <= 1000,
+            f"input fps must be above 0 and at most 1000, not {input_rate!r}",
+        )
+        _require(self.white > 0, f"white must be above 0, not {self.white!r}")
+        _require(
+            self.output_format in (None, *OUTPUT_FORMATS),
+            f"output format must be {' or '.join(OUTPUT_FORMATS)}, not {self.output_format!r}",
         )
         _require(
             self.motion_scale_px is None or self.motion_scale_px > 0,

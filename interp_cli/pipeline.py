@@ -20,19 +20,20 @@ from types import TracebackType
 import av
 import torch
 
-from interp_cli.errors import DecodeError, EncodeError, WeightsError
+from interp_cli.errors import DecodeError, WeightsError
 from interp_cli.interpolator import Interpolator, motion_of
 from interp_cli.motion import Motion, MotionWriter, check_folder
 from interp_cli.options import DoubleOptions
 from interp_cli.plan import Between, Neighbour, PairJudge, Planner, Shown
 from interp_cli.timeline import InputTimes, Timeline, timeline_of
 from interp_cli.video.colour import PictureFormat, from_rgb, image_of, picture_format
-from interp_cli.video.containers import container_of
 from interp_cli.video.fields import FieldReader
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo, refuse_interlaced
-from interp_cli.video.reader import Frame, VideoReader
-from interp_cli.video.writer import SideStreams, VideoWriter
+from interp_cli.video.reader import Frame, FrameReader
+from interp_cli.video.sources import open_source
+from interp_cli.video.targets import FrameWriter, OutputTiming, check_target, notes_on, open_target
+from interp_cli.video.writer import SideStreams
 
 Progress = Callable[[int, int | None], None]
 
@@ -110,10 +111,10 @@ def double_video(
     options = options or DoubleOptions()
     source, target = Path(source), Path(target)
     begun = time.monotonic()
-    _check_target(source, target, overwrite=options.overwrite)
+    check_target(source, target, options)
     if options.save_motion is not None:
         check_folder(options.save_motion, overwrite=options.overwrite)
-    with open_source(source, options) as reader:
+    with _open(source, options) as reader:
         info = reader.info
         interpolator = interpolator or Interpolator.from_options(options.inference)
         if options.save_motion is not None:
@@ -143,11 +144,15 @@ def double_video(
                 yield Neighbour(frame.image, frame.pts - shift, layout, interpolator.device)
 
         picture = PictureDescription.of(info, layout)
-        side = _side_streams(info, options, shift_seconds, times)
+        side = None
+        if reader.has_side_streams:
+            side = _side_streams(info, options, shift_seconds, times)
         facts = {"video": target.name, "source": source.name, "model": interpolator.name}
         with (
             _motion_writer(options, layout, facts) as motions,
-            _EncoderThread(open_target(target, picture, timeline, options, side)) as writer,
+            _EncoderThread(
+                open_target(target, reader, picture, _timing(timeline), options, side)
+            ) as writer,
         ):
             total = _expected_frames(info, options)
             last_pts, frames_out, frames_done = 0, 0, 0
@@ -167,7 +172,7 @@ def double_video(
                     progress(shown.frames_done, total)
                 frames_done = shown.frames_done
         frames_in = planner.frames_in
-        warnings = list(writer.warnings)
+        warnings = [*notes_on(reader, target, options), *writer.warnings]
         if reader.damage:
             warnings.append(f"the input is damaged after {frames_in} frames ({reader.damage}).")
         if interlaced and options.fields == "refuse":
@@ -177,7 +182,7 @@ def double_video(
             )
         if reader.repaired_times:
             warnings.append(f"{reader.repaired_times} time stamps did not grow and were moved.")
-    duration = last_pts * timeline.time_base + 1 / timeline.frame_rate - timeline.start_seconds
+    duration = last_pts * timeline.time_base + timeline.last_seconds - timeline.start_seconds
     return DoubleResult(
         source=source,
         target=target,
@@ -190,7 +195,7 @@ def double_video(
         frame_rate=timeline.frame_rate,
         video_seconds=float(duration),
         seconds=time.monotonic() - begun,
-        output_bytes=target.stat().st_size,
+        output_bytes=writer.output_bytes,
         model=interpolator.name,
         device=str(interpolator.device),
         precision=interpolator.precision,
@@ -199,33 +204,21 @@ def double_video(
     )
 
 
-def open_source(source: Path, options: DoubleOptions) -> VideoReader | FieldReader:
+def _open(source: Path, options: DoubleOptions) -> FrameReader | FieldReader:
     """Open what is to be doubled, and refuse what cannot be."""
-    reader = VideoReader(
-        source, options.start_seconds, options.end_seconds, keep_going=options.keep_going
-    )
-    if options.fields != "refuse":
-        return FieldReader(reader, options.fields)
-    refuse_interlaced(reader.info)
+    reader = open_source(source, options)
+    try:
+        if options.fields != "refuse":
+            return FieldReader(reader, options.fields)
+        refuse_interlaced(reader.info)
+    except BaseException:
+        reader.close()
+        raise
     return reader
 
 
-def open_target(
-    target: Path,
-    picture: PictureDescription,
-    timeline: Timeline,
-    options: DoubleOptions,
-    side: SideStreams,
-) -> VideoWriter:
-    """Open the writer for what comes out; the target's name chooses the container."""
-    if timeline.frame_rate > 1000 and target.suffix.lower() in (".mkv", ".webm"):
-        raise EncodeError(
-            f"{target}: {float(timeline.frame_rate):.6g} frames a second do not fit: the format "
-            "counts whole milliseconds; choose .mp4 or .mov."
-        )
-    return VideoWriter(
-        target, picture, timeline.time_base, timeline.frame_rate, options.encode, side
-    )
+def _timing(timeline: Timeline) -> OutputTiming:
+    return OutputTiming(timeline.time_base, timeline.frame_rate, timeline.last_seconds)
 
 
 def _motion_writer(
@@ -359,12 +352,13 @@ class _Synthesizer:
 
 
 class _EncoderThread:
-    """Feeds a `VideoWriter` from a bounded queue in a thread of its own."""
+    """Feeds a `FrameWriter` from a bounded queue in a thread of its own."""
 
-    def __init__(self, writer: VideoWriter) -> None:
+    def __init__(self, writer: FrameWriter) -> None:
         self._writer = writer
         self.encoder = writer.encoder
         self.warnings = writer.warnings
+        self.output_bytes = 0  # known when all is written
         self._queue: queue.Queue[tuple[av.VideoFrame, int] | None] = queue.Queue(_WAITING_FRAMES)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._feed, name="interp-encode")
@@ -385,6 +379,7 @@ class _EncoderThread:
         self._thread.join()
         if error is None and self._error is None:
             self._writer.close()
+            self.output_bytes = self._writer.output_bytes
             return
         self._writer.abort()
         if error is None and self._error is not None:
@@ -407,18 +402,6 @@ class _EncoderThread:
                     self._writer.write(*item)
                 except BaseException as error:  # noqa: BLE001 - raised again in the other thread
                     self._error = error
-
-
-def _check_target(source: Path, target: Path, *, overwrite: bool) -> None:
-    container_of(target)  # an ending that cannot be written is known before any work
-    if not target.exists():
-        return
-    if target.is_dir():
-        raise EncodeError(f"{target}: is a folder; a file name is expected.")
-    if source.exists() and target.samefile(source):
-        raise EncodeError(f"{target}: is the input itself; choose another name.")
-    if not overwrite:
-        raise EncodeError(f"{target}: exists; use --overwrite to replace it.")
 
 
 def _expected_frames(info: VideoInfo, options: DoubleOptions) -> int | None:

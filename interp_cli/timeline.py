@@ -52,12 +52,14 @@ class Timeline(ABC):
         time_base: Unit of the output's time stamps, in seconds.
         frame_rate: Nominal rate of the output; its inverse is how long the last frame stands.
         start_seconds: Time of the output's first frame.
+        last_seconds: How long the output's last frame stands.
         timesteps: All timesteps that can come up; `None`: any.
     """
 
     time_base: Fraction
     frame_rate: Fraction
     start_seconds: Fraction
+    last_seconds: Fraction
     timesteps: tuple[Fraction, ...] | None
 
     @abstractmethod
@@ -102,6 +104,8 @@ class EveryFrame(Timeline):
         last = times.last_duration * times.time_base
         agrees = abs(last - 1 / times.frame_rate) <= 2 * times.time_base
         self.frame_rate = (times.frame_rate if agrees else 1 / last) * factor / stretch
+        end = times.last_duration * self._units
+        self.last_seconds = (end - self._stamps(0, times.last_duration)[-1]) * self.time_base
 
     def between(self, pts0: int, pts1: int) -> tuple[Moment, ...]:
         """See `Timeline`."""
@@ -135,7 +139,7 @@ class ConstantRate(Timeline):
         self.frame_rate = frame_rate
         self._unit = times.time_base * stretch
         self._last_duration = times.last_duration
-        self._step = 1 / frame_rate
+        self._step = self.last_seconds = 1 / frame_rate
         # The offset of the first frame is kept, in whole parts of a step.
         most_parts = max(1, _LARGEST_DENOMINATOR // self._step.denominator)
         steps = (times.start * self._unit / self._step).limit_denominator(most_parts)

@@ -31,6 +31,8 @@ class FieldReader:
 
     Attributes:
         info: What comes out.
+        has_side_streams: See `FrameReader`.
+        plays: See `FrameReader`.
     """
 
     def __init__(self, reader: FrameReader, fields: Fields) -> None:
@@ -47,6 +49,8 @@ class FieldReader:
         self._source = reader.info
         self._film = fields == "detelecine"
         whole = replace(reader.info, interlaced=False)
+        self.has_side_streams = reader.has_side_streams
+        self.plays = reader.plays
         self.info = _film_info(whole) if self._film else whole
 
     def __enter__(self) -> FieldReader:

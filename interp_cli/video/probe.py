@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -192,62 +192,92 @@ def probe(path: str | Path) -> VideoInfo:
     Raises:
         OpenError: See `open_video`; also where no picture can be decoded at all.
     """
+    path = Path(path)
     container, stream = open_video(path)
     with container:
-        first = _first_picture(container, stream, Path(path))
-        last_duration = _last_duration(container, stream)
-        context = stream.codec_context
-        side = side_data_of(first)
-        listing = read_listing(Path(path), stream.index)
+        info = describe(container, stream, first_picture(decode(container, stream), path), path)
+        listing = read_listing(path, stream.index)
         left, right, top, bottom = listing.cropping
-        time_base = stream.time_base or Fraction(1, 1000)
-        starts = [
-            s.start_time * s.time_base
-            for s in container.streams
-            if s.start_time is not None and s.time_base and s.type in ("video", "audio", "subtitle")
-        ]
-        return VideoInfo(
-            path=Path(path),
-            container=container.format.name,
-            codec=context.name,
-            width=first.width - left - right,
-            height=first.height - top - bottom,
-            pixel_format=first.format.name,
-            colour=ColourTags(
-                matrix=int(first.colorspace),
-                full_range=_full_range(first),
-                primaries=int(first.color_primaries),
-                transfer=int(first.color_trc),
-            ),
-            sample_aspect=stream.sample_aspect_ratio or Fraction(1),
-            rotation=side.rotation,
-            interlaced=bool(first.interlaced_frame),
-            frame_rate=_nominal_rate(stream, time_base),
-            time_base=time_base,
-            frame_count=stream.frames or None,
-            duration_seconds=container.duration / av.time_base if container.duration else None,
-            start_seconds=min(starts, default=Fraction(0)),
-            video_start_seconds=(first.pts or 0) * time_base,
-            last_duration=last_duration,
-            missing_bytes=_missing_bytes(Path(path)),
-            clock_is_arbitrary=Flags.ts_discont in Flags(container.format.flags),
-            video_index=stream.index,
-            streams=tuple(
-                _side_stream(s, listing.tags.get(s.index, ""))
-                for s in container.streams
-                if s.index != stream.index
-            ),
-            chapters=len(container.chapters()),
-            metadata=dict(container.metadata),
-            video_metadata=dict(stream.metadata),
-            video_roles=_roles(stream),
-            mirrored=side.mirrored,
+        return replace(
+            info,
+            width=info.width - left - right,
+            height=info.height - top - bottom,
+            last_duration=_last_duration(container, stream),
+            missing_bytes=_missing_bytes(path),
+            streams=tuple(replace(s, tag=listing.tags.get(s.index, "")) for s in info.streams),
             cropping=listing.cropping,
             chroma_location=listing.chroma_location,
-            mastering_display=side.mastering_display,
-            light_level=side.light_level,
-            not_carried=tuple(dict.fromkeys((*side.not_carried, *listing.not_carried))),
+            not_carried=tuple(dict.fromkeys((*info.not_carried, *listing.not_carried))),
         )
+
+
+def describe(
+    container: InputContainer, stream: VideoStream, first: av.VideoFrame, path: Path
+) -> VideoInfo:
+    """What the header and the first picture say: all that is known of a pipe."""
+    side = side_data_of(first)
+    time_base = stream.time_base or Fraction(1, 1000)
+    starts = [
+        s.start_time * s.time_base
+        for s in container.streams
+        if s.start_time is not None and s.time_base and s.type in ("video", "audio", "subtitle")
+    ]
+    return VideoInfo(
+        path=path,
+        container=container.format.name,
+        codec=stream.codec_context.name,
+        width=first.width,
+        height=first.height,
+        pixel_format=first.format.name,
+        colour=tags_of(first),
+        sample_aspect=stream.sample_aspect_ratio or Fraction(1),
+        rotation=side.rotation,
+        interlaced=bool(first.interlaced_frame),
+        frame_rate=_nominal_rate(stream, time_base),
+        time_base=time_base,
+        frame_count=stream.frames or None,
+        duration_seconds=container.duration / av.time_base if container.duration else None,
+        start_seconds=min(starts, default=Fraction(0)),
+        video_start_seconds=(first.pts or 0) * time_base,
+        last_duration=None,
+        missing_bytes=0,
+        clock_is_arbitrary=Flags.ts_discont in Flags(container.format.flags),
+        video_index=stream.index,
+        streams=tuple(_side_stream(s) for s in container.streams if s.index != stream.index),
+        chapters=len(container.chapters()),
+        metadata=dict(container.metadata),
+        video_metadata=dict(stream.metadata),
+        video_roles=_roles(stream),
+        mirrored=side.mirrored,
+        mastering_display=side.mastering_display,
+        light_level=side.light_level,
+        not_carried=tuple(side.not_carried),
+    )
+
+
+def tags_of(image: av.VideoFrame) -> ColourTags:
+    """How a decoded picture says that its numbers become colours."""
+    full = {1: False, 2: True}.get(int(image.color_range))
+    return ColourTags(
+        matrix=int(image.colorspace),
+        full_range=True if image.format.name.startswith("yuvj") else full,
+        primaries=int(image.color_primaries),
+        transfer=int(image.color_trc),
+    )
+
+
+def first_picture(pictures: Iterator[av.VideoFrame], path: Path) -> av.VideoFrame:
+    """The first of the pictures that a decoder gives.
+
+    Raises:
+        OpenError: There is none.
+    """
+    try:
+        for frame in pictures:
+            return frame
+    except av.error.FFmpegError as error:
+        raise OpenError(f"{path}: no picture can be decoded ({error.strerror}).") from error
+    raise OpenError(f"{path}: the video stream holds no picture.")
 
 
 def refuse_interlaced(info: VideoInfo) -> None:
@@ -260,7 +290,7 @@ def refuse_interlaced(info: VideoInfo) -> None:
         )
 
 
-def _side_stream(stream: av.stream.Stream, tag: str) -> StreamInfo:
+def _side_stream(stream: av.stream.Stream) -> StreamInfo:
     context = stream.codec_context
     words = stream.metadata
     return StreamInfo(
@@ -272,7 +302,6 @@ def _side_stream(stream: av.stream.Stream, tag: str) -> StreamInfo:
         # FFmpeg reads MP4's titles as `name`.
         title=words.get("title") or words.get("name") or words.get("filename", ""),
         roles=_roles(stream),
-        tag=tag,
     )
 
 
@@ -283,21 +312,6 @@ def _roles(stream: av.stream.Stream) -> tuple[str, ...]:
 
 def _is_cover(stream: VideoStream) -> bool:
     return bool(int(stream.disposition) & av.stream.Disposition.attached_pic.value)
-
-
-def _first_picture(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame:
-    try:
-        for frame in decode(container, stream):
-            return frame
-    except av.error.FFmpegError as error:
-        raise OpenError(f"{path}: no picture can be decoded ({error.strerror}).") from error
-    raise OpenError(f"{path}: the video stream holds no picture.")
-
-
-def _full_range(frame: av.VideoFrame) -> bool | None:
-    if frame.format.name.startswith("yuvj"):
-        return True
-    return {1: False, 2: True}.get(int(frame.color_range))
 
 
 def _nominal_rate(stream: VideoStream, time_base: Fraction) -> Fraction | None:

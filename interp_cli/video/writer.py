@@ -184,6 +184,11 @@ class VideoWriter:
         else:
             self.abort()
 
+    @property
+    def output_bytes(self) -> int:
+        """Size of the file, once it is complete."""
+        return self.target.stat().st_size
+
     def write(self, image: av.VideoFrame, pts: int) -> None:
         """Hand over one frame.
 
