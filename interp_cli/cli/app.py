@@ -13,8 +13,10 @@ import typer
 from rich.markup import escape
 
 from interp_cli.cli.render import console, results
-from interp_cli.errors import InterpError
+from interp_cli.errors import InterpError, PipeClosedError
 
+# What a shell reports of a program that wrote into a closed pipe: 128 and SIGPIPE.
+_PIPE_CLOSED = 141
 _COMMANDS = ("double", "train", "prepare", "eval", "bench", "info", "doctor")
 
 app = typer.Typer(
@@ -49,10 +51,15 @@ for _name in _COMMANDS:
 
 
 def main() -> NoReturn:
-    """Run the command line; exit codes: 0 done, 1 failure, 2 usage, 130 interrupt."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 failure, 2 usage, 130 interrupt, 141 output pipe closed.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()  # exits by itself with 0, 2 or 130
+    except PipeClosedError:
+        sys.exit(_PIPE_CLOSED)  # as what reads us wished, so nothing is said
     except (InterpError, ValueError) as error:
         # ValueError: an option's value, checked where the option is defined.
         if os.environ.get("INTERP_DEBUG") or not _is_ours(error):

@@ -26,6 +26,7 @@ from interp_cli.options import (
     DoubleOptions,
     EncodeOptions,
     InferenceOptions,
+    OutputFormat,
     Precision,
     parse_ffmpeg_output,
     parse_frame_rate,
@@ -43,7 +44,8 @@ def double(
         typer.Argument(
             metavar="IN OUT",
             help="The video to read and the one to make (.mp4, .mkv, .mov or .webm); "
-            "with --out-dir any number of videos to read.",
+            "with --out-dir any number of videos to read. Either may be pictures (a folder, or "
+            "'frames/%04d.png'), an animation (.gif, .apng, .webp) or a pipe (-).",
         ),
     ],
     out_dir: Annotated[
@@ -119,6 +121,20 @@ def double(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Double the good part of a damaged input.")
     ] = False,
+    input_fps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE", help="Pictures a second of a picture sequence; 25 if not given."
+        ),
+    ] = None,
+    white: Annotated[
+        float,
+        typer.Option(metavar="VALUE", help="What is white in floating-point pictures."),
+    ] = _DEFAULTS.white,
+    output_format: Annotated[
+        str | None,
+        typer.Option(metavar="y4m|nut", help="What a pipe carries: as the input's, else nut."),
+    ] = None,
     save_motion: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Keep the motion as .flo files and as pictures."),
@@ -152,6 +168,9 @@ def double(
         audio=not no_audio,
         overwrite=overwrite,
         keep_going=keep_going,
+        input_frame_rate=parse_frame_rate(input_fps) if input_fps else None,
+        white=white,
+        output_format=cast(OutputFormat | None, output_format),
         save_motion=save_motion,
         motion_scale_px=motion_scale,
         inference=InferenceOptions(
@@ -180,10 +199,11 @@ def double(
         with frame_progress(style, source.name, _frame_rate(source)) as update:
             result = double_video(source, target, options, progress=update)
         _warn(result)
+        on_stdout = str(target) != "-"  # which then is the video
         if json:
-            print_json(result)
+            print_json(result, on_stdout=on_stdout)
         elif not quiet:
-            _sum_up(result)
+            _sum_up(result, on_stdout=on_stdout)
         return
     jobs = _targets(paths, out_dir, _usual_suffix(options) if suffix is None else suffix)
     if _double_all(jobs, options, style, json=json, quiet=quiet):
@@ -297,14 +317,15 @@ def _warn(result: DoubleResult) -> None:
         )
 
 
-def _sum_up(result: DoubleResult) -> None:
+def _sum_up(result: DoubleResult, *, on_stdout: bool = True) -> None:
     fps = result.frames_out / result.seconds
     gaps = f", {result.gaps} gaps held" if result.gaps else ""
-    results.print(
+    size = f" {size_text(result.output_bytes)}," if result.output_bytes else ""
+    (results if on_stdout else console).print(
         f"{escape(str(result.target))}: {result.frames_in} frames in, {result.frames_out} out at "
         f"{float(result.frame_rate):.6g}/s ({result.synthesized} synthesized, "
         f"{result.cuts} cuts, {result.repeats} repeats{gaps}) in {result.seconds:.1f} s "
-        f"({fps:.1f} frames/s), {size_text(result.output_bytes)}, {escape(result.model)} on "
+        f"({fps:.1f} frames/s),{size} {escape(result.model)} on "
         f"{result.device} in {result.precision}, {result.encoder}",
         soft_wrap=True,
     )

@@ -27,7 +27,10 @@ _RANGE = {None: "untagged", False: "limited", True: "full"}
 
 def info(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A video, a weights file, or a model's name.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="A video, pictures, a weights file, or a model's name."
+        ),
     ],
     json: Annotated[
         bool, typer.Option("--json", help="Print the facts as one JSON object on stdout.")
@@ -36,7 +39,8 @@ def info(
     """Show what a video or a weights file is."""
     path = Path(file)
     # A model's name has no ending and is no file.
-    is_weights = path.suffix in _WEIGHTS_ENDINGS or not (path.suffix or path.exists())
+    named = path.suffix or path.exists() or file == "-"
+    is_weights = path.suffix in _WEIGHTS_ENDINGS or not named
     facts = _weights_facts(file) if is_weights else _video_facts(path)
     if json:
         print_json(facts)
@@ -50,14 +54,28 @@ def info(
 
 
 def _video_facts(path: Path) -> dict[str, Any]:
-    from interp_cli.video.probe import probe
+    from interp_cli.options import DoubleOptions
+    from interp_cli.video.animations import animation_facts
+    from interp_cli.video.sequences import SequenceReader
+    from interp_cli.video.sources import open_source
 
-    video = probe(path)
-    shortest, longest, variable = _frame_steps(path)
+    with open_source(path, DoubleOptions()) as reader:
+        video, files = reader.info, [path] if path.is_file() else []
+        if isinstance(reader, SequenceReader):
+            files = [*reader.pictures.files]
+    animation = animation_facts(path)
+    shortest, longest, variable = None, None, False
+    if animation and animation.delays:
+        shortest, longest = float(min(animation.delays)), float(max(animation.delays))
+        variable = shortest < longest
+    elif path.is_file():
+        shortest, longest, variable = _frame_steps(path)
     return {
         "kind": "video",
         **asdict(video),
-        "size_bytes": path.stat().st_size,
+        "plays": animation and animation.plays,
+        "notes": reader.warnings,
+        "size_bytes": sum(file.stat().st_size for file in files),
         "variable_frame_rate": variable,
         "shortest_step_seconds": shortest,
         "longest_step_seconds": longest,
@@ -105,7 +123,12 @@ def _video_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         picture += ", interlaced"
     count, duration = facts["frame_count"], facts["duration_seconds"]
     rows = [
-        ("file", f"{facts['path']}, {size_text(facts['size_bytes'])}"),
+        (
+            "file",
+            f"{facts['path']}, {size_text(facts['size_bytes'])}"
+            if facts["size_bytes"]
+            else str(facts["path"]),
+        ),
         ("container", facts["container"]),
         ("video", f"{facts['codec']}, {picture}"),
         ("colour", _colour_text(facts["colour"])),
@@ -118,10 +141,13 @@ def _video_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     for stream in facts["streams"]:
         words = (stream["codec"] or "unknown codec", stream["language"], stream["title"])
         rows.append((stream["kind"], ", ".join(word for word in words if word)))
+    if facts["plays"] is not None:
+        rows.append(("plays", str(facts["plays"] or "without end")))
     if facts["chapters"]:
         rows.append(("chapters", str(facts["chapters"])))
     if facts["missing_bytes"]:
         rows.append(("damage", f"{facts['missing_bytes']:,} bytes are missing at the end"))
+    rows += [("note", note) for note in facts["notes"]]
     return rows
 
 

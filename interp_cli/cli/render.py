@@ -89,10 +89,11 @@ def batch_progress(style: ProgressStyle, total: int) -> Iterator[Label]:
         yield one
 
 
-def print_json(value: Any) -> None:
-    """One JSON object on stdout; dataclasses, paths and fractions become plain values."""
+def print_json(value: Any, *, on_stdout: bool = True) -> None:
+    """One JSON object on stdout (or stderr); dataclasses, paths and fractions become plain."""
     content = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    sys.stdout.write(json.dumps(content, default=_plain_value, indent=2) + "\n")
+    stream = sys.stdout if on_stdout else sys.stderr
+    stream.write(json.dumps(content, default=_plain_value, indent=2) + "\n")
 
 
 def size_text(size_bytes: int) -> str:
