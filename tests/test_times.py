@@ -300,3 +300,16 @@ def test_ten_thousand_frames_are_exact_in_a_file(double, tmp_path: Path, rate: F
     )
     target = double(source, audio=False).target
     assert clips.times(target) == [k / (2 * rate) for k in range(20_000)]
+
+
+def test_fields_that_come_later_are_told(double, tmp_path: Path):
+    whole = clips.moving_clip(tmp_path / "whole.ts", frames=6)
+    fields = {"x264-params": "tff=1", "flags": "+ilme+ildct"}
+    mixed = clips.moving_clip(tmp_path / "fields.ts", frames=6, options=fields)
+    source = tmp_path / "both.mkv"
+    ffmpeg("-i", f"concat:{whole}|{mixed}", "-c", "copy", source)
+    result = double(source, "out.mkv", LOSSLESS)
+    assert result.warnings[-1] == (
+        "6 of 12 frames are marked as interlaced; if they look combed, use --deinterlace."
+    )
+    assert double(source, "out2.mkv", LOSSLESS, fields="deinterlace").warnings == ()
