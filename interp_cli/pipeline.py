@@ -99,8 +99,9 @@ def double_video(
     coincide with a frame of that rate.
 
     Args:
-        source: The video to read.
-        target: The file to make; its ending chooses the container.
+        source: The video to read, a folder or a pattern of pictures, or `-`, the standard input.
+        target: The file to make, whose ending chooses the container; a folder or a pattern of
+            pictures, or `-`, the standard output.
         options: See `DoubleOptions`.
         interpolator: One that is already loaded; otherwise `options.inference` describes it.
         progress: Called with the frames done and their expected number (`None`: unknown).

@@ -262,7 +262,9 @@ def _pair_of_files(paths: list[Path]) -> tuple[Path, Path]:
     if len(paths) == 1:
         raise typer.BadParameter("Missing argument 'OUT'", param_hint="IN OUT")
     raise typer.BadParameter(
-        f"{len(paths)} files without --out-dir: give it, or one IN and one OUT", param_hint="IN OUT"
+        f"{len(paths)} files without --out-dir: give it, or one IN and one OUT (a pattern of "
+        "pictures in quotation marks, which keep the shell from taking it apart)",
+        param_hint="IN OUT",
     )
 
 
@@ -280,7 +282,7 @@ def _targets(sources: list[Path], out_dir: Path, suffix: str) -> dict[Path, Path
     Raises:
         EncodeError: Two results would have one name, or a result that of an input.
     """
-    from interp_cli.video.containers import is_written
+    from interp_cli.video.targets import is_written
 
     ending = Path(suffix).suffix if is_written(Path(f"x{suffix}")) else ""
     added = suffix.removesuffix(ending) if ending else suffix

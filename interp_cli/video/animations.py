@@ -243,8 +243,8 @@ class AnimationWriter:
         self._last_pts = -1
         self._last_seconds = last_seconds
         self._graph: Graph | None = None
-        notes = (*self._storage.warnings, *_timing_notes(kind, frame_rate))
-        self.warnings = tuple(notes)
+        notes = _timing_notes(kind, frame_rate)
+        self.warnings = (*picture.warnings, *self._storage.warnings, *notes)
         self._part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
         try:
             self._part.open("wb").close()

@@ -173,7 +173,7 @@ def container_of(target: Path) -> Container:
     return container
 
 
-def is_written(path: Path) -> bool:
+def is_container(path: Path) -> bool:
     """Whether a name's ending is one of a file that we write."""
     return path.suffix.lower() in _CONTAINERS
 

@@ -147,7 +147,7 @@ class PipeWriter:
         self.frames_written = 0
         self.output_bytes = 0
         self.encoder = f"rawvideo in {output_format}"
-        self.warnings = _untold(output_format, picture)
+        self.warnings = (*picture.warnings, *_untold(output_format, picture))
         self._name = name
         self._rate = frame_rate if output_format == "y4m" else None
         self._time_base = 1 / frame_rate if self._rate else time_base

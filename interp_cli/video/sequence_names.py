@@ -210,7 +210,7 @@ def _numbered(pictures: PictureFiles) -> PictureFiles:
         pictures,
         places=tuple(places),
         warning=f"{missing} of the numbers {'is' if missing == 1 else 'are'} missing ({ranges}): "
-        "the picture before stands through the gap, the new one halfway.",
+        "the gap stays, in time and in the names of a new sequence.",
     )
 
 

@@ -190,7 +190,7 @@ class SequenceWriter:
         self._encoder = ImageEncoder(
             kind, picture.layout, own_format, source.curve if source else None
         )
-        self.warnings = self._encoder.warnings
+        self.warnings = (*picture.warnings, *self._encoder.warnings)
         self._copies = source is not None and source.pictures.kind is kind
         # Numbers of an input sequence are times and go on to be; others count.
         self._first_number = source.pictures.first_number if source else 1

@@ -12,7 +12,7 @@ import av
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
 from interp_cli.video.animations import AnimationWriter, is_animation
-from interp_cli.video.containers import container_of
+from interp_cli.video.containers import container_of, is_container
 from interp_cli.video.fields import FieldReader
 from interp_cli.video.images import image_format_of
 from interp_cli.video.picture import PictureDescription
@@ -74,6 +74,11 @@ class OutputTiming:
     time_base: Fraction
     frame_rate: Fraction
     last_seconds: Fraction
+
+
+def is_written(path: Path) -> bool:
+    """Whether a name's ending is one of a single file that is written."""
+    return is_container(path) or is_animation(path)
 
 
 def check_target(source: Path, target: Path, options: DoubleOptions) -> None:

@@ -1,11 +1,15 @@
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from interp_cli.cli.app import app
 from interp_cli.models.registry import create_model
+from interp_cli.options import DoubleOptions
+from interp_cli.pipeline import double_video
 from interp_cli.weights import save_weights
 
 
@@ -27,6 +31,21 @@ def test_a_video_is_described(h264_clip: Path) -> None:
     assert found["variable_frame_rate"] is False
     assert [stream["kind"] for stream in found["streams"]] == ["audio"]
     assert found["size_bytes"] == h264_clip.stat().st_size
+
+
+def test_pictures_and_animations_are_described(tmp_path: Path) -> None:
+    for number in (1, 2, 4):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((8, 16), np.uint16))
+    found = facts(tmp_path)
+    assert (found["container"], found["pixel_format"]) == ("PNG sequence", "gray16be")
+    assert (found["frame_count"], found["duration_seconds"], found["plays"]) == (3, 0.16, None)
+    assert found["size_bytes"] == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert found["notes"][0].startswith("1 of the numbers is missing (3)")
+
+    double_video(tmp_path, tmp_path / "a.apng", DoubleOptions(end_seconds=0.08))
+    found = facts(tmp_path / "a.apng")
+    assert (found["codec"], found["frame_count"], found["plays"]) == ("apng", 4, 0)
+    assert (found["frame_rate"], found["variable_frame_rate"]) == ("50", False)
 
 
 def test_a_variable_rate_is_told_from_a_constant_one(vfr_clip: Path, ten_bit_clip: Path) -> None:

@@ -185,6 +185,9 @@ def test_a_frame_too_short_for_gif_is_an_error(double, tmp_path: Path):
     with pytest.raises(EncodeError, match="frame 1 would stand for less than 1/100 s"):
         double(source, "out.gif", factor=4)
     assert [p.name for p in tmp_path.iterdir()] == ["in.apng"]
+    shortest = animation(tmp_path / "in.gif", seconds(1, 1), 0)
+    with pytest.raises(EncodeError, match="frame 2 would stand for less than 1/100 s"):
+        double(shortest, "out.gif")
 
 
 def test_settings_of_other_encoders_are_refused(double, tmp_path: Path):

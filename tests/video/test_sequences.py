@@ -120,8 +120,8 @@ def test_a_missing_number_is_a_gap_in_time_and_in_the_names(double, tmp_path: Pa
     pictures(tmp_path / "in", ["1.png", "2.png", "4.png"])
     result = double("in", "out")
     assert result.warnings == (
-        "1 of the numbers is missing (3): the picture before stands through the gap, "
-        "the new one halfway.",
+        "1 of the numbers is missing (3): the gap stays, in time and in the names of a new "
+        "sequence.",
     )
     assert sorted(int(p.stem) for p in (tmp_path / "out").iterdir()) == [1, 2, 3, 5, 7, 8]
     for number, original in ((1, 1), (3, 2), (7, 4)):
