@@ -55,7 +55,7 @@ def info(
 
 def _video_facts(path: Path) -> dict[str, Any]:
     from interp_cli.options import DoubleOptions
-    from interp_cli.video.animations import animation_facts
+    from interp_cli.video.animation_files import animation_facts
     from interp_cli.video.sequences import SequenceReader
     from interp_cli.video.sources import open_source
 

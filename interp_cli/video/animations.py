@@ -16,7 +16,7 @@ from fractions import Fraction
 from math import ceil, floor, lcm
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import Self, cast
 
 import av
 import av.error
@@ -27,6 +27,7 @@ from av.video.stream import VideoStream
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
+from interp_cli.video.animation_files import AnimationFacts, riff_chunks
 from interp_cli.video.colour import Samples, planes_of
 from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.images import PNG, WEBP, FrameStorage, ImageFormat
@@ -35,8 +36,6 @@ from interp_cli.video.pipes import PipeReader
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.reader import VideoReader
 
-# What a delay of nothing is taken for: as FFmpeg does in APNG, and browsers in WebP.
-_NO_DELAY = {"apng": Fraction(1, 15), "webp": Fraction(1, 10)}
 # Colours of a GIF's palette beside the clear one, and the opacity below which that is shown.
 _COLOURS = 255
 _CLEAR_BELOW = 128
@@ -76,38 +75,6 @@ _BY_ENDING = {".gif": _GIF, ".apng": _APNG, ".webp": _WEBP}
 def is_animation(target: Path) -> bool:
     """Whether a file of this name is an animation."""
     return target.suffix.lower() in _BY_ENDING
-
-
-@dataclass(frozen=True, slots=True)
-class AnimationFacts:
-    """What an animation's file says of its course.
-
-    Attributes:
-        plays: How often it is shown; 0: without end.
-        delays: How long each frame stands, in seconds; none where FFmpeg reads them exactly.
-    """
-
-    plays: int
-    delays: tuple[Fraction, ...] = ()
-
-
-def animation_facts(path: Path) -> AnimationFacts | None:
-    """Read an animation's course; `None`: it is no animation."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        head = file.read(12)
-        file.seek(0)
-        try:
-            if head.startswith(b"GIF8"):
-                return AnimationFacts(_gif_plays(file))
-            if head.startswith(b"\x89PNG"):
-                return _apng_facts(file)
-            if head.startswith(b"RIFF") and head[8:] == b"WEBP":
-                return _webp_facts(file)
-        except IndexError:  # cut off: the decoder says so
-            pass
-    return None
 
 
 class AnimationReader(VideoReader):
@@ -395,7 +362,7 @@ class AnimationWriter:
         """Put right what libwebp guesses: the mean of the others."""
         end = (self._last_pts * self._unit + self._last_seconds) / self._unit
         with self._part.open("r+b") as file:
-            places = [place + 12 for name, place, _ in _riff_chunks(file) if name == b"ANMF"]
+            places = [place + 12 for name, place, _ in riff_chunks(file) if name == b"ANMF"]
             before = 0
             for place in places[:-1]:
                 file.seek(place)
@@ -475,64 +442,3 @@ def _retimed(
 def _unit_of(delays: tuple[Fraction, ...]) -> Fraction:
     """The largest unit that all delays are whole numbers of."""
     return Fraction(1, lcm(*(delay.denominator for delay in delays)))
-
-
-def _gif_plays(file: BinaryIO) -> int:
-    """The repetitions that stand in an extension before the first picture, and one more."""
-    head = file.read(13)
-    if head[10] & 0x80:
-        file.seek(3 << ((head[10] & 7) + 1), os.SEEK_CUR)
-    while file.read(1) == b"!":  # an extension
-        file.read(1)
-        blocks = []
-        while length := file.read(1)[0]:
-            blocks.append(file.read(length))
-        if blocks[0][:11] in (b"NETSCAPE2.0", b"ANIMEXTS1.0") and blocks[1][:1] == b"\1":
-            repetitions = int.from_bytes(blocks[1][1:3], "little")
-            return repetitions + 1 if repetitions else 0
-    return 1
-
-
-def _apng_facts(file: BinaryIO) -> AnimationFacts | None:
-    plays, delays = None, []
-    position = 8
-    while True:
-        file.seek(position)
-        head = file.read(8 + 26)
-        if len(head) < 8:
-            break
-        if head[4:8] == b"acTL":
-            plays = int.from_bytes(head[12:16], "big")
-        elif head[4:8] == b"IDAT" and plays is None:
-            return None
-        elif head[4:8] == b"fcTL":
-            numerator, denominator = (int.from_bytes(head[i : i + 2], "big") for i in (28, 30))
-            delay = Fraction(numerator, denominator or 100)
-            delays.append(delay or _NO_DELAY["apng"])
-        position += 12 + int.from_bytes(head[:4], "big")
-    return None if plays is None else AnimationFacts(plays, tuple(delays))
-
-
-def _webp_facts(file: BinaryIO) -> AnimationFacts | None:
-    plays, delays = None, []
-    for name, position, size in _riff_chunks(file):
-        file.seek(position)
-        if name == b"ANIM":
-            plays = int.from_bytes(file.read(size)[4:6], "little")
-        elif name == b"ANMF":
-            delay = Fraction(int.from_bytes(file.read(16)[12:15], "little"), 1000)
-            delays.append(delay or _NO_DELAY["webp"])
-    return None if plays is None or not delays else AnimationFacts(plays, tuple(delays))
-
-
-def _riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place and size of what each chunk of a WebP file holds."""
-    position = 12
-    while True:
-        file.seek(position)
-        head = file.read(8)
-        if len(head) < 8:
-            return
-        size = int.from_bytes(head[4:], "little")
-        yield head[:4], position + 8, size
-        position += 8 + size + size % 2

@@ -1,12 +1,7 @@
-"""One picture file to a frame and back: PNG, TIFF, OpenEXR, JPEG and WebP, without loss of depth.
-
-Pictures of floating-point numbers have no largest value. The network sees them through
-`FloatCurve`, which brings 0 to white to 0 to 1; only synthesized pictures go through it and back.
-"""
+"""One picture file to a frame and back: PNG, TIFF, OpenEXR, JPEG and WebP, of any depth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +11,6 @@ import av.error
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from interp_cli.errors import DecodeError, EncodeError, OpenError
 from interp_cli.video.colour import (
@@ -28,14 +22,24 @@ from interp_cli.video.colour import (
     planes_of,
     to_rgb,
 )
+from interp_cli.video.floats import (
+    FLOAT_FORMATS,
+    FloatCurve,
+    FloatPlanes,
+    float_image,
+    float_planes,
+)
+from interp_cli.video.image_markers import (
+    is_whole_exr,
+    is_whole_jpeg,
+    with_shown_chunks,
+    with_shown_segments,
+)
 from interp_cli.video.probe import ColourTags
 
 # Its decoders write to stderr whatever they think of a file.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-FloatPlanes = tuple[NDArray[np.float32], ...]
-
-_FLOAT_FORMATS = ("grayf32le", "gbrpf32le", "gbrapf32le")
 _INTEGER_FORMATS = ("gray", "ya8", "rgb24", "rgba")
 # JPEG's own colours (JFIF).
 _JFIF = ColourTags(matrix=5, full_range=True)
@@ -66,7 +70,7 @@ class ImageFormat:
     @property
     def holds_floats(self) -> bool:
         """Whether it stores floating-point numbers."""
-        return _FLOAT_FORMATS[0] in self.stores
+        return FLOAT_FORMATS[0] in self.stores
 
 
 PNG = ImageFormat(
@@ -82,7 +86,7 @@ TIFF = ImageFormat(
     (".tif", ".tiff"),
     "tiff",
     "tiff",
-    (*_INTEGER_FORMATS, "gray16le", "ya16le", "rgb48le", "rgba64le", *_FLOAT_FORMATS),
+    (*_INTEGER_FORMATS, "gray16le", "ya16le", "rgb48le", "rgba64le", *FLOAT_FORMATS),
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     {"compression_algo": "deflate"},
 )
@@ -91,7 +95,7 @@ EXR = ImageFormat(
     (".exr",),
     "exr",
     "exr",
-    _FLOAT_FORMATS,
+    FLOAT_FORMATS,
     (b"v/1\x01",),
     {"compression": "zip16"},
 )
@@ -121,34 +125,6 @@ def image_format_of(path: Path) -> ImageFormat | None:
     return next((kind for kind in IMAGE_FORMATS if ending in kind.endings), None)
 
 
-@dataclass(frozen=True, slots=True)
-class FloatCurve:
-    """Floating-point values to the range that networks know, and back.
-
-    The square root up to white, as a camera's gamma does and as evens out photon noise;
-    logarithmic above it, so that nothing is clipped; mirrored below zero.
-
-    Attributes:
-        white: The value that becomes 1.
-    """
-
-    white: float = 1.0
-
-    def to_codes(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Any values to about -7 to 7; what is not a number becomes 0."""
-        limit = 1e30
-        scaled = np.nan_to_num(values / self.white, nan=0.0, posinf=limit, neginf=-limit)
-        size = np.abs(scaled)
-        codes = np.where(size <= 1, np.sqrt(size), 1 + 0.5 * np.log(np.maximum(size, 1)))
-        return np.asarray(np.copysign(codes, scaled), np.float32)
-
-    def to_values(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The inverse of `to_codes`."""
-        size = np.abs(codes)
-        values = np.where(size <= 1, size * size, np.exp(2 * (np.clip(size, 1, 36) - 1)))
-        return np.asarray(np.copysign(values, codes) * self.white, np.float32)
-
-
 def read_image(path: Path) -> av.VideoFrame:
     """Decode a picture file, in its own pixel format.
 
@@ -171,32 +147,6 @@ def read_image(path: Path) -> av.VideoFrame:
     if kind is TIFF:
         return _read_tiff(path, content)
     return _decoded(path, kind, content)
-
-
-def float_planes(image: av.VideoFrame) -> FloatPlanes | None:
-    """The samples of a floating-point frame: Y, or G, B, R and A; `None` for integers."""
-    name = image.format.name
-    half = name.replace("f16le", "f32le")
-    if half not in _FLOAT_FORMATS:
-        return None
-    dtype = np.dtype("<f2" if name != half else "<f4")
-    return tuple(
-        np.frombuffer(memoryview(plane), dtype)
-        .reshape(-1, plane.line_size // dtype.itemsize)[: image.height, : image.width]
-        .astype(np.float32)
-        for plane in image.planes
-    )
-
-
-def float_image(planes: FloatPlanes) -> av.VideoFrame:
-    """The inverse of `float_planes`, always with 32 bits a sample."""
-    name = {1: "grayf32le", 3: "gbrpf32le", 4: "gbrapf32le"}[len(planes)]
-    height, width = planes[0].shape
-    image = av.VideoFrame(width, height, name)
-    for plane, samples in zip(image.planes, planes, strict=True):
-        rows = np.frombuffer(memoryview(plane), np.float32).reshape(-1, plane.line_size // 4)
-        rows[:height, :width] = samples
-    return image
 
 
 class FrameStorage:
@@ -330,9 +280,9 @@ def with_colours_of(original: bytes, made: bytes, kind: ImageFormat) -> bytes:
     them would show the two differently.
     """
     if kind is PNG:
-        return _with_chunks(original, made)
+        return with_shown_chunks(original, made)
     if kind is JPEG:
-        return _with_segments(original, made)
+        return with_shown_segments(original, made)
     return made
 
 
@@ -344,41 +294,19 @@ def _decoded(path: Path, kind: ImageFormat, content: bytes) -> av.VideoFrame:
         frames = [*context.decode(av.Packet(content)), *context.decode(None)]
     except av.error.FFmpegError as error:
         raise DecodeError(f"{path}: cannot be decoded ({error.strerror}).") from error
-    # FFmpeg fills up what is missing of a JPEG or an EXR file without a word.
-    whole = {JPEG.name: _is_whole_jpeg, EXR.name: _is_whole_exr}.get(kind.name)
-    if not frames or frames[0].is_corrupt or (whole and not whole(content)):
+    if not frames or frames[0].is_corrupt or not _is_whole(kind, content):
         raise DecodeError(f"{path}: is damaged or cut off; copy it again.")
     return frames[0]
 
 
-def _is_whole_jpeg(content: bytes) -> bool:
-    """Whether an end marker follows the last scan, within which there can be none."""
-    return content.rfind(b"\xff\xd9") > content.rfind(b"\xff\xda")
-
-
-def _is_whole_exr(content: bytes) -> bool:
-    """Whether each block of lines is there; a renderer that was stopped leaves some out.
-
-    Files of tiles or of several parts count as whole.
-    """
-    if content[5] & 0b10010:
-        return True
-    facts, position = {}, 8
-    while content[position] != 0:  # attributes: name, type, size, value
-        name_end = content.index(b"\0", position)
-        type_end = content.index(b"\0", name_end + 1)
-        size = int.from_bytes(content[type_end + 1 : type_end + 5], "little")
-        facts[content[position:name_end]] = content[type_end + 5 : type_end + 5 + size]
-        position = type_end + 5 + size
-    top, bottom = (
-        int.from_bytes(facts[b"dataWindow"][i : i + 4], "little", signed=True) for i in (4, 12)
-    )
-    lines = {3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}.get(facts[b"compression"][0], 1)
-    blocks = -(-(bottom - top + 1) // lines)
-    offsets = np.frombuffer(content, "<u8", blocks, position + 1)
-    last = int(offsets.max())
-    size = int.from_bytes(content[last + 4 : last + 8], "little")
-    return bool(offsets.min() > 0) and last + 8 + size <= len(content)
+def _is_whole(kind: ImageFormat, content: bytes) -> bool:
+    """Whether nothing is missing of a file that FFmpeg would fill up without a word."""
+    try:
+        if kind is JPEG:
+            return is_whole_jpeg(content)
+        return kind is not EXR or is_whole_exr(content)
+    except (KeyError, IndexError, ValueError):  # not even its header is whole
+        return False
 
 
 def _read_tiff(path: Path, content: bytes) -> av.VideoFrame:
@@ -494,42 +422,3 @@ def _grey_with_opacity(image: av.VideoFrame, name: str) -> av.VideoFrame:
     rows = np.frombuffer(memoryview(plane), dtype).reshape(-1, plane.line_size // 2)
     rows[: image.height, : 2 * image.width] = samples[..., [0, 3]].reshape(image.height, -1)
     return made
-
-
-# Chunks of a PNG file that say how it is to be shown.
-_PNG_SHOWN = (b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"eXIf")
-
-
-def _chunks(content: bytes) -> Iterable[tuple[bytes, bytes]]:
-    """Name and bytes of each chunk of a PNG file, up to its pixels."""
-    position = 8
-    while position + 12 <= len(content):
-        length = int.from_bytes(content[position : position + 4], "big")
-        name = content[position + 4 : position + 8]
-        if name == b"IDAT":
-            return
-        yield name, content[position : position + 12 + length]
-        position += 12 + length
-
-
-def _with_chunks(original: bytes, made: bytes) -> bytes:
-    shown = [chunk for name, chunk in _chunks(original) if name in _PNG_SHOWN]
-    own = [chunk for name, chunk in _chunks(made) if name not in _PNG_SHOWN]
-    rest = made[8 + sum(len(chunk) for _, chunk in _chunks(made)) :]
-    return made[:8] + own[0] + b"".join(shown) + b"".join(own[1:]) + rest
-
-
-def _with_segments(original: bytes, made: bytes) -> bytes:
-    """Put the original's Exif and ICC segments behind a JPEG file's first marker."""
-    kept, position = [], 2
-    while original[position : position + 1] == b"\xff" and original[position + 1] != 0xDA:
-        length = int.from_bytes(original[position + 2 : position + 4], "big")
-        segment = original[position : position + 2 + length]
-        if segment[4:10] == b"Exif\0\0" or segment[4:16] == b"ICC_PROFILE\0":
-            kept.append(segment)
-        position += 2 + length
-    # The JFIF segment, where there is one, stays the first.
-    first = 2
-    if made[2:4] == b"\xff\xe0":
-        first += 2 + int.from_bytes(made[4:6], "big")
-    return made[:first] + b"".join(kept) + made[first:]

@@ -144,7 +144,7 @@ def parse_target(target: Path, source: PictureFiles | None) -> tuple[NumberedNam
 
 def is_sequence_target(target: Path, source: PictureFiles | None) -> bool:
     """Whether pictures are to be written: a pattern, or a folder where pictures come in."""
-    if "%" in target.name:
+    if "%" in target.name and (image_format_of(target) or not target.suffix):
         return True
     return source is not None and (target.is_dir() or not target.suffix)
 

@@ -20,12 +20,10 @@ import numpy as np
 
 from interp_cli.errors import DecodeError, EncodeError
 from interp_cli.video.colour import native_format
+from interp_cli.video.floats import FloatCurve, float_image, float_planes
 from interp_cli.video.images import (
-    FloatCurve,
     ImageEncoder,
     ImageFormat,
-    float_image,
-    float_planes,
     read_image,
     with_colours_of,
 )

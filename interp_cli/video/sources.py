@@ -6,7 +6,8 @@ from pathlib import Path
 
 from interp_cli.errors import OpenError
 from interp_cli.options import DEFAULT_INPUT_RATE, DoubleOptions
-from interp_cli.video.animations import AnimationReader, WebpReader, animation_facts
+from interp_cli.video.animation_files import animation_facts
+from interp_cli.video.animations import AnimationReader, WebpReader
 from interp_cli.video.pipes import PipeReader
 from interp_cli.video.reader import FrameReader, VideoReader
 from interp_cli.video.sequence_names import is_sequence

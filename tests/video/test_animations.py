@@ -12,7 +12,7 @@ from interp_cli.errors import EncodeError
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import DoubleResult, double_video
-from interp_cli.video.animations import animation_facts
+from interp_cli.video.animation_files import animation_facts
 from interp_cli.video.sources import open_source
 
 ENDINGS = (".gif", ".apng", ".webp")

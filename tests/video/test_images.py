@@ -8,16 +8,14 @@ import pytest
 
 from interp_cli.errors import DecodeError, EncodeError, OpenError
 from interp_cli.video.colour import native_format, picture_format, planes_of
+from interp_cli.video.floats import FloatCurve, float_image, float_planes
 from interp_cli.video.images import (
     EXR,
     JPEG,
     PNG,
     TIFF,
     WEBP,
-    FloatCurve,
     ImageEncoder,
-    float_image,
-    float_planes,
     read_image,
     with_colours_of,
 )

@@ -4,7 +4,12 @@ import pytest
 
 from interp_cli.errors import EncodeError, OpenError
 from interp_cli.video.images import JPEG, PNG
-from interp_cli.video.sequence_names import find_pictures, is_sequence, parse_target
+from interp_cli.video.sequence_names import (
+    find_pictures,
+    is_sequence,
+    is_sequence_target,
+    parse_target,
+)
 
 
 def files(folder: Path, *names: str) -> Path:
@@ -77,6 +82,11 @@ def test_no_picture_is_an_error(tmp_path: Path):
         find_pictures(tmp_path)
     with pytest.raises(OpenError, match=r"f_%04d.png: no picture is there"):
         find_pictures(tmp_path / "f_%04d.png")
+
+
+def test_a_percent_sign_in_the_name_of_a_video_is_no_pattern(tmp_path: Path):
+    assert not is_sequence_target(tmp_path / "100%.mp4", None)
+    assert is_sequence_target(tmp_path / "%d.png", None)
 
 
 @pytest.mark.parametrize("name", ["a%d_%d.png", "a%s.png", "a%04d.mp4", "a%d"])

@@ -110,7 +110,8 @@ def test_values_far_above_white_are_pointed_out(double, tmp_path: Path):
 
 
 def _exr(path: Path) -> np.ndarray:
-    from interp_cli.video.images import float_planes, read_image
+    from interp_cli.video.floats import float_planes
+    from interp_cli.video.images import read_image
 
     green, blue, red = float_planes(read_image(path))
     return np.dstack([red, green, blue])

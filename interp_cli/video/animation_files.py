@@ -1,0 +1,109 @@
+"""What the files of animations say of their course: delays and plays, as they are written there.
+
+FFmpeg rounds the delays of APNG and says nothing of plays.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+# What a delay of nothing is taken for: as FFmpeg does in APNG, and browsers in WebP.
+_NO_DELAY = {"apng": Fraction(1, 15), "webp": Fraction(1, 10)}
+
+
+@dataclass(frozen=True, slots=True)
+class AnimationFacts:
+    """What an animation's file says of its course.
+
+    Attributes:
+        plays: How often it is shown; 0: without end.
+        delays: How long each frame stands, in seconds; none where FFmpeg reads them exactly.
+    """
+
+    plays: int
+    delays: tuple[Fraction, ...] = ()
+
+
+def animation_facts(path: Path) -> AnimationFacts | None:
+    """Read an animation's course; `None`: it is no animation."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        head = file.read(12)
+        file.seek(0)
+        try:
+            if head.startswith(b"GIF8"):
+                return AnimationFacts(_gif_plays(file))
+            if head.startswith(b"\x89PNG"):
+                return _apng_facts(file)
+            if head.startswith(b"RIFF") and head[8:] == b"WEBP":
+                return _webp_facts(file)
+        except IndexError:  # cut off: the decoder says so
+            pass
+    return None
+
+
+def _gif_plays(file: BinaryIO) -> int:
+    """The repetitions that stand in an extension before the first picture, and one more."""
+    head = file.read(13)
+    if head[10] & 0x80:
+        file.seek(3 << ((head[10] & 7) + 1), os.SEEK_CUR)
+    while file.read(1) == b"!":  # an extension
+        file.read(1)
+        blocks = []
+        while length := file.read(1)[0]:
+            blocks.append(file.read(length))
+        if blocks[0][:11] in (b"NETSCAPE2.0", b"ANIMEXTS1.0") and blocks[1][:1] == b"\1":
+            repetitions = int.from_bytes(blocks[1][1:3], "little")
+            return repetitions + 1 if repetitions else 0
+    return 1
+
+
+def _apng_facts(file: BinaryIO) -> AnimationFacts | None:
+    plays, delays = None, []
+    position = 8
+    while True:
+        file.seek(position)
+        head = file.read(8 + 26)
+        if len(head) < 8:
+            break
+        if head[4:8] == b"acTL":
+            plays = int.from_bytes(head[12:16], "big")
+        elif head[4:8] == b"IDAT" and plays is None:
+            return None
+        elif head[4:8] == b"fcTL":
+            numerator, denominator = (int.from_bytes(head[i : i + 2], "big") for i in (28, 30))
+            delay = Fraction(numerator, denominator or 100)
+            delays.append(delay or _NO_DELAY["apng"])
+        position += 12 + int.from_bytes(head[:4], "big")
+    return None if plays is None else AnimationFacts(plays, tuple(delays))
+
+
+def _webp_facts(file: BinaryIO) -> AnimationFacts | None:
+    plays, delays = None, []
+    for name, position, size in riff_chunks(file):
+        file.seek(position)
+        if name == b"ANIM":
+            plays = int.from_bytes(file.read(size)[4:6], "little")
+        elif name == b"ANMF":
+            delay = Fraction(int.from_bytes(file.read(16)[12:15], "little"), 1000)
+            delays.append(delay or _NO_DELAY["webp"])
+    return None if plays is None or not delays else AnimationFacts(plays, tuple(delays))
+
+
+def riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Name, place and size of what each chunk of a WebP file holds."""
+    position = 12
+    while True:
+        file.seek(position)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        size = int.from_bytes(head[4:], "little")
+        yield head[:4], position + 8, size
+        position += 8 + size + size % 2
