@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 
 from interp_cli.errors import EncodeError, OpenError, PipeClosedError
 from interp_cli.options import OutputFormat
-from interp_cli.video.colour import UNTAGGED
+from interp_cli.video.colour import UNTAGGED, native_format, planes_of
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import decode, describe, first_picture
 from interp_cli.video.reader import VideoReader
@@ -34,6 +34,8 @@ from interp_cli.video.reader import VideoReader
 _MUXERS = {"y4m": "yuv4mpegpipe", "nut": "nut"}
 # FFmpeg asks for this much at once; a callback for each 32 KiB would cost more than the copying.
 _BUFFER_BYTES = 1 << 20
+# More than any header of YUV4MPEG2 has.
+_HEAD_BYTES = 1024
 # How often a reader that waits for input looks whether it is to stop.
 _PAUSE_SECONDS = 0.1
 
@@ -107,7 +109,14 @@ class PipeReader(VideoReader):
         return self._container, self._stream
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-        return self._pictures
+        count = 0
+        for image in self._pictures:
+            count += 1
+            yield image
+        if self._input.is_cut_off(
+            count, sum(plane.nbytes for plane in planes_of(native_format(image)))
+        ):
+            self.damage = "the stream ends within the next one"
 
 
 class PipeWriter:
@@ -273,6 +282,8 @@ class _Interruptible(io.RawIOBase):
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
         self._stopped = threading.Event()
+        self._head = b""
+        self._bytes_read = 0
 
     def stop(self) -> None:
         """From now on the pipe seems to have ended."""
@@ -285,8 +296,19 @@ class _Interruptible(io.RawIOBase):
         while not self._stopped.is_set():
             # Windows cannot wait for pipes; there a reader waits for its writer.
             if sys.platform == "win32" or select.select([self._pipe], [], [], _PAUSE_SECONDS)[0]:
-                return os.read(self._pipe, max(size, 0))
+                content = os.read(self._pipe, max(size, 0))
+                if len(self._head) < _HEAD_BYTES:
+                    self._head += content[:_HEAD_BYTES]
+                self._bytes_read += len(content)
+                return content
         return b""
+
+    def is_cut_off(self, frames: int, frame_bytes: int) -> bool:
+        """Whether a YUV4MPEG2 stream ended within a frame, of which FFmpeg says nothing."""
+        begin = self._head.find(b"\nFRAME\n") + 1
+        if not self._head.startswith(b"YUV4MPEG2") or not begin or self._stopped.is_set():
+            return False
+        return self._bytes_read > begin + frames * (len(b"FRAME\n") + frame_bytes)
 
 
 def _untold(output_format: OutputFormat, picture: PictureDescription) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from conftest import VFR_PTS
 
-from interp_cli.errors import EncodeError, OpenError, PipeClosedError
+from interp_cli.errors import DecodeError, EncodeError, OpenError, PipeClosedError
 from interp_cli.models.registry import create_model
 from interp_cli.options import DoubleOptions
 from interp_cli.video.colour import PictureFormat, picture_format, planes_of
@@ -82,6 +82,24 @@ def test_a_part_of_a_pipe(h264_clip: Path):
     with ffmpeg_output("-i", h264_clip, *RAW) as pipe:
         times, _ = stamps(pipe, start_seconds=0.12, end_seconds=0.24)
     assert times == [Fraction(n, 25) for n in (3, 4, 5)]
+
+
+def test_a_stream_that_ends_within_a_frame_is_damaged(tmp_path: Path):
+    clip = clips.moving_clip(tmp_path / "a.y4m", frames=4, size=(32, 32), codec="wrapped_avframe")
+    content = clip.read_bytes()
+    for keep_going, rest in ((False, content), (True, content[:-1])):
+        reading, writing = os.pipe()
+        os.write(writing, rest)
+        os.close(writing)
+        times, reader = stamps(reading, keep_going=keep_going)
+        os.close(reading)
+        assert (len(times), reader.damage is not None) == (4 - keep_going, keep_going)
+    reading, writing = os.pipe()
+    os.write(writing, content[:-1])
+    os.close(writing)
+    with pytest.raises(DecodeError, match=r"decoded 3 frames \(the stream ends within the next"):
+        stamps(reading)
+    os.close(reading)
 
 
 def test_no_video_is_an_error():
