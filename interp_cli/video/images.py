@@ -240,12 +240,10 @@ class ImageEncoder:
         return self._encode_floats((*values, *planes[colours:]))
 
     def encode_file(self, path: Path) -> bytes:
-        """The file for one of the input's own picture files: the same values exactly."""
-        image = read_image(path)
-        planes = float_planes(image)
-        if planes is not None:
-            return self._encode_floats(planes)
-        return self._encode_integers(native_format(image))
+        """The file for one of the input's own floating-point files: the values before the curve."""
+        planes = float_planes(read_image(path))
+        assert planes is not None  # by the layout
+        return self._encode_floats(planes)
 
     def _encode_floats(self, planes: FloatPlanes) -> bytes:
         if self.kind is EXR:
@@ -332,6 +330,11 @@ def _read_tiff(path: Path, content: bytes) -> av.VideoFrame:
             "point are read. Convert it first."
         )
     channels = 1 if samples.ndim == 2 else samples.shape[2]
+    if samples.dtype == np.uint8 and channels == 4:  # OpenCV multiplies colours by opacity
+        raise OpenError(
+            f"{path}: 8 bits with opacity are read from ordinary TIFF files alone, not from tiled "
+            "or BigTIFF ones. Convert it first."
+        )
     samples = samples.reshape(*samples.shape[:2], channels)
     if samples.dtype == np.float32:
         order = (0,) if channels == 1 else (1, 0, 2, 3)[:channels]

@@ -194,7 +194,8 @@ class SequenceWriter:
         self._first_number = source.pictures.first_number if source else 1
         self._step = time_base * frame_rate if source else None
         self._first_pts: int | None = None
-        self._last_original: bytes | None = None
+        self._is_float = picture.layout.is_float
+        self._look: Path | None = None  # the original that was copied last
         folder = names.folder
         home = folder if folder.is_dir() else folder.parent
         self._part = home / f".{folder.name or 'frames'}.{os.getpid()}.part"
@@ -232,9 +233,8 @@ class SequenceWriter:
         try:
             if original and self._copies:
                 shutil.copyfile(original, target)
-                self._last_original = None
-                self._original = original
-            elif original:
+                self._look = original
+            elif original and self._is_float:
                 target.write_bytes(self._encoder.encode_file(original))
             else:
                 target.write_bytes(self._like_the_originals(self._encoder.encode(image)))
@@ -282,11 +282,9 @@ class SequenceWriter:
 
     def _like_the_originals(self, made: bytes) -> bytes:
         """With the colour profile and orientation of the original before."""
-        if not self._copies:
+        if self._look is None:
             return made
-        if self._last_original is None:
-            self._last_original = self._original.read_bytes()
-        return with_colours_of(self._last_original, made, self._encoder.kind)
+        return with_colours_of(self._look.read_bytes(), made, self._encoder.kind)
 
 
 def _info(pictures: PictureFiles, first: av.VideoFrame, frame_rate: Fraction) -> VideoInfo:

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import clips
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from interp_cli.errors import DecodeError, EncodeError, OpenError
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import DoubleResult, double_video
+from interp_cli.video.images import read_image
 from interp_cli.video.reader import VideoReader
 
 
@@ -88,6 +90,29 @@ def test_from_one_kind_to_another_values_are_exact(double, tmp_path: Path):
         )
 
 
+def test_the_same_samples_in_another_order_are_one_format(double, tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    noise = np.random.default_rng(0).integers(0, 2, (2, 8, 16, 1), np.uint8)
+    blue, clear = np.array([250, 20, 10, 255], np.uint8), np.array([3, 2, 1, 100], np.uint8)
+    drawn = np.where(noise, blue, clear)
+    codes = noise[0, ..., 0]
+    palette = av.VideoFrame(16, 8, "pal8")
+    np.frombuffer(palette.planes[0], np.uint8).reshape(8, -1)[:, :16] = codes
+    np.frombuffer(palette.planes[1], np.uint32)[:2] = np.stack([clear, blue]).view("<u4")[:, 0]
+    context = av.CodecContext.create("png", "w")
+    context.width, context.height, context.pix_fmt = 16, 8, "pal8"
+    context.time_base = Fraction(1, 25)
+    palette.pts = 0
+    packets = [*context.encode(palette), *context.encode(None)]
+    (tmp_path / "in" / "1.png").write_bytes(b"".join(map(bytes, packets)))
+    cv2.imwrite(str(tmp_path / "in" / "2.png"), drawn[1])
+    double("in", "out/%d.tif")
+    for number, expected in ((1, drawn[0]), (3, drawn[1])):
+        # OpenCV multiplies the colours of such a TIFF by the opacity.
+        made = read_image(tmp_path / "out" / f"{number}.tif").reformat(format="bgra")
+        np.testing.assert_array_equal(made.to_ndarray(), expected)
+
+
 @pytest.mark.parametrize("scale", [1.0, 50.0])
 def test_floating_point_values_beyond_white_are_kept(double, tmp_path: Path, scale: float):
     pictures(tmp_path / "in", numbered(2, ".tif"), np.float32, 3, scale)
@@ -111,7 +136,6 @@ def test_values_far_above_white_are_pointed_out(double, tmp_path: Path):
 
 def _exr(path: Path) -> np.ndarray:
     from interp_cli.video.floats import float_planes
-    from interp_cli.video.images import read_image
 
     green, blue, red = float_planes(read_image(path))
     return np.dstack([red, green, blue])
