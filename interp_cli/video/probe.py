@@ -10,8 +10,9 @@ from typing import cast
 
 import av
 import av.error
+from av.codec.context import Flags
 from av.container import InputContainer
-from av.format import Flags
+from av.format import Flags as FormatFlags
 from av.video.stream import VideoStream
 
 from interp_cli.errors import DecodeError, OpenError
@@ -179,6 +180,8 @@ def decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoF
     name = _SEES_OPACITY.get(stream.codec_context.name)
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     if name is None or tags.get("alpha_mode") != "1":
+        # Cropping within the stream must be exact, not what suits the processor.
+        stream.codec_context.flags |= Flags.unaligned
         yield from container.decode(stream)
         return
     context = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
@@ -241,7 +244,7 @@ def describe(
         video_start_seconds=(first.pts or 0) * time_base,
         last_duration=None,
         missing_bytes=0,
-        clock_is_arbitrary=Flags.ts_discont in Flags(container.format.flags),
+        clock_is_arbitrary=FormatFlags.ts_discont in FormatFlags(container.format.flags),
         video_index=stream.index,
         streams=tuple(_side_stream(s) for s in container.streams if s.index != stream.index),
         chapters=len(container.chapters()),

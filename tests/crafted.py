@@ -1,0 +1,93 @@
+"""Files with facts that no encoder at hand writes: boxes put into MP4, SEI messages into streams."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from interp_cli.video.ffmpeg import ffmpeg_path
+
+# Bytes before the boxes inside a box: a sample description, and a picture's entry in it.
+_SKIPPED = {b"stsd": 8, b"avc1": 78, b"hvc1": 78, b"hev1": 78}
+
+
+def ffmpeg(*arguments: object) -> None:
+    """Run ffmpeg and fail where it does."""
+    command = [ffmpeg_path(), "-v", "error", "-y", *map(str, arguments)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def with_box(source: Path, target: Path, entry: bytes, box: bytes) -> Path:
+    """Copy an MP4 file whose index stands last, with a box added to its picture's sample entry."""
+    data = bytearray(source.read_bytes())
+    start, end, sizes = 0, len(data), []
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", entry):
+        position, length = next((p, n) for p, n, kind in _boxes(data, start, end) if kind == name)
+        sizes.append(position)
+        start, end = position + 8 + _SKIPPED.get(name, 0), position + length
+    data[end:end] = box
+    for position in sizes:
+        (length,) = struct.unpack_from(">I", data, position)
+        struct.pack_into(">I", data, position, length + len(box))
+    target.write_bytes(data)
+    return target
+
+
+def _boxes(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, bytes]]:
+    while position + 8 <= end:
+        (length,) = struct.unpack_from(">I", data, position)
+        yield position, length, bytes(data[position + 4 : position + 8])
+        position += length
+
+
+def clean_aperture(width: int, height: int, right: int, down: int) -> bytes:
+    """The box that crops a picture; its centre lies so far off the picture's."""
+    return struct.pack(">I4s8i", 40, b"clap", width, 1, height, 1, right, 1, down, 1)
+
+
+def dolby_vision(profile: int = 8) -> bytes:
+    """The box that says that the frames carry Dolby Vision metadata."""
+    record = bytes([1, 0, profile << 1, 1 << 3 | 0b101, 1 << 4]) + bytes(19)
+    return struct.pack(">I4s", 32, b"dvvC") + record
+
+
+def stereo() -> bytes:
+    """The box that says that left and right eye stand side by side."""
+    return struct.pack(">I4sIB", 13, b"st3d", 0, 2)
+
+
+def hdr10_plus() -> bytes:
+    """A T.35 message of SMPTE ST 2094-40, with one window and no curves."""
+    fields = [(1, 2), (1000, 27), (0, 1), *[(500, 17)] * 3, (200, 17), (0, 4), (0, 10), (0, 3)]
+    bits = "".join(f"{value:0{length}b}" for value, length in fields)
+    body = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2)
+    return bytes.fromhex("b5003c00010401") + body.to_bytes(-(-len(bits) // 8), "big")
+
+
+def closed_captions() -> bytes:
+    """A T.35 message of ATSC A/53 with one pair of CEA-608 bytes."""
+    return bytes.fromhex("b5003147413934 03 41 ff fc9420 ff")
+
+
+def with_sei(source: Path, target: Path, message: bytes, *, hevc: bool) -> Path:
+    """Copy an Annex B stream with a T.35 message before each picture."""
+    header = b"\x4e\x01" if hevc else b"\x06"
+    body = bytes([4, len(message)]) + message + b"\x80"
+    escaped, zeros = bytearray(), 0
+    for byte in body:
+        if zeros == 2 and byte <= 3:
+            escaped.append(3)
+            zeros = 0
+        escaped.append(byte)
+        zeros = 0 if byte else zeros + 1
+    sei = b"\0\0\0\1" + header + bytes(escaped)
+    data = source.read_bytes().replace(b"\0\0\0\1", b"\0\0\1")
+    made = b""
+    for unit in data.split(b"\0\0\1")[1:]:
+        kind = unit[0] >> 1 & 63 if hevc else unit[0] & 31
+        is_slice = kind < 32 if hevc else kind in (1, 5)
+        made += (sei if is_slice else b"") + b"\0\0\0\1" + unit
+    target.write_bytes(made)
+    return target
