@@ -91,3 +91,16 @@ def with_sei(source: Path, target: Path, message: bytes, *, hevc: bool) -> Path:
         made += (sei if is_slice else b"") + b"\0\0\0\1" + unit
     target.write_bytes(made)
     return target
+
+
+def picture_subtitles() -> bytes:
+    """A stream of PGS, the pictures of Blu-ray: three that show nothing, a tenth apart."""
+
+    def segment(ticks: int, kind: int, payload: bytes) -> bytes:
+        return b"PG" + struct.pack(">IIBH", ticks, 0, kind, len(payload)) + payload
+
+    return b"".join(
+        segment(9000 * n, 0x16, struct.pack(">HHBHBBBB", 128, 96, 0x10, n, 0x80, 0, 0, 0))
+        + segment(9000 * n, 0x80, b"")
+        for n in (1, 2, 3)
+    )

@@ -72,6 +72,10 @@ _MP4_TAGS = frozenset(
     location creation_time encoder encoding_tool compilation media_type hd_video
     gapless_playback""".split()  # noqa: SIM905
 )
+_MOV_TAGS = frozenset(
+    """title artist album comment date genre copyright location make model creation_time
+    encoder""".split()  # noqa: SIM905
+)
 _MATROSKA_ROLES = frozenset(
     {"default", "dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired"}
 )
@@ -103,8 +107,8 @@ _CONTAINERS = {
             "mov_text",
             frozenset({"default"}),
             data=frozenset({"gpmd"}),
-            # QuickTime's own list of tags stands beside the usual one, so nothing is lost.
-            arguments=("-movflags", "+faststart+use_metadata_tags"),
+            tags=_MOV_TAGS,
+            arguments=("-movflags", "+faststart"),
         ),
         Container(
             ".mkv",
@@ -203,7 +207,11 @@ def plan_streams(
         arguments += ["-metadata", f"{tag}="]
     known = {name.lower().partition("-")[0] for name in source.metadata} - set(_BRAND_TAGS)
     if container.tags is not None and known - container.tags:
+        # All tags, in QuickTime's own list instead of the usual one.
         arguments += ["-movflags", "+use_metadata_tags"]
+    # Where a file has it in that list and in its header, FFmpeg 9 reads both, joined.
+    if created := source.metadata.get("creation_time"):
+        arguments += ["-metadata", f"creation_time={created.partition(';')[0]}"]
     arguments += _video_tags(source, frame_rate)
     arguments += ["-disposition:v:0", "+".join(_held(source.video_roles, container)) or "0"]
     warnings += _lost_roles("the video", source.video_roles, container)
