@@ -1,4 +1,4 @@
-"""Files with facts that no encoder at hand writes: boxes put into MP4, SEI messages into streams."""
+"""Files with facts that no encoder here writes: boxes put into MP4, SEI messages in streams."""
 
 from __future__ import annotations
 

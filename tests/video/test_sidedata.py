@@ -151,8 +151,11 @@ def test_turned_and_mirrored_pictures_look_the_same(double, tmp_path, name, rota
 def shown_by_ffmpeg(path: Path) -> np.ndarray:
     """The first frame as ffmpeg turns and crops it, RGB."""
     run = subprocess.run(
-        [ffmpeg_path(), "-v", "error", "-i", path, "-frames:v", "1", "-vf"]
-        + ["scale=out_range=full", "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"],
+        [
+            *(ffmpeg_path(), "-v", "error", "-i", path, "-frames:v", "1"),
+            *("-vf", "scale=out_range=full", "-pix_fmt", "rgb24"),
+            *("-c:v", "ppm", "-f", "image2pipe", "-"),
+        ],
         capture_output=True,
         check=True,
     )
