@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from interp_cli.video.colour import UNTAGGED, PictureFormat, usual_matrix
+from interp_cli.video.colour import UNTAGGED, FormatTraits, PictureFormat, usual_matrix
 from interp_cli.video.encoders import EncoderChoice
 from interp_cli.video.probe import ColourTags, VideoInfo
 from interp_cli.video.sidedata import LightLevel, MasteringDisplay
@@ -132,24 +132,35 @@ class PictureDescription:
         return had, had
 
     def _conversion(self, choice: EncoderChoice, had: _Meaning, says: _Meaning) -> list[str]:
-        filters = []
-        if self.layout.kind == "gray":  # which FFmpeg takes for full range, whatever it is
-            filters.append("setparams=range=full")
-        # Opacity that is not stored is dropped here: zscale would lay the picture on black.
-        kept = self.layout.traits._replace(alpha=choice.traits.alpha and self.layout.has_alpha)
-        filters.append(f"format={kept.planar_name}")
-        matrix = usual_matrix(self.layout.width, self.layout.height)
-        told = (matrix if had[0] == UNTAGGED and says[0] != UNTAGGED else had[0], had[1])
-        filters += self._tags(*told)
+        """Filters from the tagged frames to those that the encoder takes, tagged in turn."""
+        # Grey frames become the luma of coloured ones, which FFmpeg does exactly for full range
+        # alone, and so they are called while their layout changes.
+        plain = "setparams=colorspace=unknown:range=full"
+        # Opacity that is not stored is dropped first: zscale would lay the picture on black.
+        source = self.layout.traits._replace(alpha=choice.traits.alpha and self.layout.has_alpha)
+        # zscale takes whole chroma samples only; odd sizes meet at full chroma.
+        taken, made = (self._whole_chroma(traits) for traits in (source, choice.traits))
+        filters = [plain] if self.layout.kind == "gray" else []
+        for traits in dict.fromkeys((source, taken)):
+            filters.append(f"format={traits.planar_name}")
+        usual = usual_matrix(self.layout.width, self.layout.height)
+        told = (usual if had[0] == UNTAGGED and says[0] != UNTAGGED else had[0], had[1])
         options = ["dither=none"]
         if says[0] != told[0]:
             options.append(f"matrix={'gbr' if says[0] == _RGB else says[0]}")
         if says[1] != told[1] and says[1] is not None:
             options.append(f"range={'full' if says[1] else 'limited'}")
-        filters += [f"zscale={':'.join(options)}", f"format={choice.traits.planar_name}"]
+        filters += [*self._tags(*told), f"zscale={':'.join(options)}"]
+        filters.append(f"format={made.planar_name}")
         if choice.traits.grey:
-            filters.append("setparams=range=full")
-        return [*filters, f"format={choice.pixel_format}", *self._tags(*says)]
+            filters.append(plain)
+        for name in dict.fromkeys((choice.traits.planar_name, choice.pixel_format)):
+            filters.append(f"format={name}")
+        return [*filters, *self._tags(*says)]
+
+    def _whole_chroma(self, traits: FormatTraits) -> FormatTraits:
+        odd = self.layout.width % traits.chroma_width or self.layout.height % traits.chroma_height
+        return traits._replace(chroma_width=1, chroma_height=1) if odd else traits
 
     def _tags(self, matrix: int, full_range: bool | None) -> list[str]:
         tags = [

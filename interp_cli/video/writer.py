@@ -266,7 +266,9 @@ class VideoWriter:
             file.seek(0)
         lines = self._log.read().decode(errors="replace").splitlines()
         # That it could not open the encoder is said by us, why by the encoder.
-        causes = [line for line in lines if not line.startswith(("[vost#", "[enc:", "[vf#"))]
+        causes = [
+            line for line in lines if not line.startswith(("[vost#", "[enc:", "[vf#", "[out#"))
+        ]
         # "[libx264 @ 0x55d0] text": the address says nothing to a reader.
         said = re.compile(r"^\[([^\]@]*?) ?@ [^\]]*\]")
         self._said = [said.sub(r"\1:", line) for line in causes or lines]
