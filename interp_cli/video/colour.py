@@ -239,8 +239,9 @@ def native_format(image: av.VideoFrame) -> av.VideoFrame:
         grey, alpha = pairs[..., 0], pairs[..., 1]
         return _filled("gbrap16le", (image.width, image.height), (grey, grey, grey, alpha))
     twin = f"{name[:-2]}le"
-    if name in _REPACKED or twin in _REPACKED:
-        return image.reformat(format=_REPACKED.get(name) or _REPACKED[twin])
+    repacked = _REPACKED.get(name) or (_REPACKED.get(twin) if name.startswith("p") else None)
+    if repacked:  # of big-endian ones, swscale does P010 and its kin alone
+        return image.reformat(format=repacked)
     if name in (*_PACKED, *_FLOATS) or _is_planar(image.format):
         return image
     if name.endswith("be") and (twin in _PACKED or _is_planar(av.VideoFormat(twin, 8, 8))):
