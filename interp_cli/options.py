@@ -70,7 +70,8 @@ class EncodeOptions:
     """How the result is written; `None` means: by the output's ending.
 
     Attributes:
-        encoder: An ffmpeg encoder, such as `libx264`, `libx265`, `libsvtav1`, `ffv1`.
+        encoder: An ffmpeg encoder, such as `libx264`, `libx265`, `libsvtav1`, `ffv1`, or
+            `auto-hw`: whatever hardware encoder works here.
         crf: Constant quality, in the encoder's own scale.
         preset: The encoder's preset.
         pixel_format: An ffmpeg pixel format; `None` keeps the input's.

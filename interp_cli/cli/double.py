@@ -98,7 +98,11 @@ def double(
         bool, typer.Option("--no-scenes", help="Look for no cuts: blend across all of them.")
     ] = False,
     encoder: Annotated[
-        str | None, typer.Option(help="An ffmpeg encoder; by default OUT's ending chooses.")
+        str | None,
+        typer.Option(
+            help="An ffmpeg encoder, or auto-hw for hardware that works here; by default OUT's "
+            "ending chooses."
+        ),
     ] = None,
     crf: Annotated[
         int | None, typer.Option(help="Constant quality; lower is better and larger.")

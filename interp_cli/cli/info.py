@@ -119,6 +119,10 @@ def _video_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         picture += f", pixels {aspect}"
     if facts["rotation"]:
         picture += f", shown turned by {facts['rotation']}°"
+    if facts["mirrored"]:
+        picture += ", mirrored"
+    if any(facts["cropping"]):
+        picture += ", cropped by its container"
     if facts["interlaced"]:
         picture += ", interlaced"
     count, duration = facts["frame_count"], facts["duration_seconds"]
@@ -138,8 +142,19 @@ def _video_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("duration", "not stated" if duration is None else f"{duration:.3f} s"),
         ("first frame", f"at {float(facts['video_start_seconds']):.3f} s"),
     ]
+    if facts["mastering_display"]:
+        display = facts["mastering_display"]
+        levels = f"{float(display['darkest']):g} to {float(display['brightest']):g} cd/m²"
+        rows.insert(4, ("mastered on", f"a display of {levels}"))
+    if facts["light_level"]:
+        light = facts["light_level"]
+        levels = f"{light['brightest_pixel']}, a frame up to {light['brightest_frame']} cd/m²"
+        rows.insert(5, ("light level", f"a pixel up to {levels}"))
+    if facts["not_carried"]:
+        rows.append(("kept by no output", ", ".join(facts["not_carried"])))
     for stream in facts["streams"]:
-        words = (stream["codec"] or "unknown codec", stream["language"], stream["title"])
+        name = stream["codec"] or stream["tag"] or "unknown codec"
+        words = (name, stream["language"], stream["title"], *stream["roles"])
         rows.append((stream["kind"], ", ".join(word for word in words if word)))
     if facts["plays"] is not None:
         rows.append(("plays", str(facts["plays"] or "without end")))

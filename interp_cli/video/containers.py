@@ -41,6 +41,7 @@ class Container:
         covers: Whether it holds cover pictures.
         data: Four-letter codes of data streams that it holds.
         tags: Names of the file's tags that it holds unless told otherwise; `None`: all.
+        says_range: Whether it can say the range of a stream that does not say so itself.
         arguments: For ffmpeg's muxer.
     """
 
@@ -56,6 +57,7 @@ class Container:
     covers: bool = False
     data: frozenset[str] = frozenset()
     tags: frozenset[str] | None = None
+    says_range: bool = True
     arguments: tuple[str, ...] = ()
 
 
@@ -108,6 +110,7 @@ _CONTAINERS = {
             frozenset({"default"}),
             data=frozenset({"gpmd"}),
             tags=_MOV_TAGS,
+            says_range=False,
             arguments=("-movflags", "+faststart"),
         ),
         Container(

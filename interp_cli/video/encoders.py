@@ -13,6 +13,8 @@ from interp_cli.video.ffmpeg import ffmpeg_path, run_ffmpeg
 
 # Sides from which FFV1 can cut a picture into slices.
 _SMALLEST_SLICED = 32
+# Options that say the quality themselves, so that the default must not.
+_RATE_CONTROL = {"b", "qp", "q", "qscale", "crf", "cq", "global_quality", "lossless", "rc"}
 _COMMON = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "utvideo")
 
 
@@ -32,6 +34,7 @@ class _Encoder:
         upload: Filter that brings frames to the device.
         limited_range: Whether it takes limited range alone.
         matrices: Those that it can say, whatever the container says; none: all.
+        says_range: Whether its stream says the range, whatever the container can say.
     """
 
     crf: int | None = None
@@ -45,6 +48,7 @@ class _Encoder:
     upload: str = ""
     limited_range: bool = False
     matrices: tuple[int, ...] = ()
+    says_range: bool = True
 
 
 def _device_encoders() -> dict[str, _Encoder]:
@@ -105,10 +109,10 @@ _ENCODERS = {
         refused="yuva4[24][24]|yuva420p1|gbrap",
     ),
     # Version 3, so that damage can be found slice by slice.
-    "ffv1": _Encoder(None, None, ("-level", "3", "-slicecrc", "1")),
+    "ffv1": _Encoder(None, None, ("-level", "3", "-slicecrc", "1"), says_range=False),
     "prores_ks": _Encoder(None, None, ("-vendor", "apl0"), limited_range=True),
     # Its variants are BT.601 and BT.709.
-    "utvideo": _Encoder(even=True, matrices=(1, 5, 6)),
+    "utvideo": _Encoder(even=True, matrices=(1, 5, 6), says_range=False),
     **_device_encoders(),
 }
 
@@ -126,6 +130,7 @@ class EncoderChoice:
         upload: Filter that brings frames to the encoder's device; mostly empty.
         limited_range: Whether it takes limited range alone.
         matrices: Those that it can say (H.273); none: all.
+        says_range: Whether its stream says the range, whatever the container can say.
         warnings: What is not stored as it was.
     """
 
@@ -137,6 +142,7 @@ class EncoderChoice:
     upload: str
     limited_range: bool
     matrices: tuple[int, ...]
+    says_range: bool
     warnings: tuple[str, ...]
 
 
@@ -152,7 +158,7 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
         EncodeError: There is no such encoder, or it has no such setting or pixel format.
     """
     text = _help(name)
-    encoder = _ENCODERS.get(name, _Encoder())
+    encoder = _ENCODERS.get(name, _Encoder(says_range=False))
     accepted = encoder.pixel_formats or _pixel_formats(text)
     listed = accepted = tuple(f for f in accepted if not re.match(encoder.refused or "$", f))
     if encoder.even:
@@ -186,8 +192,10 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
     arguments = [*encoder.arguments]
     if name == "ffv1" and min(layout.width, layout.height) < _SMALLEST_SLICED:
         arguments = ["-level", "1"]
+    asked = {key.partition(":")[0] for key, _ in options.options}
+    asked |= {word[1:].partition(":")[0] for word in options.ffmpeg_output[::2]}
     for flag, wish, default in (
-        (encoder.quality, options.crf, encoder.crf),
+        (encoder.quality, options.crf, None if asked & _RATE_CONTROL else encoder.crf),
         ("-preset", options.preset, encoder.preset),
     ):
         known = f"  {flag} " in text or flag in ("-global_quality", "-q")  # of all encoders
@@ -206,6 +214,7 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
         encoder.upload,
         encoder.limited_range,
         encoder.matrices,
+        encoder.says_range,
         tuple(warnings),
     )
 

@@ -28,9 +28,12 @@ def hardware_encoder(
     Returns:
         The first that works, or `usual`; and why each before it does not, as one warning.
     """
+    codec = _CODECS.get(usual)
+    if codec is None:
+        return usual, (f"no hardware encodes what {usual} does, so that is used.",)
     reasons = []
     for maker in _MAKERS:
-        name = f"{_CODECS[usual]}_{maker}"
+        name = f"{codec}_{maker}"
         try:
             reason = _why_not(choose_encoder(name, layout, options), layout)
         except EncodeError as error:

@@ -108,7 +108,15 @@ class PictureDescription:
         # The one tag that must be said twice: encoders that know no range would be given limited.
         if says[1]:
             arguments += ["-color_range:v:0", "pc"]
+        if choice.name == "libx264" and choice.traits.grey and not says[1]:
+            # Without this, a stream with no other tag says no range, and grey counts as full.
+            arguments += ["-x264-params", "videoformat=component"]
         return arguments if choice.upload else [*arguments, "-pix_fmt:v:0", choice.pixel_format]
+
+    def says_usual_range(self, choice: EncoderChoice) -> bool:
+        """Whether what is stored has the range that players take untagged pictures to have."""
+        full_range = self._meanings(choice)[1][1]
+        return choice.traits.rgb or bool(full_range) == choice.traits.grey or full_range is None
 
     def _meanings(self, choice: EncoderChoice) -> tuple[_Meaning, _Meaning]:
         """Matrix and full range, of the frames and of what is stored."""

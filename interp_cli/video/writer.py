@@ -106,6 +106,11 @@ class VideoWriter:
         if name == AUTO_HARDWARE:
             name, notes = hardware_encoder(usual, layout, options)
         choice = choose_encoder(name, layout, options)
+        if not (container.says_range or choice.says_range or picture.says_usual_range(choice)):
+            notes += (
+                f"{container.ending} cannot say the range of {name}'s frames, so players will "
+                "show them too dark or too pale: choose .mkv or another --encoder.",
+            )
         plan = None
         if side:
             plan = plan_streams(

@@ -10,7 +10,9 @@ import clips
 import crafted
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from interp_cli.cli.app import app
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
@@ -262,3 +264,10 @@ def test_an_untagged_matrix_is_told_once(double, tmp_path: Path):
         "output stays untagged.",
     )
     assert probe(result.target).colour.matrix == 2
+
+
+def test_info_tells_hdr10_data(hdr10: Path):
+    done = CliRunner().invoke(app, ["info", str(hdr10)])
+    words = " ".join(done.stdout.split())
+    assert "mastered on a display of 0.0053 to 999 cd/m²" in words
+    assert "light level a pixel up to 993, a frame up to 401 cd/m²" in words
