@@ -159,30 +159,7 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
     """
     text = _help(name)
     encoder = _ENCODERS.get(name, _Encoder(says_range=False))
-    accepted = encoder.pixel_formats or _pixel_formats(text)
-    listed = accepted = tuple(f for f in accepted if not re.match(encoder.refused or "$", f))
-    if encoder.even:
-        accepted = tuple(f for f in accepted if _divides(f, layout))
-    warnings: list[str] = []
-    wanted = layout.name.replace("yuvj", "yuv")  # full range is a tag of its own nowadays
-    size = ""
-    if (options.pixel_format or wanted) in set(listed) - set(accepted):
-        size = f" at {layout.width}x{layout.height}"
-    if options.pixel_format:
-        pixel_format = options.pixel_format
-        if accepted and pixel_format not in accepted:
-            raise EncodeError(
-                f"{name} cannot store {pixel_format}{size}; it takes {', '.join(accepted)}."
-            )
-    else:
-        pixel_format = _nearest(wanted, accepted)
-        stored = format_traits(pixel_format)
-        if stored != layout.traits or not stored.depth:
-            without = " without its opacity" if layout.has_alpha > stored.alpha else ""
-            warnings.append(
-                f"{name} cannot store {wanted}{size}: frames are converted to {pixel_format}"
-                f"{without}; choose another --encoder (ffv1 stores nearly everything) to keep them."
-            )
+    pixel_format, warnings = _choose_format(name, encoder, layout, options.pixel_format)
     if layout.kind != "rgb" and not format_traits(pixel_format).rgb:
         if encoder.limited_range and layout.full_range:
             warnings.append(f"{name} stores limited range: frames are converted to it.")
@@ -217,6 +194,30 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
         encoder.says_range,
         tuple(warnings),
     )
+
+
+def _choose_format(
+    name: str, encoder: _Encoder, layout: PictureFormat, asked: str | None
+) -> tuple[str, list[str]]:
+    """The pixel format that is stored, and what is lost with it."""
+    listed = encoder.pixel_formats or _pixel_formats(_help(name))
+    listed = tuple(f for f in listed if not re.match(encoder.refused or "$", f))
+    accepted = tuple(f for f in listed if _divides(f, layout)) if encoder.even else listed
+    wanted = layout.name.replace("yuvj", "yuv")  # full range is a tag of its own nowadays
+    size = ""
+    if (asked or wanted) in set(listed) - set(accepted):
+        size = f" at {layout.width}x{layout.height}"
+    if asked and accepted and asked not in accepted:
+        raise EncodeError(f"{name} cannot store {asked}{size}; it takes {', '.join(accepted)}.")
+    pixel_format = asked or _nearest(wanted, accepted)
+    stored = format_traits(pixel_format)
+    if asked or (stored == layout.traits and stored.depth):
+        return pixel_format, []
+    without = " without its opacity" if layout.has_alpha > stored.alpha else ""
+    return pixel_format, [
+        f"{name} cannot store {wanted}{size}: frames are converted to {pixel_format}{without}; "
+        "choose another --encoder (ffv1 stores nearly everything) to keep them."
+    ]
 
 
 @functools.cache
