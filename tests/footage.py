@@ -1,6 +1,6 @@
 """Real clips through `double_video` into .mkv and .mp4, each promise checked on what comes out.
 
-    python tests/footage.py FOLDER      every video of a folder; prints a line for each
+    PYTHONPATH=. python tests/footage.py FOLDER      every video of a folder; prints a line for each
 
 The model is an average: what is checked is everything but the network. Into Matroska the video is
 FFV1, so originals must be bit for bit what they were; into MP4 it is the default encoder, so they
