@@ -1,7 +1,7 @@
 """Every kind of picture through `double_video`, and what comes out: a table for the documents.
 
     PYTHONPATH=. python tests/matrix.py                    prints the whole table as Markdown
-    PYTHONPATH=. python tests/matrix.py docs/formats.md    writes it into the file, between its two marks
+    PYTHONPATH=. python tests/matrix.py docs/formats.md    writes it between the file's two marks
 
 A cell is one drawn video: a pixel format, a colour matrix, a range, a container and a kind of
 frame rate. It is doubled losslessly and decoded again. Its originals must be bit for bit what
