@@ -26,7 +26,7 @@ from interp_cli.errors import DecodeError, OpenError
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import DoubleResult, double_video
-from interp_cli.video.colour import Planes, planes_of
+from interp_cli.video.colour import Planes, format_traits, planes_of
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.reader import VideoReader
 
@@ -115,7 +115,9 @@ def _facts_at_fault(before: VideoInfo, after: VideoInfo, ending: str) -> Iterato
     ):
         if getattr(after, fact) != getattr(before, fact):
             yield f"{fact}: {getattr(after, fact)} instead of {getattr(before, fact)}"
-    if before.chroma_location not in ("", after.chroma_location):
+    traits = format_traits(before.pixel_format)
+    has_place = traits.chroma_width * traits.chroma_height > 1
+    if has_place and before.chroma_location not in ("", after.chroma_location):
         yield f"chroma location: {after.chroma_location} instead of {before.chroma_location}"
     was, now = before.colour, after.colour
     # RGB says so of itself, or is stored as BT.709.
