@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interp_cli.errors import OpenError, VideoError
-from interp_cli.scenes import change, luma_thumbnail
+from interp_cli.scenes import luma_thumbnail, split_at_cuts
 from interp_cli.video.colour import to_rgb8
 from interp_cli.video.probe import probe, refuse_interlaced
 from interp_cli.video.reader import VideoReader
@@ -159,15 +159,11 @@ class VideoRun:
         Raises:
             VideoError: The video is damaged.
         """
-        thumbnail: npt.NDArray[np.float32] | None = None
         with VideoReader(self.path) as reader:
-            for index, frame in enumerate(islice(reader, self.most)):
-                cut = False
-                if self.scene_threshold is not None:
-                    before, thumbnail = thumbnail, luma_thumbnail(frame.image)
-                    cut = before is not None and change(before, thumbnail) > self.scene_threshold
-                picture = to_rgb8(frame.image, reader.info.colour)
-                yield _Frame(f"{self.prefix}{index}", picture, cut)
+            images = (frame.image for frame in islice(reader, self.most))
+            split = split_at_cuts(images, luma_thumbnail, self.scene_threshold)
+            for index, (image, cut) in enumerate(split):
+                yield _Frame(f"{self.prefix}{index}", to_rgb8(image, reader.info.colour), cut)
 
 
 Run = PictureRun | VideoRun

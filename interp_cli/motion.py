@@ -68,6 +68,17 @@ class Motion(NamedTuple):
         """Motion from `frame0` to `frame1` in pixels, (H, W, 2), seen from the frame between."""
         return self.flow_t1 - self.flow_t0
 
+    def placed(self, top: int, left: int, height: int, width: int) -> Motion:
+        """The motion of a larger frame of which this is a part; nothing moves around it."""
+        rows = (top, height - top - self.blend_mask.shape[0])
+        columns = (left, width - left - self.blend_mask.shape[1])
+        if not any((*rows, *columns)):
+            return self
+        # The bars are those of `frame0`.
+        mask = np.pad(self.blend_mask, (rows, columns), constant_values=1)
+        sides = (rows, columns, (0, 0))
+        return Motion(np.pad(self.flow_t0, sides), np.pad(self.flow_t1, sides), mask)
+
 
 def write_flo(path: str | Path, flow: Array) -> None:
     """Write vectors in Middlebury's format: all numbers little-endian, 32 bits.

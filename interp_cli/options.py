@@ -18,8 +18,12 @@ Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Fields = Literal["refuse", "deinterlace", "detelecine"]
 
 OutputFormat = Literal["y4m", "nut"]
+AtCut = Literal["nearest", "blend"]
+Repeats = Literal["keep", "retime"]
 
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = ("y4m", "nut")
+# More equal frames than these are a still, and no slow motion to make even.
+LONGEST_RUN = 8
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16", "bf16")
 DEFAULT_MODEL = "flow"
 # Pictures a second of a sequence, as in FFmpeg.
@@ -110,8 +114,11 @@ class DoubleOptions:
             frames, or film is taken out of its fields again.
         max_gap_seconds: A longer gap between two frames (and longer than two frames of the
             nominal rate) is no motion: the earlier frame is held.
-        scene_threshold: Share of change above which two frames count as a cut, 0 to 1;
-            `None` looks for no cuts.
+        scene_threshold: How likely a cut must be to count as one, 0 to 1; `None` looks for no cuts.
+        at_cut: What is shown between the frames beside a cut or a flash: the nearest of them, or
+            both blended.
+        repeats: Whether repeated frames (animation on twos) stay, or all but the first of a run
+            give way to frames that follow the motion up to the next picture.
         audio: Whether sound comes along.
         overwrite: Whether an existing output may be replaced.
         keep_going: Whether the good part of a damaged input is worth an output.
@@ -130,7 +137,9 @@ class DoubleOptions:
     slow_motion: int | None = None
     fields: Fields = "refuse"
     max_gap_seconds: float = 0.25
-    scene_threshold: float | None = 0.27
+    scene_threshold: float | None = 0.5
+    at_cut: AtCut = "nearest"
+    repeats: Repeats = "keep"
     audio: bool = True
     overwrite: bool = False
     keep_going: bool = False
@@ -199,6 +208,14 @@ class DoubleOptions:
         _require(
             self.scene_threshold is None or 0 < self.scene_threshold <= 1,
             f"scene threshold must be above 0 and at most 1, not {self.scene_threshold!r}",
+        )
+        _require(
+            self.at_cut in ("nearest", "blend"),
+            f"at cut must be nearest or blend, not {self.at_cut!r}",
+        )
+        _require(
+            self.repeats in ("keep", "retime"),
+            f"repeats must be keep or retime, not {self.repeats!r}",
         )
 
     @property
@@ -334,7 +351,7 @@ class PrepareOptions:
             (mean absolute difference of luma, in units of 1/255).
     """
 
-    scene_threshold: float = field(default_factory=lambda: DoubleOptions().scene_threshold or 1.0)
+    scene_threshold: float = 0.27
     short_side_px: int = 576
     still_below: float = 0.3
 

@@ -18,15 +18,18 @@ from pathlib import Path
 from types import TracebackType
 
 import av
+import numpy as np
 import torch
 
+from interp_cli.bars import Area, paste
 from interp_cli.errors import DecodeError, WeightsError
 from interp_cli.interpolator import Interpolator, motion_of
 from interp_cli.motion import Motion, MotionWriter, check_folder
 from interp_cli.options import DoubleOptions
-from interp_cli.plan import Between, Neighbour, PairJudge, Planner, Shown
+from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
+from interp_cli.scenes import Between
 from interp_cli.timeline import InputTimes, Timeline, timeline_of
-from interp_cli.video.colour import PictureFormat, from_rgb, image_of, picture_format
+from interp_cli.video.colour import PictureFormat, from_rgb, image_of, picture_format, planes_of
 from interp_cli.video.fields import FieldReader
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo, refuse_interlaced
@@ -52,8 +55,10 @@ class DoubleResult:
         frames_in: Frames read.
         frames_out: Frames written.
         synthesized: Frames that the network made.
-        cuts: Pairs with a cut between them, where the nearer frame is shown.
-        repeats: Pairs of equal frames, passed through.
+        cuts: Pairs with a cut between them; there the nearer frame is shown, or a blend.
+        flashes: Flashes; the pairs at both ends are treated like cuts.
+        repeats: Pairs of equal frames; they are passed through, or retimed.
+        retimed: Repeated frames in whose place one was made that follows the motion.
         gaps: Pairs too far apart in time, where the earlier frame is held.
         frame_rate: Nominal rate of the output.
         video_seconds: Duration of the output's video.
@@ -72,7 +77,9 @@ class DoubleResult:
     frames_out: int
     synthesized: int
     cuts: int
+    flashes: int
     repeats: int
+    retimed: int
     gaps: int
     frame_rate: Fraction
     video_seconds: float
@@ -131,10 +138,9 @@ def double_video(
         timeline = timeline_of(
             times, options.frames_for_each, options.frame_rate, options.slow_motion or 1
         )
-        _check_model(interpolator, timeline)
-        planner = Planner(
-            timeline, PairJudge(options.scene_threshold, _longest_gap(times, options))
-        )
+        _check_model(interpolator, timeline, options)
+        judge = PairJudge(options.scene_threshold, _longest_gap(times, options))
+        planner = Planner(timeline, judge, options.at_cut, options.repeats)
         synthesizer = _Synthesizer(interpolator, layout, with_motion=bool(options.save_motion))
         interlaced = 0
 
@@ -191,7 +197,9 @@ def double_video(
         frames_out=frames_out,
         synthesized=synthesizer.synthesized,
         cuts=planner.counts[Between.CUT],
+        flashes=planner.counts[Between.FLASH],
         repeats=planner.counts[Between.REPEAT],
+        retimed=planner.retimed,
         gaps=planner.counts[Between.GAP],
         frame_rate=timeline.frame_rate,
         video_seconds=float(duration),
@@ -261,8 +269,13 @@ def _longest_gap(times: InputTimes, options: DoubleOptions) -> int:
     return round(seconds / times.time_base)
 
 
-def _check_model(interpolator: Interpolator, timeline: Timeline) -> None:
+def _check_model(interpolator: Interpolator, timeline: Timeline, options: DoubleOptions) -> None:
     asked = timeline.timesteps
+    if options.repeats == "retime" and not interpolator.net.supports_timestep:
+        raise WeightsError(
+            f"model {interpolator.name} makes only middles, which do not make a run of repeated "
+            "frames even; use --model flow."
+        )
     if interpolator.net.supports_timestep or (asked and all(map(interpolator.can_make, asked))):
         return
     raise WeightsError(
@@ -316,40 +329,68 @@ class _Synthesizer:
         yield from self._made(waiting)
 
     def _made(self, batch: list[Shown]) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
-        made = iter(self._synthesize([s for s in batch if s.after is not None]))
+        areas = dict.fromkeys(shown.area for shown in batch if shown.is_synthesized)
+        made: dict[int, tuple[av.VideoFrame, Motion | None]] = {}
+        for area in areas:  # pictures between black bars are smaller: another batch
+            if area is not None:
+                its = [s for s in batch if s.is_synthesized and s.area == area]
+                made.update(zip(map(id, its), self._synthesize(its, area), strict=True))
         for shown in batch:
-            image, motion = (shown.before.image, None) if shown.after is None else next(made)
+            image, motion = shown.before.image, None
+            if shown.is_synthesized:
+                image, motion = made[id(shown)]
+            elif shown.after is not None:
+                weight = float(shown.timestep)
+                image = _blend(image, shown.after.image, weight, self._layout)
             yield image, shown, motion
 
     @torch.inference_mode()
-    def _synthesize(self, batch: list[Shown]) -> list[tuple[av.VideoFrame, Motion | None]]:
+    def _synthesize(
+        self, batch: list[Shown], area: Area
+    ) -> list[tuple[av.VideoFrame, Motion | None]]:
         pairs: dict[tuple[Neighbour, Neighbour], list[Fraction]] = {}
         for shown in batch:
             if shown.after is not None:
                 pairs.setdefault((shown.before, shown.after), []).append(shown.timestep)
-        if not pairs:
-            return []
         layout = self._layout
         befores, afters = zip(*pairs, strict=True)
         # Opacity, where there is one, is a picture of its own at the same timesteps.
         timesteps = [times for times in pairs.values() for _ in range(1 + layout.has_alpha)]
         motions: list[Motion | None] = [None] * len(batch)
-        frames0, frames1 = (torch.cat([n.pictures for n in side]) for side in (befores, afters))
+        frames0, frames1 = (
+            torch.cat([area.crop(n.pictures) for n in side]) for side in (befores, afters)
+        )
         if self._with_motion:
             made = self._interpolator.synthesize(frames0, frames1, timesteps)
             rows = [synthesis.middle for synthesis in made]
-            motions = [m for row in made[:: 1 + layout.has_alpha] for m in motion_of(row)]
+            found = [m for row in made[:: 1 + layout.has_alpha] for m in motion_of(row)]
+            motions = [m.placed(area.top, area.left, layout.height, layout.width) for m in found]
         else:
             rows = self._interpolator.between(frames0, frames1, timesteps)
         self.synthesized += len(batch)
         rgb, alpha = torch.cat(rows), None
         if layout.has_alpha:
             rgb, alpha = torch.cat(rows[::2]), torch.cat(rows[1::2]).mean(1, keepdim=True)
-        planes = [plane.cpu().numpy() for plane in from_rgb(rgb, alpha, layout)]
-        return [
-            (image_of(tuple(p[i].astype(layout.dtype, copy=False) for p in planes), layout), motion)
-            for i, motion in enumerate(motions)
-        ]
+        made_planes = from_rgb(rgb, alpha, area.layout(layout))
+        planes = [plane.cpu().numpy() for plane in made_planes]
+        images = []
+        for i, shown in enumerate(batch):
+            samples = tuple(p[i].astype(layout.dtype, copy=False) for p in planes)
+            if area != Area.whole(layout):
+                samples = paste(samples, area, shown.before.image, layout)
+            images.append(image_of(samples, layout))
+        return list(zip(images, motions, strict=True))
+
+
+def _blend(
+    image0: av.VideoFrame, image1: av.VideoFrame, timestep: float, layout: PictureFormat
+) -> av.VideoFrame:
+    """The mean of two frames, weighted by the time between them, sample by sample."""
+    image = image_of(planes_of(image0), layout)
+    for plane, other in zip(planes_of(image), planes_of(image1), strict=True):
+        mean = plane * (1 - timestep) + other * timestep
+        plane[...] = mean if layout.is_float else np.rint(mean)
+    return image
 
 
 class _EncoderThread:

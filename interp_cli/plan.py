@@ -10,17 +10,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, reduce
+from itertools import pairwise
 
 import av
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from interp_cli.scenes import change, is_repeat, luma_thumbnail
+from interp_cli.bars import Area, picture_area
+from interp_cli.options import LONGEST_RUN, AtCut, Repeats
+from interp_cli.scenes import (
+    MOST_AHEAD,
+    Between,
+    SceneJudge,
+    Thumbnail,
+    is_near_repeat,
+    is_repeat,
+    luma_difference,
+    luma_thumbnail,
+)
 from interp_cli.timeline import Timeline
 from interp_cli.video.colour import PictureFormat, planes_of, to_rgb
 
@@ -45,9 +54,19 @@ class Neighbour:
         self._device = device
 
     @cached_property
-    def thumbnail(self) -> NDArray[np.float32]:
+    def thumbnail(self) -> Thumbnail:
         """A small grey picture, for `scenes`."""
         return luma_thumbnail(self.image)
+
+    @cached_property
+    def area(self) -> Area | None:
+        """Where the picture lies between black bars; `None` where all is black."""
+        return picture_area(self.image, self._layout)
+
+    @property
+    def whole(self) -> Area:
+        """All of the frame."""
+        return Area.whole(self._layout)
 
     @cached_property
     def pictures(self) -> Tensor:
@@ -70,6 +89,8 @@ class Shown:
         after: The later one; `None`: `before` itself is shown.
         timestep: Between `before` (0) and `after` (1).
         frames_done: Frames of the input that are dealt with once this one is written.
+        area: What is made of it; around it are the black bars of `before`. `None`: nothing, the
+            two are blended.
     """
 
     pts: int
@@ -77,15 +98,12 @@ class Shown:
     after: Neighbour | None
     timestep: Fraction
     frames_done: int
+    area: Area | None = None
 
-
-class Between(Enum):
-    """What lies between two neighbours."""
-
-    MOTION = "motion"
-    CUT = "cut"
-    REPEAT = "repeat"
-    GAP = "gap"
+    @property
+    def is_synthesized(self) -> bool:
+        """Whether the network makes it."""
+        return self.after is not None and self.area is not None
 
 
 class PairJudge:
@@ -95,70 +113,189 @@ class PairJudge:
         """Keep the limits.
 
         Args:
-            scene_threshold: Change above which there is a cut; `None` looks for no cuts.
+            scene_threshold: How likely a cut must be to count as one; `None` looks for no cuts.
             longest_gap: In units of the input; after a longer one nothing is known of the motion.
         """
-        self.scene_threshold = scene_threshold
-        self.longest_gap = longest_gap
+        self._looks_for_cuts = scene_threshold is not None
+        self._scenes = SceneJudge(scene_threshold)
+        self._longest_gap = longest_gap
+        self._last: Neighbour | None = None
+        self._last_motion = 0.0  # how much the last two frames differed that were no repeat
 
-    def judge(self, before: Neighbour, after: Neighbour) -> Between:
-        """What lies between `before` and `after`."""
-        if after.pts - before.pts > self.longest_gap:
+    def add(self, frame: Neighbour) -> Between | None:
+        """Take the next frame; what lies before it, where the two alone tell that."""
+        last, self._last = self._last, frame
+        if self._looks_for_cuts:
+            self._scenes.add(frame.thumbnail)
+        if last is None:
+            return None
+        if self.is_gap(last, frame):
             return Between.GAP
-        if is_repeat(before.image, after.image):
+        pair = (last.image, frame.image)
+        if is_repeat(*pair) or is_near_repeat(*pair, self._last_motion):
             return Between.REPEAT
-        threshold = self.scene_threshold
-        if threshold is not None and change(before.thumbnail, after.thumbnail) > threshold:
-            return Between.CUT
-        return Between.MOTION
+        self._last_motion = luma_difference(*pair)
+        return None
+
+    def is_gap(self, before: Neighbour, after: Neighbour) -> bool:
+        """Whether too much time lies between two frames."""
+        return after.pts - before.pts > self._longest_gap
+
+    def is_ready(self, number: int) -> bool:
+        """Whether enough frames have come to judge the pair of frame `number` and the next."""
+        return self._scenes.is_ready(number)
+
+    def judge(self, number: int) -> Between:
+        """Whether there is motion, a cut or a flash between frame `number` and the next."""
+        return self._scenes.judge(number)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A frame that waits until what comes after it is known."""
+
+    frame: Neighbour
+    number: int
+    between: Between | None  # it and the frame before
 
 
 class Planner:
     """Goes through the input and says what is shown at each moment of the output.
 
     Attributes:
-        counts: How often each thing lay between two neighbours.
+        counts: How often each thing lay between two neighbours; a flash counts once.
         frames_in: Frames of the input so far.
+        retimed: Repeated frames in whose place one was made that follows the motion.
     """
 
-    def __init__(self, timeline: Timeline, judge: PairJudge) -> None:
-        """Keep the timeline and the judge."""
+    def __init__(
+        self,
+        timeline: Timeline,
+        judge: PairJudge,
+        at_cut: AtCut = "nearest",
+        repeats: Repeats = "keep",
+    ) -> None:
+        """Keep the timeline, the judge, and what is done at a cut and with repeated frames."""
         self.timeline = timeline
         self.judge = judge
         self.counts: Counter[Between] = Counter()
         self.frames_in = 0
+        self.retimed = 0
+        self._at_cut = at_cut
+        self._longest_run = LONGEST_RUN if repeats == "retime" else 1
+        self._held: list[_Held] = []
+        self._area: Area | None = None  # of the pictures of this shot so far
+        self._in_flash = False
 
     def plan(self, frames: Iterable[Neighbour]) -> Iterator[Shown]:
         """Yield the frames of the output in order."""
-        last: Neighbour | None = None
-        for frame in frames:
-            if last is not None:
-                yield from self._pair(last, frame)
-            self.frames_in += 1
-            last = frame
-        if last is None:
+        for number, frame in enumerate(frames):
+            self._held.append(_Held(frame, number, self.judge.add(frame)))
+            while self._knows_enough():
+                yield from self._next()
+        while len(self._held) > 1:
+            yield from self._next()
+        if not self._held:
             return
+        last = self._held.pop().frame
+        self.frames_in += 1
         stamps = self.timeline.after_last(last.pts)
         for number, pts in enumerate(stamps, 1):
             done = self.frames_in - (number < len(stamps))
             yield Shown(pts, last, None, Fraction(0), done)
 
-    def _pair(self, before: Neighbour, after: Neighbour) -> Iterator[Shown]:
-        """What is shown from `before` on until `after`."""
-        moments = self.timeline.between(before.pts, after.pts)
-        between = Between.MOTION
-        if any(0 < moment.timestep < 1 for moment in moments):
-            between = self.judge.judge(before, after)
-            self.counts[between] += 1
-        for number, moment in enumerate(moments, 1):
-            done = self.frames_in - (number < len(moments))
-            if between is Between.MOTION and 0 < moment.timestep < 1:
-                yield Shown(moment.pts, before, after, moment.timestep, done)
-            else:
-                original = after if self._is_later(moment.timestep, between) else before
-                yield Shown(moment.pts, original, None, Fraction(0), done)
+    def _run(self) -> int:
+        """How many frames at the front show one picture, as far as that matters: 1 and more.
 
-    @staticmethod
-    def _is_later(timestep: Fraction, between: Between) -> bool:
-        """Whether the later original is shown where nothing is made: at a cut, the nearer one."""
-        return timestep == 1 or (between is Between.CUT and timestep > Fraction(1, 2))
+        More than one only where they are to be retimed, so not at the end of a longer run.
+        """
+        if self._longest_run == 1 or self._held[0].between is Between.REPEAT:
+            return 1
+        run = 1
+        while run < len(self._held) and self._held[run].between is Between.REPEAT:
+            run += 1
+        return run if run <= self._longest_run else 1
+
+    def _knows_enough(self) -> bool:
+        """Whether it can be said what is shown from the first frame that is held on."""
+        run = self._run()
+        if run == len(self._held):
+            return False
+        if self._held[run].between is not None or len(self._held) > run + MOST_AHEAD:
+            return True
+        return self.judge.is_ready(self._held[run].number - 1)
+
+    def _next(self) -> Iterator[Shown]:
+        """What is shown from the first frame that is held on, until the next or the run's end."""
+        run = self._run()
+        if 1 < run < len(self._held):
+            is_gap = self.judge.is_gap(self._held[0].frame, self._held[run].frame)
+            if not is_gap and self._between(run) is Between.MOTION:
+                return self._span(run)
+        return self._span(1)
+
+    def _between(self, index: int) -> Between:
+        """What lies before a frame that is held."""
+        held = self._held[index]
+        if held.between is None:
+            held.between = self.judge.judge(held.number - 1)
+        return held.between
+
+    def _span(self, length: int) -> Iterator[Shown]:
+        """What is shown between the first frame that is held and the one `length` after it."""
+        frames = [held.frame for held in self._held[: length + 1]]
+        before, after = frames[0], frames[-1]
+        moments = [self.timeline.between(a.pts, b.pts) for a, b in pairwise(frames)]
+        between, area = Between.MOTION, before.whole
+        if length > 1 or any(0 < moment.timestep < 1 for moment in moments[0]):
+            between = self._between(length)
+            self._count(between, length)
+            area = self._area_of(before, after, between)
+        del self._held[:length]
+        for place, some in enumerate(moments):
+            self.frames_in += 1
+            start, step = frames[place].pts - before.pts, frames[place + 1].pts - frames[place].pts
+            for number, moment in enumerate(some, 1):
+                done = self.frames_in - (number < len(some))
+                timestep = (start + moment.timestep * step) / Fraction(after.pts - before.pts)
+                self.retimed += place > 0 and moment.timestep == 0
+                yield self._shown(moment.pts, before, after, timestep, done, between, area)
+
+    def _shown(
+        self,
+        pts: int,
+        before: Neighbour,
+        after: Neighbour,
+        timestep: Fraction,
+        done: int,
+        between: Between,
+        area: Area,
+    ) -> Shown:
+        """A frame that is made where there is motion, else an original or a blend."""
+        apart = between in (Between.CUT, Between.FLASH)
+        if 0 < timestep < 1:
+            if between is Between.MOTION:
+                return Shown(pts, before, after, timestep, done, area)
+            if apart and self._at_cut == "blend":
+                return Shown(pts, before, after, timestep, done)
+        # At a cut the nearer one; two equal pictures are the earlier one.
+        later = timestep == 1 or (apart and timestep > Fraction(1, 2))
+        return Shown(pts, after if later else before, None, Fraction(0), done)
+
+    def _count(self, between: Between, length: int) -> None:
+        self.counts[Between.REPEAT] += length - 1
+        # A flash has two ends.
+        self._in_flash = between is Between.FLASH and not self._in_flash
+        self.counts[between] += between is not Between.FLASH or self._in_flash
+
+    def _area_of(self, before: Neighbour, after: Neighbour, between: Between) -> Area:
+        """What lies between the black bars of both frames and of all before them in this shot."""
+        if between is not Between.MOTION:
+            if between is not Between.REPEAT:
+                self._area = None
+            return before.whole
+        found = [a for a in (self._area, before.area, after.area) if a is not None]
+        if not found:
+            return before.whole
+        self._area = reduce(Area.joined, found)
+        return self._area

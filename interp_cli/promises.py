@@ -23,7 +23,7 @@ from interp_cli.errors import VideoError
 from interp_cli.interpolator import Interpolator
 from interp_cli.layouts import find_sets
 from interp_cli.metrics import psnr
-from interp_cli.options import DoubleOptions
+from interp_cli.options import PrepareOptions
 from interp_cli.scenes import change, is_repeat, luma_thumbnail
 from interp_cli.video.colour import to_rgb8
 from interp_cli.video.probe import refuse_interlaced
@@ -158,7 +158,7 @@ def _is_motion(before: Frame, after: Frame) -> bool:
     if is_repeat(before.image, after.image):
         return False
     thumbnails = (luma_thumbnail(frame.image) for frame in (before, after))
-    return change(*thumbnails) <= (DoubleOptions().scene_threshold or 1.0)
+    return change(*thumbnails) <= PrepareOptions().scene_threshold
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ def moving_clip(
     repeats: Sequence[int] = (),
     still: bool = False,
     options: dict[str, str] | None = None,
+    pictures: Sequence[np.ndarray] | None = None,
 ) -> Path:
     """Write a drawn clip, colours tagged BT.709, limited range.
 
@@ -114,6 +115,7 @@ def moving_clip(
         repeats: Frames that show again what the one before showed.
         still: Nothing moves.
         options: Further encoder options.
+        pictures: What is shown instead, RGB (height, width, 3) uint8, of this number and size.
 
     Returns:
         `path`.
@@ -131,7 +133,8 @@ def moving_clip(
         if not pix_fmt.startswith(("rgb", "gbr", "bgr", "gray", "pal8")):
             tag_bt709(video.codec_context)
         sound = container.add_stream(audio, rate=SAMPLE_RATE, layout="mono") if audio else None
-        for index, image in enumerate(drawn_frames(frames, size, cuts, repeats, still)):
+        drawn = drawn_frames(frames, size, cuts, repeats, still)
+        for index, image in enumerate(drawn if pictures is None else pictures):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
                 format=pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG"
             )

@@ -172,6 +172,87 @@ def test_no_ghost_across_a_cut(double, cut_clip: Path):
     assert double(cut_clip, "blended.mkv", replace(LOSSLESS, scene_threshold=None)).cuts == 0
 
 
+def test_a_cut_may_be_blended(double, cut_clip: Path):
+    result = double(cut_clip, options=replace(LOSSLESS, at_cut="blend"))
+    after = frames(result.target)
+    assert (result.cuts, result.synthesized) == (2, 13)
+    for cut in (5, 11):
+        planes = [planes_of(after[2 * cut - 1 + step]) for step in (-1, 0, 1)]
+        for before, blend, behind in zip(*planes, strict=True):
+            np.testing.assert_array_equal(blend, np.rint((before.astype(float) + behind) / 2))
+
+
+def test_a_flash_is_not_smeared_over_time(double, tmp_path: Path):
+    pictures = [clips.true_frame(i) for i in range(9)]
+    pictures[4] = np.clip(pictures[4].astype(int) + 150, 0, 255).astype(np.uint8)
+    source = clips.moving_clip(tmp_path / "flash.mkv", 9, codec="ffv1", pictures=pictures)
+    result = double(source)
+    after = frames(result.target)
+    assert (result.flashes, result.cuts, result.synthesized) == (1, 0, 6)
+    assert same(after[7], after[6]) and same(after[9], after[8])
+    # With more times than the middle, the nearer one is shown.
+    after = frames(double(source, "x4.mkv", replace(LOSSLESS, factor=4)).target)
+    assert [same(after[i], after[16]) for i in (13, 14, 15, 17, 18, 19)] == [
+        *(False, False, True),
+        *(True, True, False),
+    ]
+
+
+def test_retimed_repeats_follow_the_motion(double, repeats_clip: Path):
+    result = double(repeats_clip, options=replace(LOSSLESS, repeats="retime"))
+    before, after = frames(repeats_clip), frames(result.target)
+    # Of the runs 2, 3, 4 and 7, 8 the first frame stays; 11 has no successor.
+    assert (result.repeats, result.retimed, result.frames_out) == (3, 3, 24)
+    for i in (0, 1, 2, 5, 6, 7, 9, 10, 11):
+        assert same(after[2 * i], before[i])
+    for first, next_ in ((2, 5), (7, 9)):
+        luma = [planes_of(before[i])[0].astype(float) for i in (first, next_)]
+        for i in range(2 * first + 1, 2 * next_):
+            share = Fraction(i - 2 * first, 2 * (next_ - first))
+            expected = (1 - float(share)) * luma[0] + float(share) * luma[1]
+            assert np.abs(planes_of(after[i])[0] - expected).mean() < 0.6
+
+
+def test_a_still_is_not_retimed(double, tmp_path: Path):
+    source = clips.moving_clip(
+        tmp_path / "still.mkv", frames=14, codec="ffv1", repeats=range(2, 11), rate=100
+    )
+    result = double(source, options=replace(LOSSLESS, repeats="retime"))
+    assert (result.repeats, result.retimed) == (9, 0)
+
+
+def test_a_model_of_middles_retimes_nothing(double, interpolator, repeats_clip, monkeypatch):
+    monkeypatch.setattr(interpolator.net, "supports_timestep", False)
+    with pytest.raises(WeightsError, match="only middles, which do not make a run"):
+        double(repeats_clip, options=replace(LOSSLESS, repeats="retime"))
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "gray"])
+def test_black_bars_stay_and_the_picture_is_made_between_them(
+    double, interpolator, tmp_path: Path, pix_fmt
+):
+    pictures = [clips.true_frame(i).copy() for i in range(6)]
+    for number, picture in enumerate(pictures):
+        picture[:16] = picture[80:] = number % 2  # noise in the bars, which a mean would change
+    source = clips.moving_clip(
+        tmp_path / "bars.mkv", 6, codec="ffv1", pix_fmt=pix_fmt, pictures=pictures
+    )
+    heights: list[int] = []
+    hook = interpolator.net.register_forward_pre_hook(
+        lambda _, given: heights.append(given[0].shape[-2])
+    )
+    result = double(source)
+    hook.remove()
+    before, after = frames(source), frames(result.target)
+    assert (result.cuts, result.repeats, result.synthesized) == (0, 0, 5)
+    assert set(heights) == {68 if pix_fmt == "yuv420p" else 64}
+    for i in range(5):
+        for made, original in zip(planes_of(after[2 * i + 1]), planes_of(before[i]), strict=True):
+            step = 96 // made.shape[0]
+            for rows in (slice(0, 12 // step), slice(84 // step, 96)):
+                np.testing.assert_array_equal(made[rows], original[rows])
+
+
 def test_repeats_pass_through(double, repeats_clip: Path):
     result = double(repeats_clip)
     after = frames(result.target)

@@ -1,36 +1,106 @@
-from itertools import pairwise
 from pathlib import Path
 
 import av
 import clips
+import cv2
 import numpy as np
 import pytest
 
 from interp_cli.options import DoubleOptions
-from interp_cli.scenes import change, is_repeat, luma_thumbnail
-
-THRESHOLD = DoubleOptions().scene_threshold
+from interp_cli.scenes import (
+    Between,
+    SceneJudge,
+    is_near_repeat,
+    is_repeat,
+    luma_difference,
+    luma_thumbnail,
+    split_at_cuts,
+)
 
 
 def image(picture: np.ndarray) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
 
 
-def changes(path: Path) -> list[float]:
-    with av.open(path) as container:
-        thumbnails = [luma_thumbnail(frame) for frame in container.decode(video=0)]
-    return [change(a, b) for a, b in pairwise(thumbnails)]
+def drawn(time: float, scene: int = 0) -> np.ndarray:
+    return clips.true_frame(time, scene=scene).astype(np.float32)
+
+
+def between(pictures: list[np.ndarray]) -> dict[int, Between]:
+    """What lies before each picture that does not go on from the one before it."""
+    judge = SceneJudge(DoubleOptions().scene_threshold)
+    for picture in pictures:
+        judge.add(luma_thumbnail(image(np.rint(picture).clip(0, 255).astype(np.uint8))))
+    found = {i + 1: judge.judge(i) for i in range(len(pictures) - 1)}
+    return {i: kind for i, kind in found.items() if kind is not Between.MOTION}
 
 
 def test_cuts_stand_out_from_motion(cut_clip: Path):
-    found = [i + 1 for i, c in enumerate(changes(cut_clip)) if c > THRESHOLD]
-    assert found == [5, 11]
+    with av.open(cut_clip) as container:
+        images = container.decode(video=0)
+        found = [cut for _, cut in split_at_cuts(images, luma_thumbnail, 0.5)]
+    assert [i for i, cut in enumerate(found) if cut] == [5, 11]
+
+
+def test_without_a_threshold_there_are_no_cuts(cut_clip: Path):
+    with av.open(cut_clip) as container:
+        found = list(split_at_cuts(container.decode(video=0), luma_thumbnail, None))
+    assert [cut for _, cut in found] == [False] * 16
+
+
+def test_a_cut_is_found_at_either_end():
+    shots = [drawn(0), *(drawn(i, scene=1) for i in range(5)), drawn(0, scene=2)]
+    assert between(shots) == {1: Between.CUT, 6: Between.CUT}
+    assert between([drawn(0), drawn(0, scene=1)]) == {1: Between.CUT}
+    assert between([drawn(0), drawn(1)]) == {}
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_flash_is_told_from_a_cut(length: int):
+    frames = [drawn(i) for i in range(12)]
+    for i in range(5, 5 + length):
+        frames[i] = 0.4 * frames[i] + 150
+    assert between(frames) == {5: Between.FLASH, 5 + length: Between.FLASH}
+
+
+@pytest.mark.parametrize("length", [6, 12])
+def test_fades_and_dissolves_are_no_cuts(length: int):
+    shares = [i / length for i in range(length + 1)]
+    faded = [(1 - a) * drawn(i) + a * 16 for i, a in enumerate(shares)]
+    assert between([*faded, faded[-1], faded[-1]]) == {}
+    assert between([faded[-1], faded[-1], *faded[::-1]]) == {}
+    mixed = [(1 - a) * drawn(i) + a * drawn(i, scene=1) for i, a in enumerate(shares)]
+    assert between([drawn(0), *mixed, drawn(length, scene=1)]) == {}
 
 
 def test_a_fast_pan_is_no_cut():
-    wide = clips.true_frame(0, (400, 128))
-    frames = [luma_thumbnail(image(np.ascontiguousarray(wide[:, x : x + 192]))) for x in (0, 18)]
-    assert change(*frames) < THRESHOLD / 2
+    wide = clips.true_frame(0, (600, 128)).astype(np.float32)
+    assert between([np.ascontiguousarray(wide[:, x : x + 192]) for x in range(0, 400, 24)]) == {}
+
+
+def test_motion_on_twos_is_no_cut_and_a_cut_in_it_is():
+    frames = [drawn(4 * (i // 2)) for i in range(10)]
+    assert between(frames) == {}
+    assert between([*frames, *(drawn(4 * (i // 2), scene=1) for i in range(10))]) == {
+        10: Between.CUT
+    }
+
+
+def test_slides_are_cuts_however_many_follow():
+    slides = [drawn(0, scene=i // 5) for i in range(20)]
+    assert between(slides) == dict.fromkeys((5, 10, 15), Between.CUT)
+
+
+def test_a_dark_shot_is_cut_like_a_bright_one():
+    frames = [16 + 0.1 * drawn(i, scene=i // 6) for i in range(12)]
+    assert between(frames) == {6: Between.CUT}
+
+
+def test_bars_hide_no_cut():
+    frames = [drawn(i, scene=i // 6) for i in range(12)]
+    for frame in frames:
+        frame[:, :44] = frame[:, -44:] = 0
+    assert between(frames) == {6: Between.CUT}
 
 
 def test_a_thumbnail_is_small_and_in_codes_of_255():
@@ -55,3 +125,50 @@ def test_a_small_moving_thing_is_no_repeat():
     moved = still.copy()
     moved[300:312, 300:312] = 180
     assert not is_repeat(image(still), image(moved))
+
+
+def noisy(picture: np.ndarray, seed: int) -> av.VideoFrame:
+    noise = np.random.default_rng(seed).normal(0, 2, picture.shape[:2])[..., None]
+    return image(np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8))
+
+
+def panned(x: float) -> np.ndarray:
+    matrix = np.array([[1.0, 0, -x], [0, 1, 0]])
+    size, borders = (320, 192), cv2.BORDER_REFLECT
+    picture = clips.true_frame(0, size).astype(np.float32)
+    return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=borders)
+
+
+def test_a_near_repeat_differs_by_noise_alone():
+    still = panned(0)
+    assert is_near_repeat(noisy(still, 0), noisy(still, 1))
+    assert not is_repeat(noisy(still, 0), noisy(still, 1))
+    assert not is_near_repeat(noisy(still, 0), noisy(panned(2), 1))
+    small = still.copy()
+    small[64:80, 64:80] += 12
+    assert not is_near_repeat(noisy(still, 0), noisy(small, 1))
+
+
+@pytest.mark.parametrize("change", ["pan", "noisy pan", "fade", "fade of a part"])
+def test_slow_change_is_no_repeat(change: str):
+    first, second = panned(0), panned(0.5 if change == "noisy pan" else 0.25)
+    if change.startswith("fade"):
+        second = first.copy()
+        second[:, 0 if change == "fade" else 200 :] += 1
+    if change == "noisy pan":
+        pair = (noisy(first, 0), noisy(second, 1))
+    else:
+        pair = tuple(image(np.rint(p).clip(0, 255).astype(np.uint8)) for p in (first, second))
+    assert not is_near_repeat(*pair)
+
+
+def test_a_refined_repeat_is_told_by_the_motion_before_it():
+    first = clips.true_frame(0, (320, 192)).astype(np.float32)
+    second = first.copy()
+    second[32:48, 64:80] += 5  # a block that the codec has refined
+    pair = tuple(image(p.clip(0, 255).astype(np.uint8)) for p in (first, second))
+    motion = luma_difference(image(clips.true_frame(0)), image(clips.true_frame(1)))
+    assert motion > 3
+    assert is_near_repeat(*pair, motion)
+    assert not is_near_repeat(*pair)
+    assert not is_near_repeat(*pair, 0.1)

@@ -23,11 +23,14 @@ from interp_cli.cli.render import (
 from interp_cli.errors import EncodeError, InterpError
 from interp_cli.options import (
     DEFAULT_MODEL,
+    LONGEST_RUN,
+    AtCut,
     DoubleOptions,
     EncodeOptions,
     InferenceOptions,
     OutputFormat,
     Precision,
+    Repeats,
     parse_ffmpeg_output,
     parse_frame_rate,
 )
@@ -92,11 +95,21 @@ def double(
         bool, typer.Option("--detelecine", help="Take 24 frames of film out of 30 of television.")
     ] = False,
     scene_threshold: Annotated[
-        float, typer.Option(metavar="0..1", help="How much change counts as a cut.")
+        float, typer.Option(metavar="0..1", help="How likely a cut must be to count as one.")
     ] = _DEFAULTS.scene_threshold or 1.0,
     no_scenes: Annotated[
         bool, typer.Option("--no-scenes", help="Look for no cuts: blend across all of them.")
     ] = False,
+    at_cut: Annotated[
+        AtCut, typer.Option(help="At cuts and flashes, show the nearest frame or a blend of both.")
+    ] = _DEFAULTS.at_cut,
+    repeats: Annotated[
+        Repeats,
+        typer.Option(
+            help="Keep repeated frames, or retime: replace all but the first of up to "
+            f"{LONGEST_RUN} equal ones by frames that follow the motion."
+        ),
+    ] = _DEFAULTS.repeats,
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -169,6 +182,8 @@ def double(
         fields="deinterlace" if deinterlace else "detelecine" if detelecine else "refuse",
         max_gap_seconds=max_gap,
         scene_threshold=None if no_scenes else scene_threshold,
+        at_cut=at_cut,
+        repeats=repeats,
         audio=not no_audio,
         overwrite=overwrite,
         keep_going=keep_going,
@@ -325,12 +340,17 @@ def _warn(result: DoubleResult) -> None:
 
 def _sum_up(result: DoubleResult, *, on_stdout: bool = True) -> None:
     fps = result.frames_out / result.seconds
-    gaps = f", {result.gaps} gaps held" if result.gaps else ""
+    rare = (
+        (result.flashes, "flashes"),
+        (result.retimed, "retimed"),
+        (result.gaps, "gaps held"),
+    )
+    more = "".join(f", {count} {name}" for count, name in rare if count)
     size = f" {size_text(result.output_bytes)}," if result.output_bytes else ""
     (results if on_stdout else console).print(
         f"{escape(str(result.target))}: {result.frames_in} frames in, {result.frames_out} out at "
         f"{float(result.frame_rate):.6g}/s ({result.synthesized} synthesized, "
-        f"{result.cuts} cuts, {result.repeats} repeats{gaps}) in {result.seconds:.1f} s "
+        f"{result.cuts} cuts, {result.repeats} repeats{more}) in {result.seconds:.1f} s "
         f"({fps:.1f} frames/s),{size} {escape(result.model)} on "
         f"{result.device} in {result.precision}, {result.encoder}",
         soft_wrap=True,
