@@ -1,9 +1,12 @@
-"""The last part of a pixel: motion that a closed formula sees in what two warped pictures differ.
+"""What two pictures say of motion by closed formulas, so that nothing has to learn it.
 
-Convolutions learn to move a picture by a tenth of a pixel only slowly. Least squares need not learn
-it, so refinements get their step as `Matcher` gets that of the cost volume, and say how far they
-trust it. Given to weights that knew nothing of it, the step of the finest level alone was worth
-0.4 to 1.9 dB on pictures with smooth motion.
+The last part of a pixel: convolutions learn to move a picture by a tenth of a pixel only slowly.
+Least squares need not learn it, so refinements get their step as `Matcher` gets that of the cost
+volume, and say how far they trust it. Given to weights that knew nothing of it, the step of the
+finest level alone was worth 0.4 to 1.9 dB on pictures with smooth motion.
+
+And what stands still: a caption or a wire over moving ground is smaller than the cells in which
+motion is sought, but both frames show it in one place.
 """
 
 from __future__ import annotations
@@ -16,6 +19,10 @@ from torch import Tensor
 _LARGEST_PX = 1.0
 # Added to the squared gradients, of pictures in [0, 1]: where there are none, nothing moves.
 _DAMPING = 3e-5
+# Frames that differ by this much, of 1, are alike to 37%; noise and compression stay below it.
+_ALIKE = 4 / 255
+# Surroundings are cells of this side and their neighbours.
+_CELL_PX = 8
 
 
 @torch.no_grad()
@@ -49,3 +56,29 @@ def least_squares_step(warped: Tensor, times: Tensor) -> Tensor:
     xx, yy = xx + _DAMPING, yy + _DAMPING
     step: Tensor = torch.cat((xy * y - yy * x, xy * x - xx * y), 1) / (xx * yy - xy * xy)
     return step.clamp(-_LARGEST_PX, _LARGEST_PX)
+
+
+@torch.no_grad()
+def stillness(frames: Tensor, rebuilt: Tensor) -> Tensor:
+    """Tell where both frames are alike as they are, and along their motion are not.
+
+    What is alike by chance, in texture that moves or in plain ground, must not count: along their
+    motion the frames must differ by more than they do as they are in the surroundings. Where
+    something comes by in front of a ground that rests, the ground's own motion is found to be
+    none, in one frame at least, and explains the frames as well: that is no still. No gradient
+    flows through it.
+
+    Args:
+        frames: Both frames, (N, 2, C, H, W) in [0, 1], H and W multiples of 8.
+        rebuilt: Each frame made from the other by its own motion.
+
+    Returns:
+        How sure it is that nothing moves, (N, 1, H, W), 0 to 1.
+    """
+    unlike = (frames[:, 0] - frames[:, 1]).abs().amax(1, keepdim=True)
+    unlike_moved = (frames - rebuilt).abs().amax(2, keepdim=True).amin(1)
+    around = F.avg_pool2d(unlike, _CELL_PX)
+    around = F.avg_pool2d(F.pad(around, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    around = F.interpolate(around, scale_factor=_CELL_PX, mode="bilinear", align_corners=False)
+    clearly = (unlike_moved - unlike - around - 0.5 / 255) / (0.1 * around + 0.25 / 255)
+    return torch.exp(-((unlike / _ALIKE) ** 2)) * torch.sigmoid(clearly)

@@ -4,7 +4,7 @@ Descriptors of both frames are compared in cost volumes, coarse to fine, which g
 between the frames whatever the time; both flows are splatted to the wanted time, and three small
 refinements, each at twice the resolution of the one before, correct flow and blend weights while
 they look at the warped pictures. The middle is a blend of both frames warped, sharpened or
-softened where the network says so, plus a residual.
+softened where the network says so, plus a residual; what stands still is not moved.
 
 Sources: cost volume and warped features from PWC-Net (Sun et al. 2018), the splatting of flow from
 softmax splatting (Niklaus and Liu 2020), flow refined together with the blend mask and a residual
@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp_cli.models.alignment import least_squares_step
+from interp_cli.models.alignment import least_squares_step, stillness
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.warp import splat, warp
 
@@ -177,14 +177,16 @@ class Flow(nn.Module):
     ) -> Synthesis:
         """Make the frame at `timestep`, (N, 1, 1, 1), from what is known of both frames."""
         state = self._project(features0, features1, motion, timestep)
-        return self._refine(features0, features1, state, timestep)[0]
+        return self._refine(features0, features1, motion, state, timestep)[0]
 
     def training_outputs(self, frame0: Tensor, frame1: Tensor, timestep: Tensor) -> FlowOutputs:
         """Do what `forward` does and return every stage's result."""
         features0, features1 = self.encode(frame0), self.encode(frame1)
         flows = self._match(features0, features1)
         projected = self._project(features0, features1, flows[-1], timestep)
-        synthesis, quarter, half = self._refine(features0, features1, projected, timestep)
+        synthesis, quarter, half = self._refine(
+            features0, features1, flows[-1], projected, timestep
+        )
         pictures = _sides(features0.pictures, features1.pictures)
         return FlowOutputs(
             synthesis,
@@ -237,7 +239,12 @@ class Flow(nn.Module):
         return _State(-forward * times * velocity / total, logit, None)
 
     def _refine(
-        self, features0: Features, features1: Features, state: _State, timestep: Tensor
+        self,
+        features0: Features,
+        features1: Features,
+        motion: Tensor,
+        state: _State,
+        timestep: Tensor,
     ) -> tuple[Synthesis, _State, _State]:
         """Refine three times; the synthesis, and the state at a quarter and at half size."""
         times = torch.stack((timestep, 1 - timestep), 1).float()
@@ -252,6 +259,9 @@ class Flow(nn.Module):
         blend = _blend(_each(warp, full, flow, "bicubic"), logit)
         detail = blend - F.avg_pool2d(F.pad(blend, (1, 1, 1, 1), mode="replicate"), 3, 1)
         middle = blend + sharpness * detail + residual
+        still = (full * (1 - times)).sum(1)
+        own_motion = 4 * _each(F.interpolate, motion, None, 4, "bilinear", False)
+        middle = middle + stillness(full, _each(warp, full.flip(1), own_motion)) * (still - middle)
         mask = torch.sigmoid(logit[:, 0] - logit[:, 1])
         return Synthesis(middle, flow[:, 0], flow[:, 1], mask), at_quarter, at_half
 

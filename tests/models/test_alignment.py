@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from interp_cli.models.alignment import least_squares_step
+from interp_cli.models.alignment import least_squares_step, stillness
 from interp_cli.models.warp import warp
 
 HALF = torch.full((1, 2, 1, 1, 1), 0.5)
@@ -61,3 +61,37 @@ def test_equal_and_plain_pictures_do_not_move():
 def test_no_step_is_longer_than_a_pixel():
     step = least_squares_step(torch.stack((smooth(1), smooth(2)), 1), HALF)
     assert 0.5 < step.abs().max() <= 1
+
+
+def rebuilt(pair: torch.Tensor, dx: float) -> torch.Tensor:
+    """Each frame from the other, if everything moved by (dx, 0)."""
+    return torch.stack((moved(pair[:, 1], -dx, 0.0), moved(pair[:, 0], dx, 0.0)), 1)
+
+
+class TestStillness:
+    def test_a_wire_before_moving_ground_is_still(self):
+        ground = 0.3 + 0.3 * smooth()
+        frames = torch.stack((ground, moved(ground, 8.0, 0.0)), 1)
+        frames[..., 30:31] = 1.0
+        still = stillness(frames, rebuilt(frames, 8.0))[0, 0]
+        assert still[:, 30].mean() > 0.9
+
+    def test_ground_that_moves_is_not(self):
+        frames = torch.stack((smooth(), moved(smooth(), 8.0, 0.0)), 1)
+        still = stillness(frames, rebuilt(frames, 8.0))
+        assert still[..., 12:-12].mean() < 0.01
+
+    def test_nor_is_a_ground_at_rest_that_its_own_motion_explains(self):
+        frames = torch.stack((smooth(), smooth()), 1)
+        frames[:, 0, :, 10:20, 10:20] = 1.0  # comes by
+        frames[:, 1, :, 10:20, 40:50] = 1.0
+        explained = frames.clone()
+        explained[:, 0, :, 10:20, 20:40] = 0.0  # where it passes, one frame alone explains
+        assert stillness(frames, explained)[..., 10:20, 22:38].max() < 0.3
+
+    def test_equal_frames_are_still_wherever_motion_says_otherwise(self):
+        frames = torch.stack((smooth(), smooth()), 1)
+        off = rebuilt(frames, 0.5)
+        still = stillness(frames, off)
+        differs = (frames - off).abs().amax(2).amin(1, keepdim=True) > 2 / 255
+        assert still[differs].min() > 0.95
