@@ -114,8 +114,8 @@ def test_delays_plays_transparency_and_originals_are_kept(
     delays = seconds(8, 9, 13, 7)
     source = animation(tmp_path / f"in{ending}", delays, plays)
     assert [delay for _, delay, _ in frames(source)] == delays
-    result = double(source, f"out{ending}")
-    assert (result.frames_in, result.frames_out) == (4, 8)
+    result = double(source, f"out{ending}", scene_threshold=None)  # all are synthesized
+    assert (result.frames_in, result.frames_out, result.synthesized) == (4, 8, 3)
     assert result.video_seconds == pytest.approx(0.37)
     facts = animation_facts(tmp_path / f"out{ending}")
     assert facts is not None
