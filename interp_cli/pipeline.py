@@ -35,8 +35,8 @@ from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo, refuse_interlaced
 from interp_cli.video.reader import Frame, FrameReader
 from interp_cli.video.sources import open_source
-from interp_cli.video.targets import FrameWriter, OutputTiming, check_target, notes_on, open_target
-from interp_cli.video.writer import SideStreams
+from interp_cli.video.targets import OutputTiming, check_target, notes_on, open_target
+from interp_cli.video.writer import FrameWriter, SideStreams
 
 Progress = Callable[[int, int | None], None]
 

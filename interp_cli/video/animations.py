@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor, lcm
 from pathlib import Path
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 import av
 import av.error
@@ -35,6 +34,7 @@ from interp_cli.video.picture import PictureDescription
 from interp_cli.video.pipes import PipeReader
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.reader import VideoReader
+from interp_cli.video.writer import FrameWriter
 
 # Colours of a GIF's palette beside the clear one, and the opacity below which that is shown.
 _COLOURS = 255
@@ -164,7 +164,7 @@ def animation_info(path: Path, facts: AnimationFacts) -> VideoInfo:
     return _timed(info, facts) if facts.delays else info
 
 
-class AnimationWriter:
+class AnimationWriter(FrameWriter):
     """Writes a GIF, an APNG or an animated WebP, all or nothing.
 
     Attributes:
@@ -240,20 +240,6 @@ class AnimationWriter:
         except av.error.FFmpegError as error:
             self.abort()
             raise self._failure(error) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.abort()
 
     @property
     def output_bytes(self) -> int:

@@ -16,8 +16,7 @@ import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import av
 import av.error
@@ -30,6 +29,7 @@ from interp_cli.video.colour import UNTAGGED, native_format, planes_of
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import decode, describe, first_picture
 from interp_cli.video.reader import VideoReader
+from interp_cli.video.writer import FrameWriter
 
 _MUXERS = {"y4m": "yuv4mpegpipe", "nut": "nut"}
 # FFmpeg asks for this much at once; a callback for each 32 KiB would cost more than the copying.
@@ -119,14 +119,13 @@ class PipeReader(VideoReader):
             self.damage = "the stream ends within the next one"
 
 
-class PipeWriter:
+class PipeWriter(FrameWriter):
     """Writes raw frames to a pipe, nothing else.
 
     Attributes:
         frames_written: Frames handed over so far.
         warnings: What the stream cannot hold.
         encoder: What the pipe carries.
-        output_bytes: 0: nobody keeps them here.
     """
 
     def __init__(
@@ -154,7 +153,7 @@ class PipeWriter:
         if os.isatty(pipe):
             raise EncodeError(f"{name}: is a terminal; pipe it into a program, or name a file.")
         self.frames_written = 0
-        self.output_bytes = 0
+        self._output_bytes = 0
         self.encoder = f"rawvideo in {output_format}"
         self.warnings = (*picture.warnings, *_untold(output_format, picture))
         self._name = name
@@ -188,19 +187,10 @@ class PipeWriter:
                 f"{name}: {output_format} holds no {layout.name} frames; use --output-format nut."
             ) from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.abort()
+    @property
+    def output_bytes(self) -> int:
+        """See `FrameWriter`."""
+        return self._output_bytes
 
     def write(self, image: av.VideoFrame, pts: int) -> None:
         """Write one frame.

@@ -12,8 +12,6 @@ import shutil
 from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
@@ -32,6 +30,7 @@ from interp_cli.video.probe import VideoInfo, tags_of
 from interp_cli.video.reader import Frame, FrameReader
 from interp_cli.video.sequence_names import NumberedNames, PictureFiles, find_pictures
 from interp_cli.video.sidedata import side_data_of
+from interp_cli.video.writer import FrameWriter
 
 # The largest usual value of floating-point pictures, as a multiple of white, beyond which the
 # network would see little of them: two stops.
@@ -146,7 +145,7 @@ class SequenceReader(FrameReader):
         )
 
 
-class SequenceWriter:
+class SequenceWriter(FrameWriter):
     """Writes a picture file for each frame, all or nothing.
 
     The files are written into a hidden folder and take their places when all are complete.
@@ -155,7 +154,6 @@ class SequenceWriter:
         frames_written: Frames handed over so far.
         warnings: What the files cannot hold.
         encoder: FFmpeg's name of the encoder at work.
-        output_bytes: Size of all files so far.
     """
 
     def __init__(
@@ -182,7 +180,7 @@ class SequenceWriter:
         """
         self.names = names
         self.frames_written = 0
-        self.output_bytes = 0
+        self._output_bytes = 0
         self.encoder = kind.encoder
         own_format = source.info.pixel_format if source else ""
         self._encoder = ImageEncoder(
@@ -208,19 +206,10 @@ class SequenceWriter:
         except OSError as error:
             raise EncodeError(f"{folder}: cannot be written ({error.strerror}).") from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.abort()
+    @property
+    def output_bytes(self) -> int:
+        """See `FrameWriter`."""
+        return self._output_bytes
 
     def write(self, image: av.VideoFrame, pts: int) -> None:
         """Write the file of one frame.
@@ -238,7 +227,7 @@ class SequenceWriter:
                 target.write_bytes(self._encoder.encode_file(original))
             else:
                 target.write_bytes(self._like_the_originals(self._encoder.encode(image)))
-            self.output_bytes += target.stat().st_size
+            self._output_bytes += target.stat().st_size
         except OSError as error:
             raise EncodeError(
                 f"{self.names.folder}: cannot be written ({error.strerror}). No output was kept."

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
-
-import av
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
@@ -27,38 +24,10 @@ from interp_cli.video.sequence_names import (
 )
 from interp_cli.video.sequences import SequenceReader, SequenceWriter
 from interp_cli.video.sources import STANDARD_STREAM
-from interp_cli.video.writer import SideStreams, VideoWriter
+from interp_cli.video.writer import FrameWriter, SideStreams, VideoWriter
 
 _STANDARD_OUTPUT = 1
 _ONE_ENCODER = "each kind of animation has one encoder (--encoder-option sets it)"
-
-
-class FrameWriter(Protocol):
-    """What every writer is; each kind of output has its class."""
-
-    @property
-    def encoder(self) -> str:
-        """Name of what is at work."""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What could not be kept as it was."""
-
-    @property
-    def output_bytes(self) -> int:
-        """Size of what was written, once it is complete; 0 for a pipe."""
-
-    def write(self, image: av.VideoFrame, pts: int) -> None:
-        """Hand over one frame; time stamps must grow."""
-
-    def close(self) -> None:
-        """Complete the output and give it its name."""
-
-    def kill(self) -> None:
-        """End at once; a `write` under way in another thread then fails or ends."""
-
-    def abort(self) -> None:
-        """Leave nothing behind; safe to call twice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,12 @@ import os
 import re
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import av
 import av.error
@@ -60,7 +62,56 @@ class SideStreams:
         return None if self.end_seconds is None else self.end_seconds - self.shift_seconds
 
 
-class VideoWriter:
+class FrameWriter(ABC):
+    """What every writer is; each kind of output has its class.
+
+    Leaving its block without an error completes the output; with an error, nothing is left.
+
+    Attributes:
+        encoder: Name of what is at work.
+        warnings: What could not be kept as it was.
+    """
+
+    encoder: str
+    warnings: tuple[str, ...]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+
+    @property
+    @abstractmethod
+    def output_bytes(self) -> int:
+        """Size of what was written, once it is complete; 0 for a pipe."""
+
+    @abstractmethod
+    def write(self, image: av.VideoFrame, pts: int) -> None:
+        """Hand over one frame; time stamps must grow."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Complete the output and give it its name."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End at once; a `write` under way in another thread then fails or ends."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Leave nothing behind; safe to call twice."""
+
+
+class VideoWriter(FrameWriter):
     """Encodes frames, in order, with exact time stamps, all or nothing.
 
         with VideoWriter("out.mp4", picture, time_base, frame_rate) as writer:
@@ -174,20 +225,6 @@ class VideoWriter:
         self._stream.pix_fmt = layout.name
         self._stream.time_base = self._stream.codec_context.time_base = time_base
         self._time_base = time_base
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.abort()
 
     @property
     def output_bytes(self) -> int:
