@@ -86,15 +86,15 @@ def test_the_beginning_of_a_video_is_enough(small: Interpolator, h264_clip: Path
 
 
 def test_sizes_are_drawn(small: Interpolator) -> None:
-    options = BenchOptions(sizes=((64, 32), (32, 96)), repeats=1, frames=3)
+    options = BenchOptions(sizes=((64, 32), (32, 96)), repeats=1, frames=6)
     report = benchmark(options, interpolator=small)
     assert [(c.clip, c.width, c.height, c.frames_in) for c in report.clips] == [
-        ("drawn", 64, 32, 3),
-        ("drawn", 32, 96, 3),
+        ("drawn", 64, 32, 6),
+        ("drawn", 32, 96, 6),
     ]
     read = json.loads(json.dumps(report.as_dict(), allow_nan=False))
-    assert read["clips"][1]["rows"][0]["frames_out"] == 6
-    assert read["clips"][1]["synthesized"] == 2
+    assert read["clips"][1]["rows"][0]["frames_out"] == 12
+    assert read["clips"][1]["synthesized"] == 5
     assert read["network"][0]["pairs_per_second"]["median"] > 0
 
 
