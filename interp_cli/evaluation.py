@@ -21,15 +21,13 @@ from interp_cli.datasets import Clip, DataSet, Hidden, Picture, read_picture
 from interp_cli.errors import InterpError, OpenError
 from interp_cli.interpolator import Interpolator
 from interp_cli.layouts import find_sets
-from interp_cli.metrics import interpolation_error, psnr, ssim
+from interp_cli.metrics import finite_psnr, interpolation_error, ssim
 from interp_cli.options import EvalOptions
 from interp_cli.scores import EvalReport, ItemScore, Row, SetReport
 from interp_cli.vmaf import LEAST_SIDE_PX, Vmaf
 
 __all__ = ["ModelPredictor", "evaluate"]
 
-# Equal pictures have an infinite PSNR, of which there is no mean: in scores they count as this.
-_EQUAL_DB = 100.0
 
 Progress = Callable[[int, int | None], None]
 
@@ -313,7 +311,7 @@ def _score_clip(
             yield ItemScore(
                 name=item.name,
                 timestep=float(item.timestep),
-                psnr_db=min(psnr(picture, item.picture), _EQUAL_DB),
+                psnr_db=finite_psnr(picture, item.picture),
                 ssim=ssim(picture, item.picture),
                 interpolation_error=interpolation_error(picture, item.picture),
                 seconds=seconds,

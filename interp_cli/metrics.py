@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Picture", "interpolation_error", "psnr", "ssim"]
+__all__ = ["Picture", "finite_psnr", "interpolation_error", "psnr", "ssim"]
 
 Picture = npt.NDArray[Any]
 
+# Stands for the PSNR of equal pictures where means are taken, in dB.
+_EQUAL_DB = 100.0
 _SSIM_WINDOW_PX = 11
 _SSIM_SIGMA_PX = 1.5
 _SSIM_K1 = 0.01
@@ -39,6 +41,11 @@ def psnr(a: Picture, b: Picture) -> float:
     if mean_square == 0:
         return float("inf")
     return float(10 * np.log10(peak**2 / mean_square))
+
+
+def finite_psnr(a: Picture, b: Picture) -> float:
+    """`psnr` of which a mean can be taken: at most 100 dB, which equal pictures get."""
+    return min(psnr(a, b), _EQUAL_DB)
 
 
 def interpolation_error(a: Picture, b: Picture) -> float:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from interp_cli.errors import VideoError
 from interp_cli.interpolator import Interpolator
 from interp_cli.layouts import find_sets
-from interp_cli.metrics import psnr
+from interp_cli.metrics import finite_psnr
 from interp_cli.options import PrepareOptions
 from interp_cli.scenes import change, is_repeat, luma_thumbnail
 from interp_cli.video.colour import to_rgb8
@@ -48,8 +48,6 @@ Picture = NDArray[np.uint8]
 TIMESTEPS = (0.25, 0.5, 0.75)
 # Groups of five frames are taken from a video at least this many frames apart, so that they differ.
 _GROUP_SPACING = 24
-# Equal pictures have an infinite PSNR, of which there is no mean.
-_EQUAL_DB = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +114,8 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
         for timestep, target in zip(TIMESTEPS, hidden, strict=True):
             made = interpolator(frame0, frame1, timestep)
             mean = (1 - timestep) * frame0 + timestep * frame1.astype(np.float32)
-            model[timestep].append(_psnr(made, target))
-            blend[timestep].append(_psnr(np.rint(mean).astype(np.uint8), target))
+            model[timestep].append(finite_psnr(made, target))
+            blend[timestep].append(finite_psnr(np.rint(mean).astype(np.uint8), target))
         count += 1
         if count == groups:
             break
@@ -210,13 +208,13 @@ def still_error(
 
 def identity_db(interpolator: Interpolator, picture: Picture, timestep: float = 0.5) -> float:
     """PSNR of the frame between two equal ones to them; 100 where it is the same."""
-    return _psnr(interpolator(picture, picture, timestep), picture)
+    return finite_psnr(interpolator(picture, picture, timestep), picture)
 
 
 def swap_db(interpolator: Interpolator, frame0: Picture, frame1: Picture, timestep: float) -> float:
     """PSNR between the frame at `timestep` and that at 1 - `timestep` of the frames swapped."""
     there = interpolator(frame0, frame1, timestep)
-    return _psnr(there, interpolator(frame1, frame0, 1 - timestep))
+    return finite_psnr(there, interpolator(frame1, frame0, 1 - timestep))
 
 
 def spread_db(scores: Sequence[TimestepScores], row: str = "psnr_db") -> dict[str, Any]:
@@ -284,10 +282,6 @@ STILL_KINDS: dict[str, Callable[[Picture], None]] = {
     "letterbox": _letterbox,
     "thin lines": _thin_lines,
 }
-
-
-def _psnr(a: Picture, b: Picture) -> float:
-    return min(float(psnr(a, b)), _EQUAL_DB)
 
 
 def _range(values: Iterable[float]) -> float:

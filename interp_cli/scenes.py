@@ -304,11 +304,13 @@ def is_near_repeat(image0: av.VideoFrame, image1: av.VideoFrame, last_motion: fl
         image1: The next one.
         last_motion: `luma_difference` of the last pair before them that was no repeat.
     """
-    refined = luma_difference(image0, image1) < _REFINED_MEAN * last_motion
+    refined: bool | None = None  # told by the first plane
     unit = white_code(image0) / 255
     for plane0, plane1 in zip(planes_of(image0), planes_of(image1), strict=True):
         difference = cv2.absdiff(plane0, plane1)
         mean = float(difference.mean()) / unit
+        if refined is None:
+            refined = mean < _REFINED_MEAN * last_motion
         if mean > _NEAR_MEAN:
             return False
         blocks = _block_means(difference.astype(np.float32), _BLOCK_PX)

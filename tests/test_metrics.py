@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from interp_cli.metrics import interpolation_error, psnr, ssim
+from interp_cli.metrics import finite_psnr, interpolation_error, psnr, ssim
 
 
 def noise(shape: tuple[int, ...], dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
@@ -98,3 +98,9 @@ def test_what_cannot_be_compared_is_refused(metric) -> None:
         metric(np.zeros((4, 4), np.float32), np.zeros((4, 4), np.float32))
     with pytest.raises(ValueError, match="uint8 or uint16"):
         metric(np.zeros((0, 4), np.uint8), np.zeros((0, 4), np.uint8))
+
+
+def test_equal_pictures_have_a_finite_psnr_for_means() -> None:
+    black = np.zeros((4, 4, 3), np.uint8)
+    assert finite_psnr(black, black) == 100.0
+    assert finite_psnr(black, black + 1) == psnr(black, black + 1)

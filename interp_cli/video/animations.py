@@ -34,7 +34,7 @@ from interp_cli.video.picture import PictureDescription
 from interp_cli.video.pipes import PipeReader
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.reader import VideoReader
-from interp_cli.video.writer import FrameWriter
+from interp_cli.video.writer import FrameWriter, reserving
 
 # Colours of a GIF's palette beside the clear one, and the opacity below which that is shown.
 _COLOURS = 255
@@ -213,14 +213,8 @@ class AnimationWriter(FrameWriter):
         notes = _timing_notes(kind, frame_rate)
         self.warnings = (*picture.warnings, *self._storage.warnings, *notes)
         self._part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
-        try:
+        with reserving(target, target.parent):
             self._part.open("wb").close()
-        except FileNotFoundError as error:
-            raise EncodeError(
-                f"{target}: the folder {target.parent} does not exist; create it first."
-            ) from error
-        except OSError as error:
-            raise EncodeError(f"{target}: cannot be written ({error.strerror}).") from error
         layout = picture.layout
         pixel_format = "pal8" if kind is _GIF else self._storage.pixel_format
         arguments = {**kind.arguments, **dict(options.options)}

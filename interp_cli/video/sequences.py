@@ -30,7 +30,7 @@ from interp_cli.video.probe import VideoInfo, tags_of
 from interp_cli.video.reader import Frame, FrameReader
 from interp_cli.video.sequence_names import NumberedNames, PictureFiles, find_pictures
 from interp_cli.video.sidedata import side_data_of
-from interp_cli.video.writer import FrameWriter
+from interp_cli.video.writer import FrameWriter, reserving
 
 # The largest usual value of floating-point pictures, as a multiple of white, beyond which the
 # network would see little of them: two stops.
@@ -197,14 +197,8 @@ class SequenceWriter(FrameWriter):
         folder = names.folder
         home = folder if folder.is_dir() else folder.parent
         self._part = home / f".{folder.name or 'frames'}.{os.getpid()}.part"
-        try:
+        with reserving(folder, home):
             self._part.mkdir()
-        except FileNotFoundError as error:
-            raise EncodeError(
-                f"{folder}: the folder {home} does not exist; create it first."
-            ) from error
-        except OSError as error:
-            raise EncodeError(f"{folder}: cannot be written ({error.strerror}).") from error
 
     @property
     def output_bytes(self) -> int:

@@ -13,6 +13,7 @@ import re
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -60,6 +61,19 @@ class SideStreams:
     def length_seconds(self) -> Fraction | None:
         """Where what is wanted ends, after the shift."""
         return None if self.end_seconds is None else self.end_seconds - self.shift_seconds
+
+
+@contextlib.contextmanager
+def reserving(target: Path, home: Path) -> Iterator[None]:
+    """Say in one line why a hidden part of `target` cannot be begun in the folder `home`."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise EncodeError(
+            f"{target}: the folder {home} does not exist; create it first."
+        ) from error
+    except OSError as error:
+        raise EncodeError(f"{target}: cannot be written ({error.strerror}).") from error
 
 
 class FrameWriter(ABC):
@@ -291,14 +305,8 @@ class VideoWriter(FrameWriter):
 
     def _reserve(self) -> None:
         """Learn now, not after hours, that the target cannot be written."""
-        try:
+        with reserving(self.target, self.target.parent):
             self._part.open("wb").close()
-        except FileNotFoundError as error:
-            raise EncodeError(
-                f"{self.target}: the folder {self.target.parent} does not exist; create it first."
-            ) from error
-        except OSError as error:
-            raise EncodeError(f"{self.target}: cannot be written ({error.strerror}).") from error
 
     def _end(self) -> None:
         """Read what ffmpeg said and let go of it."""
