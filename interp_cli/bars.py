@@ -50,9 +50,14 @@ class Area:
         """How the planes of this part are laid out."""
         return replace(whole, height=self.bottom - self.top, width=self.right - self.left)
 
-    def crop(self, pictures: Tensor) -> Tensor:
-        """This part of pictures (N, C, H, W)."""
-        return pictures[..., self.top : self.bottom, self.left : self.right]
+    def crop(self, samples: Tensor, steps: tuple[int, int] = (1, 1)) -> Tensor:
+        """This part of samples (..., H, W) that cover `steps` rows and columns each."""
+        rows, columns = steps
+        return samples[
+            ...,
+            self.top // rows : -(-self.bottom // rows),
+            self.left // columns : -(-self.right // columns),
+        ]
 
 
 def picture_area(image: av.VideoFrame, layout: PictureFormat) -> Area | None:

@@ -6,6 +6,7 @@ This module owns everything around the network: device, precision, batch, paddin
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,9 +20,10 @@ from torch import Tensor, nn
 
 from interp_cli.devices import autocast, choose_device, choose_precision, free_bytes
 from interp_cli.errors import WeightsError
-from interp_cli.models.flow import Synthesis
+from interp_cli.models.render import Fields, Synthesis, render
 from interp_cli.motion import Motion
-from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision
+from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision, Quality
+from interp_cli.resample import shrunk
 from interp_cli.tiles import SMALLEST_TILE_PX, tiles
 from interp_cli.weights import load_model
 
@@ -32,8 +34,15 @@ _BYTES_PER_PIXEL = 2600
 _LARGEST_BATCH = 16
 # On a CPU a batch only pays while the frames are too small to fill the caches by themselves.
 _CPU_BATCH_PIXELS = 300_000
+# Longest that the shorter side of what the network sees may be. The cost grows with its square.
+_LONGEST_PX = {"fast": 270, "balanced": 600, "best": 1200}
+_QUALITY_ON: dict[str, Quality] = {"cpu": "balanced", "cuda": "best", "mps": "best"}
 # Middles of middles of middles … blur; nobody wants more than this.
 _FINEST_HALVING = 64
+
+
+# Of `Fields`, side by side.
+_FIELD_CHANNELS = [2, 2, 1, 1, 1, 3]
 
 
 class Interpolator:
@@ -47,6 +56,7 @@ class Interpolator:
         net: The network, on its device, ready for inference.
         device: Where it runs.
         precision: `fp32`, `fp16` or `bf16`, as settled.
+        quality: `fast`, `balanced` or `best`, as settled.
     """
 
     def __init__(
@@ -56,6 +66,7 @@ class Interpolator:
         precision: Precision = "auto",
         batch: int | Literal["auto"] = "auto",
         tile: int | Literal["auto", "off"] = "auto",
+        quality: Quality = "auto",
     ) -> None:
         """Load the weights and move them to the device.
 
@@ -65,6 +76,7 @@ class Interpolator:
             precision: Of the network's arithmetic; pictures stay in 32 bits.
             batch: Pairs a step.
             tile: Side of a tile in pixels.
+            quality: How large the pictures are that the network sees.
 
         Raises:
             WeightsError: The weights cannot be used.
@@ -72,9 +84,10 @@ class Interpolator:
             ValueError: An option is none of those allowed.
         """
         name = type(model).__name__ if isinstance(model, nn.Module) else str(model)
-        self.options = InferenceOptions(name, device, precision, batch, tile)
+        self.options = InferenceOptions(name, device, precision, batch, tile, quality)
         self.device = choose_device(device)
         self.precision = choose_precision(self.device, precision)
+        self.quality = _QUALITY_ON[self.device.type] if quality == "auto" else quality
         # Any: networks share methods (`size_multiple`) that nn.Module does not declare.
         self.name = name
         self.net: Any = model
@@ -86,7 +99,14 @@ class Interpolator:
     @classmethod
     def from_options(cls, options: InferenceOptions) -> Interpolator:
         """The interpolator that `options` describe."""
-        return cls(options.model, options.device, options.precision, options.batch, options.tile)
+        return cls(
+            options.model,
+            options.device,
+            options.precision,
+            options.batch,
+            options.tile,
+            options.quality,
+        )
 
     @overload
     def __call__(
@@ -187,7 +207,12 @@ class Interpolator:
         Raises:
             ValueError: The model cannot make one of the timesteps, or it is not in (0, 1).
         """
-        return self._rows(frame0, frame1, timesteps)
+        frame0, frame1 = frame0.to(self.device), frame1.to(self.device)
+        if not self.has_motion:
+            self._check(timesteps)
+            make = self._in_rounds if self.net.supports_timestep else self._by_halving
+            return make(Seen(frame0, None), Seen(frame1, None), timesteps)
+        return [synthesis.middle for synthesis in self.synthesize(frame0, frame1, timesteps)]
 
     @torch.inference_mode()
     def synthesize(
@@ -204,8 +229,67 @@ class Interpolator:
             ValueError: A timestep is not in (0, 1).
         """
         self.require_motion()
-        rows = self._rows(frame0, frame1, timesteps, with_motion=True)
-        return [Synthesis(*torch.split(row, [3, 2, 2, 1], 1)) for row in rows]
+        height, width = frame0.shape[-2:]
+        factor = self.reduction(height, width)
+        frames = [frame.to(self.device).float() for frame in (frame0, frame1)]
+        seen = [self.see(self._reduced(frame, factor)) for frame in frames]
+        rows = self.fields(seen[0], seen[1], timesteps)
+        made: list[Synthesis] = []
+        for number, (row, times) in enumerate(zip(rows, timesteps, strict=True)):
+            fields = row.enlarged(*(side * factor for side in row.blend_mask.shape[-2:]))
+            fields = fields.cropped(height, width)
+            before, after = (
+                frame[number : number + 1].expand(len(times), -1, -1, -1) for frame in frames
+            )
+            middle = render(before, after, fields, _column(times, before))
+            made.append(Synthesis(middle, fields.flow_t0, fields.flow_t1, fields.blend_mask))
+        return made
+
+    def reduction(self, height: int, width: int) -> int:
+        """How many times smaller the network sees frames of this size; 1 without motion."""
+        if not self.has_motion:
+            return 1
+        return math.ceil(min(height, width) / _LONGEST_PX[self.quality])
+
+    @torch.inference_mode()
+    def see(self, pictures: Tensor) -> Seen:
+        """Show frames to a model that has motion.
+
+        Args:
+            pictures: RGB in [0, 1], (N, 3, h, w), at the size that the network is to see; on the
+                interpolator's device.
+
+        Returns:
+            What serves both pairs that each frame belongs to.
+        """
+        padded = _padded(pictures, self.net.size_multiple(*pictures.shape[-2:]))
+        if self.tile_size(*padded.shape[-2:]) is not None:
+            return Seen(padded, None)
+        with autocast(self.device, self.precision):
+            return Seen(padded, self.net.encode(padded))
+
+    @torch.inference_mode()
+    def fields(
+        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
+    ) -> list[Fields]:
+        """Find how frames at several timesteps of each pair come about.
+
+        What does not depend on the timestep is computed once.
+
+        Args:
+            seen0: The earlier frames of N pairs.
+            seen1: The later ones.
+            timesteps: For each pair at least one, between 0 and 1.
+
+        Returns:
+            For each pair its fields, (T, C, h, w), at the (padded) size that was seen.
+
+        Raises:
+            ValueError: A timestep is not in (0, 1).
+        """
+        self._check(timesteps)
+        rows = self._in_rounds(seen0, seen1, timesteps)
+        return [Fields(*torch.split(row, _FIELD_CHANNELS, 1)) for row in rows]
 
     def require_motion(self) -> None:
         """Refuse a model that has no motion.
@@ -219,34 +303,34 @@ class Interpolator:
                 " one that has it, such as flow."
             )
 
-    def _rows(
-        self,
-        frame0: Tensor,
-        frame1: Tensor,
-        timesteps: Sequence[Sequence[Fraction | float]],
-        *,
-        with_motion: bool = False,
-    ) -> list[Tensor]:
-        """What `between` returns; with motion, the channels of a `Synthesis` side by side."""
+    def _check(self, timesteps: Sequence[Sequence[Fraction | float]]) -> None:
         for timestep in itertools.chain.from_iterable(timesteps):
             if not 0 < timestep < 1:
                 raise ValueError(f"timestep must lie between 0 and 1, not at {timestep}")
             if not self.can_make(timestep):
                 raise ValueError(f"model {self.name} makes only middles, not timestep {timestep}")
-        frame0, frame1 = frame0.to(self.device), frame1.to(self.device)
-        if not self.net.supports_timestep:
-            return self._by_halving(frame0, frame1, timesteps)
+
+    def _in_rounds(
+        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
+    ) -> list[Tensor]:
+        """What the network makes for each pair's timesteps: pictures, or fields side by side."""
         # The pairs that have a first timestep, those that have a second one, and so on.
         rounds = []
         for number in range(max(len(times) for times in timesteps)):
             chosen = [i for i, times in enumerate(timesteps) if number < len(times)]
             rounds.append(_Round(chosen, [float(timesteps[i][number]) for i in chosen]))
         rows: list[list[Tensor]] = [[] for _ in timesteps]
-        pictures = self._make(frame0, frame1, rounds, with_motion)
-        for wanted, made in zip(rounds, pictures, strict=True):
+        for wanted, made in zip(rounds, self._make(seen0, seen1, rounds), strict=True):
             for i, picture in zip(wanted.pairs, made, strict=True):
                 rows[i].append(picture)
         return [torch.stack(row) for row in rows]
+
+    def _reduced(self, frames: Tensor, factor: int) -> Tensor:
+        """What the network sees of frames."""
+        if factor == 1:
+            return frames
+        multiple = self.net.size_multiple(*frames.shape[-2:])
+        return shrunk(_padded(frames, multiple * factor), factor)
 
     def can_make(self, timestep: Fraction | float) -> bool:
         """Whether the model can make the frame at `timestep`, by itself or by halving."""
@@ -277,9 +361,10 @@ class Interpolator:
         """Pairs of this size to hand over at once."""
         if self.options.batch != "auto":
             return self.options.batch
+        pixels = height * width // self.reduction(height, width) ** 2
         if self.device.type == "cpu":
-            return max(1, min(4, _CPU_BATCH_PIXELS // (height * width)))
-        return max(1, min(_LARGEST_BATCH, self._affordable_pixels() // (height * width)))
+            return max(1, min(4, _CPU_BATCH_PIXELS // pixels))
+        return max(1, min(_LARGEST_BATCH, self._affordable_pixels() // pixels))
 
     def tile_size(self, height: int, width: int) -> int | None:
         """Side of the tiles that frames of this size are cut into; `None`: not at all."""
@@ -297,90 +382,95 @@ class Interpolator:
         return int(free_bytes(self.device) * 0.5 / (_BYTES_PER_PIXEL * scale))
 
     def _by_halving(
-        self, frame0: Tensor, frame1: Tensor, timesteps: Sequence[Sequence[Fraction | float]]
+        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
     ) -> list[Tensor]:
         """The middle of each pair first, then the rest between it and the frames beside it."""
         every = list(range(len(timesteps)))
-        (middle,) = self._make(frame0, frame1, [_Round(every, [0.5] * len(every))])
+        (middle,) = self._make(seen0, seen1, [_Round(every, [0.5] * len(every))])
+        frame0, frame1 = seen0.pictures, seen1.pictures
         made: list[dict[Fraction | float, Tensor]] = [{0.5: picture} for picture in middle]
         for side0, side1, offset in ((frame0, middle, 0), (middle, frame1, 1)):
             wanted = [[t for t in times if 0 < 2 * t - offset < 1] for times in timesteps]
             chosen = [i for i, times in enumerate(wanted) if times]
             if chosen:
                 inner = [[2 * t - offset for t in wanted[i]] for i in chosen]
-                rows = self._by_halving(side0[chosen], side1[chosen], inner)
+                seen = [Seen(side[chosen], None) for side in (side0, side1)]
+                rows = self._by_halving(seen[0], seen[1], inner)
                 for i, row in zip(chosen, rows, strict=True):
                     made[i].update(zip(wanted[i], row, strict=True))
         return [torch.stack([made[i][t] for t in times]) for i, times in enumerate(timesteps)]
 
-    def _make(
-        self, frame0: Tensor, frame1: Tensor, rounds: list[_Round], with_motion: bool = False
-    ) -> list[Tensor]:
-        """Pictures of each round, in tiles where the frame is too large for the memory."""
-        side = self.tile_size(*frame0.shape[-2:])
+    def _make(self, seen0: Seen, seen1: Seen, rounds: list[_Round]) -> list[Tensor]:
+        """Results of each round, in tiles where the pictures are too large for the memory."""
+        side = self.tile_size(*seen0.pictures.shape[-2:])
         if side is None:
-            return self._run(frame0, frame1, rounds, with_motion)
-        return self._run_tiles(frame0, frame1, rounds, with_motion, side)
+            return self._run(seen0, seen1, rounds)
+        return self._run_tiles(seen0.pictures, seen1.pictures, rounds, side)
 
-    def _run(
-        self, frame0: Tensor, frame1: Tensor, rounds: list[_Round], with_motion: bool
-    ) -> list[Tensor]:
+    def _run(self, seen0: Seen, seen1: Seen, rounds: list[_Round]) -> list[Tensor]:
         """Call the network once for each round, padded to the size that it needs."""
-        height, width = frame0.shape[-2:]
-        multiple = self.net.size_multiple(height, width)
-        padding = (0, -width % multiple, 0, -height % multiple)
-        if any(padding):
-            frame0, frame1 = (F.pad(f, padding, mode="replicate") for f in (frame0, frame1))
+        height, width = seen0.pictures.shape[-2:]
         made = []
         with autocast(self.device, self.precision):
-            at = self._at_timestep(frame0, frame1, with_motion)
+            at = self._at_timestep(seen0, seen1)
             for wanted in rounds:
-                times = frame0.new_tensor(wanted.timesteps).view(-1, 1, 1, 1)
-                pairs = None if len(wanted.pairs) == len(frame0) else wanted.pairs
-                made.append(at(pairs, times)[..., :height, :width].float())
+                pairs = None if len(wanted.pairs) == len(seen0.pictures) else wanted.pairs
+                result = at(pairs, _column(wanted.timesteps, seen0.pictures))
+                made.append(result[..., :height, :width].float())
         return made
 
     def _at_timestep(
-        self, frame0: Tensor, frame1: Tensor, with_motion: bool
+        self, seen0: Seen, seen1: Seen
     ) -> Callable[[list[int] | None, Tensor], Tensor]:
-        """A function from pairs (`None`: all) and their timesteps to pictures.
+        """A function from pairs (`None`: all) and their timesteps to pictures, or to fields.
 
         Networks in pieces do here what serves every timestep.
         """
         net = self.net
+        multiple = net.size_multiple(*seen0.pictures.shape[-2:])
         if not self.has_motion:
-            return lambda pairs, times: net(
-                *((frame0, frame1) if pairs is None else (frame0[pairs], frame1[pairs])), times
-            )
-        features = (net.encode(frame0), net.encode(frame1))
+            pictures = [_padded(seen.pictures, multiple) for seen in (seen0, seen1)]
+            return lambda pairs, times: net(*_select(pictures, pairs), times)
+        features = [
+            net.encode(_padded(seen.pictures, multiple)) if seen.features is None else seen.features
+            for seen in (seen0, seen1)
+        ]
         known = (*features, net.motion(*features))
-
-        def synthesis(pairs: list[int] | None, times: Tensor) -> Tensor:
-            made: Synthesis = net.synthesize(*_select(known, pairs), times)
-            return torch.cat(made, 1) if with_motion else made.middle
-
-        return synthesis
+        return lambda pairs, times: torch.cat(net.synthesize(*_select(known, pairs), times), 1)
 
     def _run_tiles(
-        self,
-        frame0: Tensor,
-        frame1: Tensor,
-        rounds: list[_Round],
-        with_motion: bool,
-        side: int,
+        self, frame0: Tensor, frame1: Tensor, rounds: list[_Round], side: int
     ) -> list[Tensor]:
         """Overlapping tiles, faded into each other so that no seam shows."""
         height, width = frame0.shape[-2:]
-        channels = 8 if with_motion else 3
+        channels = sum(_FIELD_CHANNELS) if self.has_motion else 3
         totals = [frame0.new_zeros((len(r.pairs), channels, height, width)) for r in rounds]
         weight = frame0.new_zeros((1, 1, height, width))
         for area, fade in tiles(height, width, side):
             fade = fade.to(weight)
             weight[area] += fade
-            made = self._run(frame0[area], frame1[area], rounds, with_motion)
+            made = self._run(Seen(frame0[area], None), Seen(frame1[area], None), rounds)
             for total, tile in zip(totals, made, strict=True):
                 total[area] += tile * fade
         return [total / weight for total in totals]
+
+
+class Seen(NamedTuple):
+    """Frames as the network sees them, and what it has worked out about each by itself.
+
+    Attributes:
+        pictures: RGB, (N, 3, h, w).
+        features: As the network returns them; `None`: it has no use for them, or they are too
+            large to be kept.
+    """
+
+    pictures: Tensor
+    features: Any
+
+    @staticmethod
+    def joined(parts: Sequence[Seen]) -> Seen:
+        """The frames of all parts."""
+        return parts[0] if len(parts) == 1 else Seen(*_joined(parts))
 
 
 class _Round(NamedTuple):
@@ -398,6 +488,27 @@ def _select(known: Any, pairs: list[int] | None) -> Any:
         return known[pairs]
     items = (_select(item, pairs) for item in known)
     return type(known)(*items) if hasattr(known, "_fields") else tuple(items)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Tensors in tuples in tuples, one behind the other."""
+    first = parts[0]
+    if first is None or isinstance(first, Tensor):
+        return first if first is None else torch.cat(list(parts))
+    items = [_joined(some) for some in zip(*parts, strict=True)]
+    return type(first)(*items) if hasattr(first, "_fields") else tuple(items)
+
+
+def _padded(pictures: Tensor, multiple: int) -> Tensor:
+    """With the last row and column repeated until both sides are multiples."""
+    height, width = pictures.shape[-2:]
+    padding = (0, -width % multiple, 0, -height % multiple)
+    return F.pad(pictures, padding, mode="replicate") if any(padding) else pictures
+
+
+def _column(timesteps: Sequence[Fraction | float], like: Tensor) -> Tensor:
+    """As networks take them, (T, 1, 1, 1)."""
+    return like.new_tensor([float(timestep) for timestep in timesteps]).view(-1, 1, 1, 1)
 
 
 def motion_of(synthesis: Synthesis) -> list[Motion]:

@@ -15,6 +15,7 @@ from typing import Literal
 from interp_cli.ffmpeg_options import find_fault
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
+Quality = Literal["auto", "fast", "balanced", "best"]
 Fields = Literal["refuse", "deinterlace", "detelecine"]
 
 OutputFormat = Literal["y4m", "nut"]
@@ -25,6 +26,7 @@ OUTPUT_FORMATS: tuple[OutputFormat, ...] = ("y4m", "nut")
 # More equal frames than these are a still, and no slow motion to make even.
 LONGEST_RUN = 8
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16", "bf16")
+QUALITIES: tuple[Quality, ...] = ("auto", "fast", "balanced", "best")
 DEFAULT_MODEL = "flow"
 # Pictures a second of a sequence, as in FFmpeg.
 DEFAULT_INPUT_RATE = Fraction(25)
@@ -45,6 +47,8 @@ class InferenceOptions:
         precision: `auto` takes the fastest that is safe on the device.
         batch: Pairs a step; `auto` follows the frame size and the memory.
         tile: Side of a tile in pixels for frames too large for the memory; `auto` or `off`.
+        quality: How large the pictures are in which motion is sought; `auto` is `balanced` on a
+            CPU and `best` on a GPU.
     """
 
     model: str = DEFAULT_MODEL
@@ -52,12 +56,17 @@ class InferenceOptions:
     precision: Precision = "auto"
     batch: int | Literal["auto"] = "auto"
     tile: int | Literal["auto", "off"] = "auto"
+    quality: Quality = "auto"
 
     def __post_init__(self) -> None:
         """Check every value."""
         _require(
             self.precision in PRECISIONS,
             f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}",
+        )
+        _require(
+            self.quality in QUALITIES,
+            f"quality must be one of {', '.join(QUALITIES)}, not {self.quality!r}",
         )
         _require(
             self.batch == "auto" or (isinstance(self.batch, int) and self.batch >= 1),

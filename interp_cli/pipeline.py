@@ -11,25 +11,23 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
 import av
-import numpy as np
-import torch
 
-from interp_cli.bars import Area, paste
 from interp_cli.errors import DecodeError, WeightsError
-from interp_cli.interpolator import Interpolator, motion_of
-from interp_cli.motion import Motion, MotionWriter, check_folder
+from interp_cli.interpolator import Interpolator
+from interp_cli.motion import MotionWriter, check_folder
 from interp_cli.options import DoubleOptions
-from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
+from interp_cli.plan import Neighbour, PairJudge, Planner
 from interp_cli.scenes import Between
+from interp_cli.synthesis import WAITING_FRAMES, Synthesizer
 from interp_cli.timeline import InputTimes, Timeline, timeline_of
-from interp_cli.video.colour import PictureFormat, from_rgb, image_of, picture_format, planes_of
+from interp_cli.video.colour import PictureFormat, picture_format
 from interp_cli.video.fields import FieldReader
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo, refuse_interlaced
@@ -39,10 +37,6 @@ from interp_cli.video.targets import OutputTiming, check_target, notes_on, open_
 from interp_cli.video.writer import FrameWriter, SideStreams
 
 Progress = Callable[[int, int | None], None]
-
-# Finished frames that may wait for the encoder; with the reader's own queue, the batch and the
-# encoder's look-ahead, all that is held in memory.
-_WAITING_FRAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +135,7 @@ def double_video(
         _check_model(interpolator, timeline, options)
         judge = PairJudge(options.scene_threshold, _longest_gap(times, options))
         planner = Planner(timeline, judge, options.at_cut, options.repeats)
-        synthesizer = _Synthesizer(interpolator, layout, with_motion=bool(options.save_motion))
+        synthesizer = Synthesizer(interpolator, layout, with_motion=bool(options.save_motion))
         interlaced = 0
 
         def neighbours() -> Iterator[Neighbour]:
@@ -300,99 +294,6 @@ def _side_streams(
     )
 
 
-class _Synthesizer:
-    """Makes what the plan asks for, in batches.
-
-    Attributes:
-        synthesized: Frames made so far.
-    """
-
-    def __init__(
-        self, interpolator: Interpolator, layout: PictureFormat, *, with_motion: bool
-    ) -> None:
-        self.synthesized = 0
-        self._with_motion = with_motion
-        self._interpolator = interpolator
-        self._layout = layout
-
-    def images(self, plan: Iterable[Shown]) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
-        """Yield each frame of the plan with its picture and, if wanted, its motion, in order."""
-        size = self._interpolator.batch_size(self._layout.height, self._layout.width)
-        waiting: list[Shown] = []
-        originals = 0
-        for shown in plan:
-            originals += not waiting or waiting[-1].before is not shown.before
-            if originals > size or len(waiting) >= max(_WAITING_FRAMES, 4 * size):
-                yield from self._made(waiting)
-                waiting, originals = [], 1
-            waiting.append(shown)
-        yield from self._made(waiting)
-
-    def _made(self, batch: list[Shown]) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
-        areas = dict.fromkeys(shown.area for shown in batch if shown.is_synthesized)
-        made: dict[int, tuple[av.VideoFrame, Motion | None]] = {}
-        for area in areas:  # pictures between black bars are smaller: another batch
-            if area is not None:
-                its = [s for s in batch if s.is_synthesized and s.area == area]
-                made.update(zip(map(id, its), self._synthesize(its, area), strict=True))
-        for shown in batch:
-            image, motion = shown.before.image, None
-            if shown.is_synthesized:
-                image, motion = made[id(shown)]
-            elif shown.after is not None:
-                weight = float(shown.timestep)
-                image = _blend(image, shown.after.image, weight, self._layout)
-            yield image, shown, motion
-
-    @torch.inference_mode()
-    def _synthesize(
-        self, batch: list[Shown], area: Area
-    ) -> list[tuple[av.VideoFrame, Motion | None]]:
-        pairs: dict[tuple[Neighbour, Neighbour], list[Fraction]] = {}
-        for shown in batch:
-            if shown.after is not None:
-                pairs.setdefault((shown.before, shown.after), []).append(shown.timestep)
-        layout = self._layout
-        befores, afters = zip(*pairs, strict=True)
-        # Opacity, where there is one, is a picture of its own at the same timesteps.
-        timesteps = [times for times in pairs.values() for _ in range(1 + layout.has_alpha)]
-        motions: list[Motion | None] = [None] * len(batch)
-        frames0, frames1 = (
-            torch.cat([area.crop(n.pictures) for n in side]) for side in (befores, afters)
-        )
-        if self._with_motion:
-            made = self._interpolator.synthesize(frames0, frames1, timesteps)
-            rows = [synthesis.middle for synthesis in made]
-            found = [m for row in made[:: 1 + layout.has_alpha] for m in motion_of(row)]
-            motions = [m.placed(area.top, area.left, layout.height, layout.width) for m in found]
-        else:
-            rows = self._interpolator.between(frames0, frames1, timesteps)
-        self.synthesized += len(batch)
-        rgb, alpha = torch.cat(rows), None
-        if layout.has_alpha:
-            rgb, alpha = torch.cat(rows[::2]), torch.cat(rows[1::2]).mean(1, keepdim=True)
-        made_planes = from_rgb(rgb, alpha, area.layout(layout))
-        planes = [plane.cpu().numpy() for plane in made_planes]
-        images = []
-        for i, shown in enumerate(batch):
-            samples = tuple(p[i].astype(layout.dtype, copy=False) for p in planes)
-            if area != Area.whole(layout):
-                samples = paste(samples, area, shown.before.image, layout)
-            images.append(image_of(samples, layout))
-        return list(zip(images, motions, strict=True))
-
-
-def _blend(
-    image0: av.VideoFrame, image1: av.VideoFrame, timestep: float, layout: PictureFormat
-) -> av.VideoFrame:
-    """The mean of two frames, weighted by the time between them, sample by sample."""
-    image = image_of(planes_of(image0), layout)
-    for plane, other in zip(planes_of(image), planes_of(image1), strict=True):
-        mean = plane * (1 - timestep) + other * timestep
-        plane[...] = mean if layout.is_float else np.rint(mean)
-    return image
-
-
 class _EncoderThread:
     """Feeds a `FrameWriter` from a bounded queue in a thread of its own."""
 
@@ -401,7 +302,7 @@ class _EncoderThread:
         self.encoder = writer.encoder
         self.warnings = writer.warnings
         self.output_bytes = 0  # known when all is written
-        self._queue: queue.Queue[tuple[av.VideoFrame, int] | None] = queue.Queue(_WAITING_FRAMES)
+        self._queue: queue.Queue[tuple[av.VideoFrame, int] | None] = queue.Queue(WAITING_FRAMES)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._feed, name="interp-encode")
 

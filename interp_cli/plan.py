@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, reduce
 from itertools import pairwise
+from typing import Any
 
 import av
 import torch
@@ -31,11 +32,17 @@ from interp_cli.scenes import (
     luma_thumbnail,
 )
 from interp_cli.timeline import Timeline
-from interp_cli.video.colour import PictureFormat, planes_of, to_rgb
+from interp_cli.video.colour import PictureFormat, channels_of, planes_of, to_rgb
 
 
 class Neighbour:
-    """A frame and what is worked out about it once, for both pairs that it belongs to."""
+    """A frame and what is worked out about it once, for both pairs that it belongs to.
+
+    Attributes:
+        image: Its planes as they were decoded.
+        pts: Its time stamp in units of the input, counted from the output's zero.
+        seen: What a network has seen of parts of it.
+    """
 
     def __init__(
         self, image: av.VideoFrame, pts: int, layout: PictureFormat, device: torch.device
@@ -50,6 +57,7 @@ class Neighbour:
         """
         self.image = image
         self.pts = pts
+        self.seen: dict[Area, Any] = {}
         self._layout = layout
         self._device = device
 
@@ -70,13 +78,25 @@ class Neighbour:
 
     @cached_property
     def pictures(self) -> Tensor:
-        """RGB and, where there is one, opacity as a grey picture: (1 or 2, 3, H, W).
+        """RGB and, where there is one, opacity as a grey picture: (1 or 2, 3, H, W)."""
+        return stacked(*to_rgb(self._planes, self._layout))
 
-        The planes travel to the device as they are.
-        """
-        planes = (torch.from_numpy(plane)[None].to(self._device) for plane in planes_of(self.image))
-        rgb, alpha = to_rgb(tuple(planes), self._layout)
-        return rgb if alpha is None else torch.cat((rgb, alpha.expand_as(rgb)))
+    @cached_property
+    def channels(self) -> dict[str, Tensor]:
+        """Its channels by name, (1, H, W) in codes."""
+        return channels_of(self._planes, self._layout)
+
+    @cached_property
+    def _planes(self) -> tuple[Tensor, ...]:
+        """On the device, as they were decoded."""
+        return tuple(
+            torch.from_numpy(plane)[None].to(self._device) for plane in planes_of(self.image)
+        )
+
+
+def stacked(rgb: Tensor, alpha: Tensor | None) -> Tensor:
+    """Opacity, where there is one, as a grey picture behind the picture: (1 or 2, 3, H, W)."""
+    return rgb if alpha is None else torch.cat((rgb, alpha.expand_as(rgb)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from interp_cli.cli import flags
 from interp_cli.cli.render import console, print_json, results
-from interp_cli.options import DEFAULT_MODEL, BenchOptions, InferenceOptions, Precision
+from interp_cli.options import DEFAULT_MODEL, BenchOptions, InferenceOptions, Precision, Quality
 
 if TYPE_CHECKING:
     from interp_cli.benchmark import BenchReport, Spread
@@ -35,6 +35,7 @@ def bench(
     model: flags.Model = DEFAULT_MODEL,
     device: flags.Device = "auto",
     precision: flags.PrecisionName = "auto",
+    quality: flags.QualityName = "auto",
     repeats: Annotated[
         int, typer.Option(metavar="N", help="Rounds, of which the medians are shown.")
     ] = _DEFAULTS.repeats,
@@ -50,7 +51,10 @@ def bench(
     """
     options = BenchOptions(
         inference=InferenceOptions(
-            model=model, device=device, precision=cast(Precision, precision)
+            model=model,
+            device=device,
+            precision=cast(Precision, precision),
+            quality=cast(Quality, quality),
         ),
         sizes=tuple(_size(text) for text in size or ()),
         input=input,

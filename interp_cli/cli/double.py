@@ -30,6 +30,7 @@ from interp_cli.options import (
     InferenceOptions,
     OutputFormat,
     Precision,
+    Quality,
     Repeats,
     parse_ffmpeg_output,
     parse_frame_rate,
@@ -74,6 +75,7 @@ def double(
     model: flags.Model = DEFAULT_MODEL,
     device: flags.Device = "auto",
     precision: flags.PrecisionName = "auto",
+    quality: flags.QualityName = "auto",
     batch: Annotated[str, typer.Option(help="Pairs a step: auto or a number.")] = "auto",
     tile: Annotated[
         str, typer.Option(help="Side of tiles for large frames: auto, off or pixels.")
@@ -196,6 +198,7 @@ def double(
             model=model,
             device=device,
             precision=cast(Precision, precision),
+            quality=cast(Quality, quality),
             batch="auto" if batch == "auto" else _whole(batch, "--batch"),
             tile=cast(Literal["auto", "off"], tile)
             if tile in ("auto", "off")

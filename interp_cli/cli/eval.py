@@ -11,7 +11,7 @@ from rich.table import Table
 
 from interp_cli.cli import flags
 from interp_cli.cli.render import ProgressStyle, frame_progress, print_json, results
-from interp_cli.options import DEFAULT_MODEL, EvalOptions, InferenceOptions, Precision
+from interp_cli.options import DEFAULT_MODEL, EvalOptions, InferenceOptions, Precision, Quality
 
 if TYPE_CHECKING:
     from interp_cli.scores import EvalReport
@@ -63,6 +63,7 @@ def eval(
     vmaf: Annotated[bool, typer.Option(help="Score videos with VMAF too.")] = _DEFAULTS.vmaf,
     device: flags.Device = "auto",
     precision: flags.PrecisionName = "auto",
+    quality: flags.QualityName = "auto",
     limit: Annotated[
         int | None,
         typer.Option(metavar="N", help="Score the first N pictures of each set (whole gaps)."),
@@ -102,7 +103,10 @@ def eval(
     """
     options = EvalOptions(
         inference=InferenceOptions(
-            model=model, device=device, precision=cast(Precision, precision)
+            model=model,
+            device=device,
+            precision=cast(Precision, precision),
+            quality=cast(Quality, quality),
         ),
         against=_names(against),
         only=_names(only),

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli.resample import box_mean, resized, shrunk
+
 # The formula holds for less than a pixel.
 _LARGEST_PX = 1.0
 # Added to the squared gradients, of pictures in [0, 1]: where there are none, nothing moves.
@@ -49,9 +51,7 @@ def least_squares_step(warped: Tensor, times: Tensor) -> Tensor:
     gy = (around[..., 2:, 1:-1] - around[..., :-2, 1:-1]) / 2
     products = ((gx, gx), (gx, gy), (gy, gy), (gx, difference), (gy, difference))
     sums = torch.cat([(a * b).mean(1, keepdim=True) for a, b in products], 1)
-    sums = F.avg_pool2d(sums, 2)
-    for _ in range(2):
-        sums = F.avg_pool2d(F.pad(sums, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    sums = box_mean(box_mean(shrunk(sums, 2)))
     xx, xy, yy, x, y = torch.split(sums, 1, 1)
     xx, yy = xx + _DAMPING, yy + _DAMPING
     step: Tensor = torch.cat((xy * y - yy * x, xy * x - xx * y), 1) / (xx * yy - xy * xy)
@@ -77,8 +77,6 @@ def stillness(frames: Tensor, rebuilt: Tensor) -> Tensor:
     """
     unlike = (frames[:, 0] - frames[:, 1]).abs().amax(1, keepdim=True)
     unlike_moved = (frames - rebuilt).abs().amax(2, keepdim=True).amin(1)
-    around = F.avg_pool2d(unlike, _CELL_PX)
-    around = F.avg_pool2d(F.pad(around, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    around = F.interpolate(around, scale_factor=_CELL_PX, mode="bilinear", align_corners=False)
+    around = resized(box_mean(shrunk(unlike, _CELL_PX)), *unlike.shape[-2:])
     clearly = (unlike_moved - unlike - around - 0.5 / 255) / (0.1 * around + 0.25 / 255)
     return torch.exp(-((unlike / _ALIKE) ** 2)) * torch.sigmoid(clearly)

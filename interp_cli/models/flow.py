@@ -33,7 +33,9 @@ from torch import Tensor, nn
 
 from interp_cli.models.alignment import least_squares_step, stillness
 from interp_cli.models.correlation import cost_volume
+from interp_cli.models.render import Fields, render
 from interp_cli.models.warp import splat, warp
+from interp_cli.resample import resized, shrunk
 
 # The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
 _COARSEST_PX = 80
@@ -61,27 +63,11 @@ class Features(NamedTuple):
     levels: tuple[Tensor, ...]
 
 
-class Synthesis(NamedTuple):
-    """The frame at a timestep, and how it came about.
-
-    Attributes:
-        middle: (N, 3, H, W), nominally in [0, 1], not clipped.
-        flow_t0: Offsets in pixels to `frame0`, (N, 2, H, W), (dx, dy).
-        flow_t1: To `frame1`, likewise.
-        blend_mask: Weight of the warped `frame0`, (N, 1, H, W).
-    """
-
-    middle: Tensor
-    flow_t0: Tensor
-    flow_t1: Tensor
-    blend_mask: Tensor
-
-
 class FlowOutputs(NamedTuple):
     """Every stage's result, for a loss on each.
 
     Attributes:
-        synthesis: The end.
+        middle: The end, (N, 3, H, W).
         half: Picture after the second refinement, (N, 3, H/2, W/2).
         quarter: Picture after the first refinement, (N, 3, H/4, W/4).
         projected: Flows from the timestep to both frames before any refinement, in pixels of
@@ -90,7 +76,7 @@ class FlowOutputs(NamedTuple):
             coarsest level first; the last at 1/4 of the frame, the one before it at 1/8.
     """
 
-    synthesis: Synthesis
+    middle: Tensor
     half: Tensor
     quarter: Tensor
     projected: Tensor
@@ -139,7 +125,8 @@ class Flow(nn.Module):
         """
         features0, features1 = self.encode(frame0), self.encode(frame1)
         motion = self.motion(features0, features1)
-        return self.synthesize(features0, features1, motion, timestep).middle
+        fields = self.synthesize(features0, features1, motion, timestep)
+        return render(frame0, frame1, fields, timestep)
 
     def encode(self, frame: Tensor) -> Features:
         """Describe one frame, (N, 3, H, W), at as many pyramid levels as its size asks for."""
@@ -148,7 +135,7 @@ class Flow(nn.Module):
         count = min(count, _MOST_LEVELS)
         pyramid = [frame]
         for _ in range(max(count, 3) - 1):
-            pyramid.append(_padded(F.avg_pool2d(pyramid[-1], 2)))
+            pyramid.append(_padded(shrunk(pyramid[-1], 2)))
         quarter, eighth = self.encoder(frame)
         coarser = [self.encoder(picture)[1] for picture in pyramid[1:count]]
         return Features(
@@ -174,8 +161,8 @@ class Flow(nn.Module):
 
     def synthesize(
         self, features0: Features, features1: Features, motion: Tensor, timestep: Tensor
-    ) -> Synthesis:
-        """Make the frame at `timestep`, (N, 1, 1, 1), from what is known of both frames."""
+    ) -> Fields:
+        """Tell how to make the frame at `timestep`, (N, 1, 1, 1), from both frames."""
         state = self._project(features0, features1, motion, timestep)
         return self._refine(features0, features1, motion, state, timestep)[0]
 
@@ -184,12 +171,10 @@ class Flow(nn.Module):
         features0, features1 = self.encode(frame0), self.encode(frame1)
         flows = self._match(features0, features1)
         projected = self._project(features0, features1, flows[-1], timestep)
-        synthesis, quarter, half = self._refine(
-            features0, features1, flows[-1], projected, timestep
-        )
+        fields, quarter, half = self._refine(features0, features1, flows[-1], projected, timestep)
         pictures = _sides(features0.pictures, features1.pictures)
         return FlowOutputs(
-            synthesis,
+            render(frame0, frame1, fields, timestep),
             _blend(_each(warp, pictures[1], half.flow), half.logit),
             _blend(_each(warp, pictures[2], quarter.flow), quarter.logit),
             projected.flow,
@@ -228,7 +213,7 @@ class Flow(nn.Module):
         weight = torch.exp(self.trust.float() * (agreement - 1))
         # Both sides speak of the motion from frame0 to frame1, so that they can be mixed.
         landed = _each(splat, torch.cat((motion * forward * weight, weight), 2), motion * times)
-        around = F.avg_pool2d(landed.sum(1), 2)
+        around = shrunk(landed.sum(1), 2)
         around = _doubled(F.avg_pool2d(around, 7, 1, 3, count_include_pad=False))
         around = around / (around[:, 2:] + 1e-4)  # motion, and about 1
         fallback = torch.cat((around[:, :2], torch.ones_like(around[:, 2:])), 1).unsqueeze(1)
@@ -245,8 +230,8 @@ class Flow(nn.Module):
         motion: Tensor,
         state: _State,
         timestep: Tensor,
-    ) -> tuple[Synthesis, _State, _State]:
-        """Refine three times; the synthesis, and the state at a quarter and at half size."""
+    ) -> tuple[Fields, _State, _State]:
+        """Refine three times; the end, and the state at a quarter and at half size."""
         times = torch.stack((timestep, 1 - timestep), 1).float()
         full, half, quarter = _sides(features0.pictures, features1.pictures)
         coarse = torch.stack((features0.eighth, features1.eighth), 1)
@@ -256,14 +241,11 @@ class Flow(nn.Module):
         at_full, more = self.refine_full(full, None, _enlarged(at_half), times)
         flow, logit = at_full.flow, at_full.logit
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
-        blend = _blend(_each(warp, full, flow, "bicubic"), logit)
-        detail = blend - F.avg_pool2d(F.pad(blend, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        middle = blend + sharpness * detail + residual
-        still = (full * (1 - times)).sum(1)
-        own_motion = 4 * _each(F.interpolate, motion, None, 4, "bilinear", False)
-        middle = middle + stillness(full, _each(warp, full.flip(1), own_motion)) * (still - middle)
+        own_motion = 4 * _each(_scaled, motion, 4)
+        still = stillness(full, _each(warp, full.flip(1), own_motion))
         mask = torch.sigmoid(logit[:, 0] - logit[:, 1])
-        return Synthesis(middle, flow[:, 0], flow[:, 1], mask), at_quarter, at_half
+        fields = Fields(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
+        return fields, at_quarter, at_half
 
 
 class Encoder(nn.Module):
@@ -367,7 +349,7 @@ class Refinement(nn.Module):
         sides = _each(warp, pictures, state.flow)
         seen = self.look(_joined(sides, balance))
         aligned = -_forward(times) * times * least_squares_step(sides, times).unsqueeze(1)
-        flow = _each(F.avg_pool2d, state.flow, 2) * 0.5
+        flow = _each(shrunk, state.flow, 2) * 0.5
         parts = [_parted(_act(seen)), flow * 0.1, times.expand_as(flow[:, :, :1])]
         if context is not None:
             warped = _each(warp, context, flow)
@@ -453,7 +435,11 @@ def _parted(joined: Tensor) -> Tensor:
 
 
 def _doubled(image: Tensor) -> Tensor:
-    return F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
+    return _scaled(image, 2)
+
+
+def _scaled(image: Tensor, factor: int) -> Tensor:
+    return resized(image, image.shape[-2] * factor, image.shape[-1] * factor)
 
 
 def _padded(picture: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def flow_loss(
     half = F.avg_pool2d(batch.target, 2)
     quarter = F.avg_pool2d(half, 2)
     parts = {
-        "picture": laplacian_l1(out.synthesis.middle, batch.target, 4),
+        "picture": laplacian_l1(out.middle, batch.target, 4),
         "half": 0.5 * laplacian_l1(out.half, half, 4),
         "quarter": 0.25 * laplacian_l1(out.quarter, quarter, 3),
         "projected": _projected_l1(out.projected, F.avg_pool2d(frames, 4), quarter),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp_cli.errors import OpenError
+from interp_cli.resample import fitted
 from interp_cli.video.probe import ColourTags
 
 Samples = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
@@ -218,6 +219,10 @@ class PictureFormat:
         """The code of white in full range, and of full opacity."""
         return _peak(self.depth)
 
+    def steps(self, channel: str) -> tuple[int, int]:
+        """Rows and columns of the picture that a sample of a channel covers."""
+        return (self.chroma_height, self.chroma_width) if channel in "UV" else (1, 1)
+
     @property
     def dtype(self) -> type[np.uint8] | type[np.uint16] | type[np.float32]:
         """Of every array of planes."""
@@ -362,18 +367,56 @@ def to_rgb(planes: tuple[Tensor, ...], layout: PictureFormat) -> tuple[Tensor, T
         RGB (N, 3, H, W), float32, nominally in [0, 1] (video may lie outside: it is not
         clipped, so that the way back is exact), and opacity (N, 1, H, W) or `None`.
     """
-    channels = {name: plane.float() for name, plane in _split(planes, layout).items()}
+    channels = {
+        name: _repeat(channel.float(), layout) if layout.steps(name) != (1, 1) else channel.float()
+        for name, channel in channels_of(planes, layout).items()
+    }
+    return _rgb_of(channels, layout)
+
+
+def to_small_rgb(
+    channels: dict[str, Tensor], layout: PictureFormat, factor: int, multiple: int
+) -> tuple[Tensor, Tensor | None]:
+    """Turn channels into a smaller picture, without making the large one.
+
+    Args:
+        channels: As from `channels_of`.
+        layout: What they mean.
+        factor: How many times smaller the picture is to be.
+        multiple: Of this its sides are to be multiples; the last row and column are repeated.
+
+    Returns:
+        As `to_rgb`, (N, 3, h, w) with h the height / `factor`, rounded up to the multiple.
+    """
+    height, width = (
+        -(-side // (factor * multiple)) * multiple for side in (layout.height, layout.width)
+    )
+    small = {}
+    for name, channel in channels.items():
+        rows, columns = layout.steps(name)
+        beyond = (
+            0,
+            width * factor // columns - channel.shape[-1],
+            0,
+            height * factor // rows - channel.shape[-2],
+        )
+        whole = F.pad(channel.float().unsqueeze(1), beyond, mode="replicate")
+        small[name] = fitted(whole, height, width)[:, 0]
+    return _rgb_of(small, layout)
+
+
+def _rgb_of(channels: dict[str, Tensor], layout: PictureFormat) -> tuple[Tensor, Tensor | None]:
+    """RGB and opacity of channels that all have one size, (N, H, W) in codes."""
     peak = layout.peak
-    alpha = channels["A"].div_(peak).unsqueeze(1) if layout.has_alpha else None
+    alpha = (channels["A"] / peak).unsqueeze(1) if layout.has_alpha else None
     if layout.kind == "rgb":
-        rgb = torch.stack([channels[c] for c in "RGB"], 1).div_(peak)
-        return rgb, alpha
+        return torch.stack([channels[c] for c in "RGB"], 1) / peak, alpha
     black, scale, middle, chroma_scale = _code_range(layout)
-    luma = channels["Y"].sub_(black).div_(scale)
+    luma = (channels["Y"] - black) / scale
     if layout.kind == "gray":
         return luma.unsqueeze(1).expand(-1, 3, -1, -1), alpha
     kr, kb = layout.luma_weights
-    blue, red = (_repeat(channels[c].sub_(middle).div_(chroma_scale), layout) for c in "UV")
+    blue, red = ((channels[c] - middle) / chroma_scale for c in "UV")
     r = luma + 2 * (1 - kr) * red
     b = luma + 2 * (1 - kb) * blue
     g = (luma - kr * r - kb * b) / (1 - kr - kb)
@@ -392,28 +435,48 @@ def from_rgb(rgb: Tensor, alpha: Tensor | None, layout: PictureFormat) -> tuple[
         Integer-valued tensors (N, H, W[, channels]), uint8 or (above 8 bits) int32; float32 for
         a floating-point layout, neither rounded nor clipped.
     """
-    peak = layout.peak
-    r, g, b = rgb.float().unbind(1)
-    channels: dict[str, Tensor] = {}
-    if layout.kind == "rgb":
-        channels = {"R": r * peak, "G": g * peak, "B": b * peak}
-    else:
-        black, scale, middle, chroma_scale = _code_range(layout)
-        kr, kb = layout.luma_weights
-        luma = kr * r + (1 - kr - kb) * g + kb * b
-        channels["Y"] = luma * scale + black
-        if layout.kind == "yuv":
-            blue, red = (b - luma) / (2 * (1 - kb)), (r - luma) / (2 * (1 - kr))
-            channels["U"] = _mean(blue, layout) * chroma_scale + middle
-            channels["V"] = _mean(red, layout) * chroma_scale + middle
+    black, _, middle, _ = _code_range(layout)
+    zero = {"Y": black, "U": middle, "V": middle}
+    channels = {
+        name: _mean(change, layout.steps(name)) + zero.get(name, 0.0)
+        for name, change in to_changes(rgb, layout).items()
+    }
     if layout.has_alpha:
-        channels["A"] = alpha[:, 0] * peak if alpha is not None else torch.full_like(r, peak)
+        channels["A"] = (torch.ones_like(rgb[:, 0]) if alpha is None else alpha[:, 0]) * layout.peak
+    return planes_from(channels, layout)
+
+
+def to_changes(rgb: Tensor, layout: PictureFormat) -> dict[str, Tensor]:
+    """What a change of the picture changes in each channel but opacity.
+
+    Args:
+        rgb: (N, 3, H, W), 1 from black to white.
+        layout: What the channels mean.
+
+    Returns:
+        Codes, (N, H, W), not rounded; those of chroma before it is subsampled.
+    """
+    r, g, b = rgb.float().unbind(1)
+    if layout.kind == "rgb":
+        return {"R": r * layout.peak, "G": g * layout.peak, "B": b * layout.peak}
+    _, scale, _, chroma_scale = _code_range(layout)
+    kr, kb = layout.luma_weights
+    luma = kr * r + (1 - kr - kb) * g + kb * b
+    if layout.kind == "gray":
+        return {"Y": luma * scale}
+    blue, red = (b - luma) / (2 * (1 - kb)), (r - luma) / (2 * (1 - kr))
+    return {"Y": luma * scale, "U": blue * chroma_scale, "V": red * chroma_scale}
+
+
+def planes_from(channels: dict[str, Tensor], layout: PictureFormat) -> tuple[Tensor, ...]:
+    """Planes of channels in codes, (N, H, W) each at its own size, rounded and within the range."""
+    peak = layout.peak
     if "X" in layout.order:
-        channels["X"] = torch.full_like(r, peak)
+        channels["X"] = torch.full_like(channels["R"], peak)
     if layout.is_float:
         return tuple(channels[c] for c in layout.order)
     dtype = torch.uint8 if layout.depth <= 8 else torch.int32
-    rounded = [channels[c].round_().clamp_(0, peak).to(dtype) for c in layout.order]
+    rounded = [channels[c].round().clamp_(0, peak).to(dtype) for c in layout.order]
     return (torch.stack(rounded, -1),) if layout.packed else tuple(rounded)
 
 
@@ -454,8 +517,8 @@ def _subsampling(full: int, chroma: int) -> int:
     return next(n for n in (1, 2, 4, 8) if -(-full // n) == chroma)
 
 
-def _split(planes: tuple[Tensor, ...], layout: PictureFormat) -> dict[str, Tensor]:
-    """Name each channel's tensor (N, H, W)."""
+def channels_of(planes: tuple[Tensor, ...], layout: PictureFormat) -> dict[str, Tensor]:
+    """Name each channel's tensor, (N, H, W), a view."""
     if layout.packed:
         planes = planes[0].unbind(-1)
     return dict(zip(layout.order, planes, strict=True))
@@ -476,9 +539,8 @@ def _repeat(chroma: Tensor, layout: PictureFormat) -> Tensor:
     return chroma[..., : layout.height, : layout.width]
 
 
-def _mean(full: Tensor, layout: PictureFormat) -> Tensor:
-    """Mean over each chroma sample's pixels; windows over the edge count what they hold."""
-    window = (layout.chroma_height, layout.chroma_width)
-    if window == (1, 1):
+def _mean(full: Tensor, steps: tuple[int, int]) -> Tensor:
+    """Mean over each sample's pixels; windows over the edge count what they hold."""
+    if steps == (1, 1):
         return full
-    return F.avg_pool2d(full.unsqueeze(1), window, ceil_mode=True)[:, 0]
+    return F.avg_pool2d(full.unsqueeze(1), steps, ceil_mode=True)[:, 0]

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.flow import Flow, Matcher, SwapConv
+from interp_cli.models.render import render
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +92,12 @@ def test_pieces_make_what_the_whole_makes(net: Flow):
     features0, features1 = net.encode(frame0), net.encode(frame1)
     motion = net.motion(features0, features1)
     for timestep in (0.25, 0.5):
-        synthesis = net.synthesize(features0, features1, motion, times(timestep))
-        assert torch.equal(synthesis.middle, net(frame0, frame1, times(timestep)))
-        assert synthesis.flow_t0.shape == synthesis.flow_t1.shape == (1, 2, 96, 80)
-        assert synthesis.blend_mask.shape == (1, 1, 96, 80)
-        assert 0 <= synthesis.blend_mask.min() <= synthesis.blend_mask.max() <= 1
+        fields = net.synthesize(features0, features1, motion, times(timestep))
+        middle = render(frame0, frame1, fields, times(timestep))
+        assert torch.equal(middle, net(frame0, frame1, times(timestep)))
+        assert fields.flow_t0.shape == fields.flow_t1.shape == (1, 2, 96, 80)
+        assert fields.blend_mask.shape == (1, 1, 96, 80)
+        assert 0 <= fields.blend_mask.min() <= fields.blend_mask.max() <= 1
 
 
 @torch.inference_mode()
@@ -119,7 +121,7 @@ def test_levels_follow_the_size(untrained: Flow):
 def test_training_outputs_are_every_stage(net: Flow):
     frame0, frame1 = torch.rand(2, 1, 3, 176, 184)
     out = net.training_outputs(frame0, frame1, times(0.5))
-    assert torch.equal(out.synthesis.middle, net(frame0, frame1, times(0.5)))
+    assert torch.equal(out.middle, net(frame0, frame1, times(0.5)))
     assert out.half.shape == (1, 3, 88, 92)
     assert out.quarter.shape == (1, 3, 44, 46)
     assert out.projected.shape == (1, 2, 2, 44, 46)

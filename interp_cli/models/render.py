@@ -1,0 +1,83 @@
+"""A frame made from its neighbours and from what a network found out about them.
+
+The network may have seen the frames at a smaller size: motion, weights and corrections are smooth,
+so they are enlarged, and only the pixels themselves are moved at full size. And they hold for any
+channels of the frames: RGB, or the planes of a video at their own sizes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from interp_cli.models.warp import warp
+from interp_cli.resample import box_mean, resized
+
+
+class Fields(NamedTuple):
+    """How the frame at a timestep comes about, at the size of the pictures that were seen.
+
+    Attributes:
+        flow_t0: Offsets in pixels to `frame0`, (N, 2, H, W), (dx, dy).
+        flow_t1: To `frame1`, likewise.
+        blend_mask: Weight of the warped `frame0`, (N, 1, H, W), 0 to 1.
+        stillness: How sure it is that nothing moves, (N, 1, H, W), 0 to 1.
+        sharpness: How much detail is to be added, in units of what is there, (N, 1, H, W).
+        residual: What is to be added to the channels, (N, C, H, W).
+    """
+
+    flow_t0: Tensor
+    flow_t1: Tensor
+    blend_mask: Tensor
+    stillness: Tensor
+    sharpness: Tensor
+    residual: Tensor
+
+    def enlarged(self, height: int, width: int) -> Fields:
+        """The same for frames of another size."""
+        scale = self.flow_t0.new_tensor(
+            (width / self.flow_t0.shape[-1], height / self.flow_t0.shape[-2])
+        ).view(1, 2, 1, 1)
+        large = Fields(*(resized(field, height, width) for field in self))
+        return large._replace(flow_t0=large.flow_t0 * scale, flow_t1=large.flow_t1 * scale)
+
+    def cropped(self, height: int, width: int) -> Fields:
+        """The upper left part."""
+        return Fields(*(field[..., :height, :width] for field in self))
+
+
+class Synthesis(NamedTuple):
+    """The frame at a timestep, and how it came about.
+
+    Attributes:
+        middle: (N, 3, H, W), nominally in [0, 1], not clipped.
+        flow_t0: Offsets in pixels to `frame0`, (N, 2, H, W), (dx, dy).
+        flow_t1: To `frame1`, likewise.
+        blend_mask: Weight of the warped `frame0`, (N, 1, H, W).
+    """
+
+    middle: Tensor
+    flow_t0: Tensor
+    flow_t1: Tensor
+    blend_mask: Tensor
+
+
+def render(frame0: Tensor, frame1: Tensor, fields: Fields, timestep: Tensor | float) -> Tensor:
+    """Move both frames to the timestep and blend them; what stands still is not moved.
+
+    Args:
+        frame0: Earlier frame, (N, C, H, W).
+        frame1: Later frame, likewise.
+        fields: At the frames' size, with a residual for their channels.
+        timestep: (N, 1, 1, 1), or one for all.
+
+    Returns:
+        (N, C, H, W), in the frames' range, not clipped.
+    """
+    warped0 = warp(frame0, fields.flow_t0, "bicubic")
+    warped1 = warp(frame1, fields.flow_t1, "bicubic")
+    blend = torch.lerp(warped1, warped0, fields.blend_mask)
+    middle = blend + fields.sharpness * (blend - box_mean(blend)) + fields.residual
+    return torch.lerp(middle, torch.lerp(frame0, frame1, timestep), fields.stillness)

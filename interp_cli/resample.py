@@ -1,0 +1,91 @@
+"""Pictures at other sizes, and local means.
+
+On a CPU, where no gradient is wanted, OpenCV does this: measured on two cores at 1280x720, it
+doubled a plane in 0.26 ms where torch took 1.2, and a 3x3 mean took 0.6 ms instead of 5.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def resized(image: Tensor, height: int, width: int) -> Tensor:
+    """Interpolate bilinearly to another size; the outer edges of both pictures coincide.
+
+    Args:
+        image: (N, C, h, w).
+        height: Wanted rows.
+        width: Wanted columns.
+
+    Returns:
+        (N, C, height, width).
+    """
+    if image.shape[-2:] == (height, width):
+        return image
+    if for_opencv(image):
+        size = (width, height)
+        return _each_plane(
+            image,
+            (height, width),
+            lambda plane, out: cv2.resize(plane, size, out, interpolation=cv2.INTER_LINEAR),
+        )
+    return F.interpolate(image, (height, width), mode="bilinear", align_corners=False)
+
+
+def shrunk(image: Tensor, factor: int) -> Tensor:
+    """Mean of squares of `factor` pixels, of which the sides of (N, C, H, W) are multiples."""
+    return fitted(image, image.shape[-2] // factor, image.shape[-1] // factor)
+
+
+def fitted(image: Tensor, height: int, width: int) -> Tensor:
+    """Bring (N, C, H, W) to a size: means where whole pixels go into one, else bilinearly."""
+    if image.shape[-2:] == (height, width):
+        return image
+    if image.shape[-2] % height or image.shape[-1] % width:
+        return resized(image, height, width)
+    if for_opencv(image):
+        size = (width, height)
+        return _each_plane(
+            image,
+            (height, width),
+            lambda plane, out: cv2.resize(plane, size, out, interpolation=cv2.INTER_AREA),
+        )
+    return F.avg_pool2d(image, (image.shape[-2] // height, image.shape[-1] // width))
+
+
+def box_mean(image: Tensor) -> Tensor:
+    """Mean of each pixel of (N, C, H, W) and the eight around it; the border is repeated."""
+    if for_opencv(image):
+        return _each_plane(
+            image,
+            tuple(image.shape[-2:]),
+            lambda plane, out: cv2.blur(plane, (3, 3), out, borderType=cv2.BORDER_REPLICATE),
+        )
+    return F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
+
+
+def for_opencv(*tensors: Tensor) -> bool:
+    """Whether OpenCV may work on these: on a CPU, without gradient, while nothing is traced."""
+    if torch.compiler.is_compiling():
+        return False
+    wants_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    return not wants_gradient and all(t.device.type == "cpu" for t in tensors)
+
+
+def _each_plane(
+    image: Tensor, size: tuple[int, ...], work: Callable[[NDArray[np.float32], Any], object]
+) -> Tensor:
+    """Let `work` fill a plane of the result, float32, from each plane of (N, C, H, W)."""
+    planes = image.detach().float().contiguous().flatten(0, 1).numpy()
+    made = torch.empty((*image.shape[:2], *size))
+    for plane, out in zip(planes, made.flatten(0, 1).numpy(), strict=True):
+        work(plane, out)
+    return made

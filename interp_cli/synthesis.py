@@ -1,0 +1,214 @@
+"""What a plan asks for, made: middles in the video's own planes.
+
+A model that has motion sees the frames as RGB, smaller where that is enough; what it finds moves
+the planes themselves, each at its own size. So a middle never passes through RGB, and planes that
+are equal in both frames stay equal. Other models make RGB, which becomes planes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interp_cli.bars import Area, paste
+from interp_cli.interpolator import Interpolator, Seen, motion_of
+from interp_cli.models.render import Fields, Synthesis, render
+from interp_cli.motion import Motion
+from interp_cli.plan import Neighbour, Shown, stacked
+from interp_cli.video.colour import (
+    PictureFormat,
+    Planes,
+    from_rgb,
+    image_of,
+    planes_from,
+    planes_of,
+    to_changes,
+    to_small_rgb,
+)
+
+# Frames that may wait, for the network as for the encoder; with the reader's own queue and the
+# encoder's look-ahead, all that is held in memory.
+WAITING_FRAMES = 8
+
+Made = tuple[av.VideoFrame, Motion | None]
+
+
+class Synthesizer:
+    """Makes what the plan asks for, in batches.
+
+    Attributes:
+        synthesized: Frames made so far.
+    """
+
+    def __init__(
+        self, interpolator: Interpolator, layout: PictureFormat, *, with_motion: bool
+    ) -> None:
+        """Keep what makes the frames, and what they are; `with_motion`: it is wanted, too."""
+        self.synthesized = 0
+        self._with_motion = with_motion
+        self._interpolator = interpolator
+        self._layout = layout
+
+    def images(self, plan: Iterable[Shown]) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
+        """Yield each frame of the plan with its picture and, if wanted, its motion, in order."""
+        size = self._interpolator.batch_size(self._layout.height, self._layout.width)
+        waiting: list[Shown] = []
+        originals = 0
+        for shown in plan:
+            originals += not waiting or waiting[-1].before is not shown.before
+            if originals > size or len(waiting) >= max(WAITING_FRAMES, 4 * size):
+                yield from self._made(waiting)
+                waiting, originals = [], 1
+            waiting.append(shown)
+        yield from self._made(waiting)
+
+    def _made(self, batch: list[Shown]) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
+        areas = dict.fromkeys(shown.area for shown in batch if shown.is_synthesized)
+        made: dict[int, Made] = {}
+        for area in areas:  # pictures between black bars are smaller: another batch
+            if area is not None:
+                its = [s for s in batch if s.is_synthesized and s.area == area]
+                made.update(zip(map(id, its), self._synthesize(its, area), strict=True))
+        for shown in batch:
+            image, motion = shown.before.image, None
+            if shown.is_synthesized:
+                image, motion = made[id(shown)]
+            elif shown.after is not None:
+                weight = float(shown.timestep)
+                image = _blend(image, shown.after.image, weight, self._layout)
+            yield image, shown, motion
+
+    @torch.inference_mode()
+    def _synthesize(self, batch: list[Shown], area: Area) -> list[Made]:
+        pairs: dict[tuple[Neighbour, Neighbour], list[Fraction]] = {}
+        for shown in batch:
+            if shown.after is not None:
+                pairs.setdefault((shown.before, shown.after), []).append(shown.timestep)
+        self.synthesized += len(batch)
+        if self._interpolator.has_motion:
+            return self._by_motion(batch, pairs, area)
+        return self._by_pictures(batch, pairs, area)
+
+    def _by_motion(
+        self,
+        batch: list[Shown],
+        pairs: dict[tuple[Neighbour, Neighbour], list[Fraction]],
+        area: Area,
+    ) -> list[Made]:
+        pictures = 1 + self._layout.has_alpha
+        timesteps = [times for times in pairs.values() for _ in range(pictures)]
+        befores, afters = zip(*pairs, strict=True)
+        seen = [Seen.joined([self._seen(n, area) for n in side]) for side in (befores, afters)]
+        rows = self._interpolator.fields(seen[0], seen[1], timesteps)
+        made: list[Made] = []
+        for number, times in enumerate(pairs.values()):
+            of_pair = rows[number * pictures : (number + 1) * pictures]
+            for i in range(len(times)):
+                # Of the picture and, where there is one, of its opacity.
+                fields = [Fields(*(field[i : i + 1] for field in row)) for row in of_pair]
+                shown = batch[len(made)]
+                image = self._image(self._moved(shown, area, fields), area, shown)
+                made.append((image, self._motion(fields[0], area)))
+        return made
+
+    def _seen(self, frame: Neighbour, area: Area) -> Seen:
+        """What the network has worked out about a part of a frame, once."""
+        if area not in frame.seen:
+            layout = area.layout(self._layout)
+            factor = self._interpolator.reduction(layout.height, layout.width)
+            multiple = self._interpolator.net.size_multiple(layout.height, layout.width)
+            channels = {c: area.crop(x, layout.steps(c)) for c, x in frame.channels.items()}
+            small = to_small_rgb(channels, layout, factor, multiple)
+            frame.seen[area] = self._interpolator.see(stacked(*small))
+        seen: Seen = frame.seen[area]
+        return seen
+
+    def _moved(self, shown: Shown, area: Area, fields: list[Fields]) -> tuple[Tensor, ...]:
+        """Planes of the area at the time that is to be shown."""
+        if shown.after is None:
+            raise ValueError("a frame that is made lies between two")
+        layout = area.layout(self._layout)
+        changes = to_changes(fields[0].residual, layout)
+        if layout.has_alpha:
+            changes["A"] = fields[1].residual.mean(1) * layout.peak
+        groups: dict[tuple[tuple[int, int], bool], list[str]] = {}
+        for name in changes:
+            groups.setdefault((layout.steps(name), name == "A"), []).append(name)
+        made: dict[str, Tensor] = {}
+        for (steps, is_opacity), names in groups.items():
+            frames = [
+                torch.stack([area.crop(n.channels[c], steps) for c in names], 1).float()
+                for n in (shown.before, shown.after)
+            ]
+            residual = torch.stack([changes[c] for c in names], 1)
+            at_size = self._enlarged(
+                fields[is_opacity]._replace(residual=residual), layout, steps
+            ).cropped(*frames[0].shape[-2:])
+            picture = render(frames[0], frames[1], at_size, float(shown.timestep))
+            made.update(zip(names, picture.unbind(1), strict=True))
+        return planes_from(made, layout)
+
+    def _enlarged(
+        self, fields: Fields, layout: PictureFormat, steps: tuple[int, int] = (1, 1)
+    ) -> Fields:
+        """For channels of which a sample covers so many rows and columns."""
+        factor = self._interpolator.reduction(layout.height, layout.width)
+        sides = zip(fields.blend_mask.shape[-2:], steps, strict=True)
+        return fields.enlarged(*(side * factor // step for side, step in sides))
+
+    def _motion(self, fields: Fields, area: Area) -> Motion | None:
+        if not self._with_motion:
+            return None
+        layout = area.layout(self._layout)
+        full = self._enlarged(fields, layout).cropped(layout.height, layout.width)
+        synthesis = Synthesis(full.residual, full.flow_t0, full.flow_t1, full.blend_mask)
+        (motion,) = motion_of(synthesis)
+        return motion.placed(area.top, area.left, self._layout.height, self._layout.width)
+
+    def _by_pictures(
+        self,
+        batch: list[Shown],
+        pairs: dict[tuple[Neighbour, Neighbour], list[Fraction]],
+        area: Area,
+    ) -> list[Made]:
+        layout = self._layout
+        # Opacity, where there is one, is a picture of its own at the same timesteps.
+        timesteps = [times for times in pairs.values() for _ in range(1 + layout.has_alpha)]
+        befores, afters = zip(*pairs, strict=True)
+        frames = [torch.cat([area.crop(n.pictures) for n in side]) for side in (befores, afters)]
+        rows = self._interpolator.between(frames[0], frames[1], timesteps)
+        rgb, alpha = torch.cat(rows), None
+        if layout.has_alpha:
+            rgb, alpha = torch.cat(rows[::2]), torch.cat(rows[1::2]).mean(1, keepdim=True)
+        planes = from_rgb(rgb, alpha, area.layout(layout))
+        return [
+            (self._image(tuple(p[i : i + 1] for p in planes), area, shown), None)
+            for i, shown in enumerate(batch)
+        ]
+
+    def _image(self, planes: tuple[Tensor, ...], area: Area, shown: Shown) -> av.VideoFrame:
+        """A frame of (1, h, w[, channels]) and, around the area, of what the frame before shows."""
+        layout = self._layout
+        arrays: list[NDArray[Any]] = [plane[0].cpu().numpy() for plane in planes]
+        samples: Planes = tuple(array.astype(layout.dtype, copy=False) for array in arrays)
+        if area != Area.whole(layout):
+            samples = paste(samples, area, shown.before.image, layout)
+        return image_of(samples, layout)
+
+
+def _blend(
+    image0: av.VideoFrame, image1: av.VideoFrame, timestep: float, layout: PictureFormat
+) -> av.VideoFrame:
+    """The mean of two frames, weighted by the time between them, sample by sample."""
+    image = image_of(planes_of(image0), layout)
+    for plane, other in zip(planes_of(image), planes_of(image1), strict=True):
+        mean = plane * (1 - timestep) + other * timestep
+        plane[...] = mean if layout.is_float else np.rint(mean)
+    return image
