@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from interp_cli.devices import autocast, choose_device, choose_precision, free_bytes
 from interp_cli.errors import WeightsError
-from interp_cli.models.render import Fields, Synthesis, render
+from interp_cli.models.render import Recipe, Synthesis, render
 from interp_cli.motion import Motion
 from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision, Quality
 from interp_cli.resample import shrunk
@@ -37,12 +37,13 @@ _CPU_BATCH_PIXELS = 300_000
 # Longest that the shorter side of what the network sees may be. The cost grows with its square.
 _LONGEST_PX = {"fast": 270, "balanced": 600, "best": 1200}
 _QUALITY_ON: dict[str, Quality] = {"cpu": "balanced", "cuda": "best", "mps": "best"}
+_MOST_WORKERS = 4
 # Middles of middles of middles … blur; nobody wants more than this.
 _FINEST_HALVING = 64
 
 
-# Of `Fields`, side by side.
-_FIELD_CHANNELS = [2, 2, 1, 1, 1, 3]
+# Of `Recipe`, side by side.
+_RECIPE_CHANNELS = [2, 2, 1, 1, 1, 3]
 
 
 class Interpolator:
@@ -233,16 +234,16 @@ class Interpolator:
         factor = self.reduction(height, width)
         frames = [frame.to(self.device).float() for frame in (frame0, frame1)]
         seen = [self.see(self._reduced(frame, factor)) for frame in frames]
-        rows = self.fields(seen[0], seen[1], timesteps)
+        rows = self.recipes(seen[0], seen[1], timesteps)
         made: list[Synthesis] = []
         for number, (row, times) in enumerate(zip(rows, timesteps, strict=True)):
-            fields = row.enlarged(*(side * factor for side in row.blend_mask.shape[-2:]))
-            fields = fields.cropped(height, width)
+            recipe = row.enlarged(*(side * factor for side in row.blend_mask.shape[-2:]))
+            recipe = recipe.cropped(height, width)
             before, after = (
                 frame[number : number + 1].expand(len(times), -1, -1, -1) for frame in frames
             )
-            middle = render(before, after, fields, _column(times, before))
-            made.append(Synthesis(middle, fields.flow_t0, fields.flow_t1, fields.blend_mask))
+            middle = render(before, after, recipe, _column(times, before))
+            made.append(Synthesis(middle, recipe.flow_t0, recipe.flow_t1, recipe.blend_mask))
         return made
 
     def reduction(self, height: int, width: int) -> int:
@@ -269,9 +270,9 @@ class Interpolator:
             return Seen(padded, self.net.encode(padded))
 
     @torch.inference_mode()
-    def fields(
+    def recipes(
         self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
-    ) -> list[Fields]:
+    ) -> list[Recipe]:
         """Find how frames at several timesteps of each pair come about.
 
         What does not depend on the timestep is computed once.
@@ -282,14 +283,14 @@ class Interpolator:
             timesteps: For each pair at least one, between 0 and 1.
 
         Returns:
-            For each pair its fields, (T, C, h, w), at the (padded) size that was seen.
+            For each pair its recipes, (T, C, h, w), at the (padded) size that was seen.
 
         Raises:
             ValueError: A timestep is not in (0, 1).
         """
         self._check(timesteps)
         rows = self._in_rounds(seen0, seen1, timesteps)
-        return [Fields(*torch.split(row, _FIELD_CHANNELS, 1)) for row in rows]
+        return [Recipe(*torch.split(row, _RECIPE_CHANNELS, 1)) for row in rows]
 
     def require_motion(self) -> None:
         """Refuse a model that has no motion.
@@ -313,7 +314,7 @@ class Interpolator:
     def _in_rounds(
         self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
     ) -> list[Tensor]:
-        """What the network makes for each pair's timesteps: pictures, or fields side by side."""
+        """What the network makes for each pair's timesteps: pictures, or recipes side by side."""
         # The pairs that have a first timestep, those that have a second one, and so on.
         rounds = []
         for number in range(max(len(times) for times in timesteps)):
@@ -365,6 +366,16 @@ class Interpolator:
         if self.device.type == "cpu":
             return max(1, min(4, _CPU_BATCH_PIXELS // pixels))
         return max(1, min(_LARGEST_BATCH, self._affordable_pixels() // pixels))
+
+    def workers(self, height: int, width: int) -> int:
+        """How many steps with frames of this size are best made at the same time."""
+        if self.device.type != "cpu":
+            return 1
+        pixels = (
+            self.batch_size(height, width) * height * width // self.reduction(height, width) ** 2
+        )
+        at_once = self._affordable_pixels() // pixels
+        return max(1, min(_MOST_WORKERS, torch.get_num_threads(), at_once))
 
     def tile_size(self, height: int, width: int) -> int | None:
         """Side of the tiles that frames of this size are cut into; `None`: not at all."""
@@ -422,7 +433,7 @@ class Interpolator:
     def _at_timestep(
         self, seen0: Seen, seen1: Seen
     ) -> Callable[[list[int] | None, Tensor], Tensor]:
-        """A function from pairs (`None`: all) and their timesteps to pictures, or to fields.
+        """A function from pairs (`None`: all) and their timesteps to pictures, or to recipes.
 
         Networks in pieces do here what serves every timestep.
         """
@@ -443,7 +454,7 @@ class Interpolator:
     ) -> list[Tensor]:
         """Overlapping tiles, faded into each other so that no seam shows."""
         height, width = frame0.shape[-2:]
-        channels = sum(_FIELD_CHANNELS) if self.has_motion else 3
+        channels = sum(_RECIPE_CHANNELS) if self.has_motion else 3
         totals = [frame0.new_zeros((len(r.pairs), channels, height, width)) for r in rounds]
         weight = frame0.new_zeros((1, 1, height, width))
         for area, fade in tiles(height, width, side):

@@ -7,6 +7,7 @@ be shown in order, so a rule that must look further ahead may hold frames back.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Neighbour:
     Attributes:
         image: Its planes as they were decoded.
         pts: Its time stamp in units of the input, counted from the output's zero.
-        seen: What a network has seen of parts of it.
+        seen: What a network has seen of parts of it; whoever adds to it holds `being_seen`.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Neighbour:
         self.image = image
         self.pts = pts
         self.seen: dict[Area, Any] = {}
+        self.being_seen = threading.Lock()
         self._layout = layout
         self._device = device
 

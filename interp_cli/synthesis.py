@@ -7,7 +7,10 @@ are equal in both frames stay equal. Other models make RGB, which becomes planes
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from fractions import Fraction
 from typing import Any
 
@@ -18,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp_cli.bars import Area, paste
+from interp_cli.devices import worker_pool
 from interp_cli.interpolator import Interpolator, Seen, motion_of
-from interp_cli.models.render import Fields, Synthesis, render
+from interp_cli.models.render import Recipe, Synthesis, render
 from interp_cli.motion import Motion
 from interp_cli.plan import Neighbour, Shown, stacked
 from interp_cli.video.colour import (
@@ -41,7 +45,7 @@ Made = tuple[av.VideoFrame, Motion | None]
 
 
 class Synthesizer:
-    """Makes what the plan asks for, in batches.
+    """Makes what the plan asks for, in batches, on a CPU several at once.
 
     Attributes:
         synthesized: Frames made so far.
@@ -52,30 +56,44 @@ class Synthesizer:
     ) -> None:
         """Keep what makes the frames, and what they are; `with_motion`: it is wanted, too."""
         self.synthesized = 0
+        self._counting = threading.Lock()
         self._with_motion = with_motion
         self._interpolator = interpolator
         self._layout = layout
 
     def images(self, plan: Iterable[Shown]) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
         """Yield each frame of the plan with its picture and, if wanted, its motion, in order."""
+        workers = self._interpolator.workers(self._layout.height, self._layout.width)
+        with worker_pool(workers) as pool:
+            running: deque[Future[list[tuple[av.VideoFrame, Shown, Motion | None]]]] = deque()
+            for batch in self._batches(plan):
+                running.append(pool.submit(self._made, batch))
+                if len(running) > workers:
+                    yield from running.popleft().result()
+            while running:
+                yield from running.popleft().result()
+
+    def _batches(self, plan: Iterable[Shown]) -> Iterator[list[Shown]]:
+        """Frames of the plan with as many pairs among them as the network takes at once."""
         size = self._interpolator.batch_size(self._layout.height, self._layout.width)
         waiting: list[Shown] = []
         originals = 0
         for shown in plan:
             originals += not waiting or waiting[-1].before is not shown.before
             if originals > size or len(waiting) >= max(WAITING_FRAMES, 4 * size):
-                yield from self._made(waiting)
+                yield waiting
                 waiting, originals = [], 1
             waiting.append(shown)
-        yield from self._made(waiting)
+        yield waiting
 
-    def _made(self, batch: list[Shown]) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
+    def _made(self, batch: list[Shown]) -> list[tuple[av.VideoFrame, Shown, Motion | None]]:
         areas = dict.fromkeys(shown.area for shown in batch if shown.is_synthesized)
         made: dict[int, Made] = {}
         for area in areas:  # pictures between black bars are smaller: another batch
             if area is not None:
                 its = [s for s in batch if s.is_synthesized and s.area == area]
                 made.update(zip(map(id, its), self._synthesize(its, area), strict=True))
+        shown_images = []
         for shown in batch:
             image, motion = shown.before.image, None
             if shown.is_synthesized:
@@ -83,7 +101,8 @@ class Synthesizer:
             elif shown.after is not None:
                 weight = float(shown.timestep)
                 image = _blend(image, shown.after.image, weight, self._layout)
-            yield image, shown, motion
+            shown_images.append((image, shown, motion))
+        return shown_images
 
     @torch.inference_mode()
     def _synthesize(self, batch: list[Shown], area: Area) -> list[Made]:
@@ -91,7 +110,8 @@ class Synthesizer:
         for shown in batch:
             if shown.after is not None:
                 pairs.setdefault((shown.before, shown.after), []).append(shown.timestep)
-        self.synthesized += len(batch)
+        with self._counting:
+            self.synthesized += len(batch)
         if self._interpolator.has_motion:
             return self._by_motion(batch, pairs, area)
         return self._by_pictures(batch, pairs, area)
@@ -106,38 +126,39 @@ class Synthesizer:
         timesteps = [times for times in pairs.values() for _ in range(pictures)]
         befores, afters = zip(*pairs, strict=True)
         seen = [Seen.joined([self._seen(n, area) for n in side]) for side in (befores, afters)]
-        rows = self._interpolator.fields(seen[0], seen[1], timesteps)
+        rows = self._interpolator.recipes(seen[0], seen[1], timesteps)
         made: list[Made] = []
         for number, times in enumerate(pairs.values()):
             of_pair = rows[number * pictures : (number + 1) * pictures]
             for i in range(len(times)):
                 # Of the picture and, where there is one, of its opacity.
-                fields = [Fields(*(field[i : i + 1] for field in row)) for row in of_pair]
+                recipes = [Recipe(*(part[i : i + 1] for part in row)) for row in of_pair]
                 shown = batch[len(made)]
-                image = self._image(self._moved(shown, area, fields), area, shown)
-                made.append((image, self._motion(fields[0], area)))
+                image = self._image(self._moved(shown, area, recipes), area, shown)
+                made.append((image, self._motion(recipes[0], area)))
         return made
 
     def _seen(self, frame: Neighbour, area: Area) -> Seen:
         """What the network has worked out about a part of a frame, once."""
-        if area not in frame.seen:
+        with frame.being_seen:  # by both pairs that it belongs to, at once
+            if area in frame.seen:
+                return frame.seen[area]
             layout = area.layout(self._layout)
             factor = self._interpolator.reduction(layout.height, layout.width)
             multiple = self._interpolator.net.size_multiple(layout.height, layout.width)
             channels = {c: area.crop(x, layout.steps(c)) for c, x in frame.channels.items()}
             small = to_small_rgb(channels, layout, factor, multiple)
-            frame.seen[area] = self._interpolator.see(stacked(*small))
-        seen: Seen = frame.seen[area]
-        return seen
+            seen = frame.seen[area] = self._interpolator.see(stacked(*small))
+            return seen
 
-    def _moved(self, shown: Shown, area: Area, fields: list[Fields]) -> tuple[Tensor, ...]:
+    def _moved(self, shown: Shown, area: Area, recipes: list[Recipe]) -> tuple[Tensor, ...]:
         """Planes of the area at the time that is to be shown."""
         if shown.after is None:
             raise ValueError("a frame that is made lies between two")
         layout = area.layout(self._layout)
-        changes = to_changes(fields[0].residual, layout)
+        changes = to_changes(recipes[0].residual, layout)
         if layout.has_alpha:
-            changes["A"] = fields[1].residual.mean(1) * layout.peak
+            changes["A"] = recipes[1].residual.mean(1) * layout.peak
         groups: dict[tuple[tuple[int, int], bool], list[str]] = {}
         for name in changes:
             groups.setdefault((layout.steps(name), name == "A"), []).append(name)
@@ -149,25 +170,25 @@ class Synthesizer:
             ]
             residual = torch.stack([changes[c] for c in names], 1)
             at_size = self._enlarged(
-                fields[is_opacity]._replace(residual=residual), layout, steps
+                recipes[is_opacity]._replace(residual=residual), layout, steps
             ).cropped(*frames[0].shape[-2:])
             picture = render(frames[0], frames[1], at_size, float(shown.timestep))
             made.update(zip(names, picture.unbind(1), strict=True))
         return planes_from(made, layout)
 
     def _enlarged(
-        self, fields: Fields, layout: PictureFormat, steps: tuple[int, int] = (1, 1)
-    ) -> Fields:
+        self, recipe: Recipe, layout: PictureFormat, steps: tuple[int, int] = (1, 1)
+    ) -> Recipe:
         """For channels of which a sample covers so many rows and columns."""
         factor = self._interpolator.reduction(layout.height, layout.width)
-        sides = zip(fields.blend_mask.shape[-2:], steps, strict=True)
-        return fields.enlarged(*(side * factor // step for side, step in sides))
+        sides = zip(recipe.blend_mask.shape[-2:], steps, strict=True)
+        return recipe.enlarged(*(side * factor // step for side, step in sides))
 
-    def _motion(self, fields: Fields, area: Area) -> Motion | None:
+    def _motion(self, recipe: Recipe, area: Area) -> Motion | None:
         if not self._with_motion:
             return None
         layout = area.layout(self._layout)
-        full = self._enlarged(fields, layout).cropped(layout.height, layout.width)
+        full = self._enlarged(recipe, layout).cropped(layout.height, layout.width)
         synthesis = Synthesis(full.residual, full.flow_t0, full.flow_t1, full.blend_mask)
         (motion,) = motion_of(synthesis)
         return motion.placed(area.top, area.left, self._layout.height, self._layout.width)

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interpolator": {"devices", "resample", "models", "motion", "tiles", "weights"},
     "timeline": set(),
     "plan": {"timeline", "scenes", "bars", "video.colour"},
-    "synthesis": {"plan", "bars", "interpolator", "models", "motion", "video.colour"},
+    "synthesis": {"devices", "plan", "bars", "interpolator", "models", "motion", "video.colour"},
     "pipeline": {"video", "timeline", "scenes", "plan", "synthesis", "interpolator", "motion"},
     "resume": {"pipeline", "video"},
     "cluster": {"pipeline", "video"},

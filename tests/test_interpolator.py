@@ -9,8 +9,8 @@ import torch
 from interp_cli.devices import choose_device, choose_precision
 from interp_cli.errors import ResourceError, WeightsError
 from interp_cli.interpolator import Interpolator
-from interp_cli.models.render import Fields
 from interp_cli.models.registry import create_model
+from interp_cli.models.render import Recipe
 
 
 class Blur(torch.nn.Module):
@@ -175,7 +175,7 @@ class Sliding(torch.nn.Module):
         mask = (1 - timestep) * torch.ones_like(motion[:, :1])
         none = torch.zeros_like(mask)
         flows = (-timestep * motion, (1 - timestep) * motion)
-        return Fields(*flows, mask, none, none, none.repeat(1, 3, 1, 1))
+        return Recipe(*flows, mask, none, none, none.repeat(1, 3, 1, 1))
 
 
 def test_motion_of_a_pair_and_of_a_batch(pictures):

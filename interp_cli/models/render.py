@@ -16,7 +16,7 @@ from interp_cli.models.warp import warp
 from interp_cli.resample import box_mean, resized
 
 
-class Fields(NamedTuple):
+class Recipe(NamedTuple):
     """How the frame at a timestep comes about, at the size of the pictures that were seen.
 
     Attributes:
@@ -35,17 +35,17 @@ class Fields(NamedTuple):
     sharpness: Tensor
     residual: Tensor
 
-    def enlarged(self, height: int, width: int) -> Fields:
+    def enlarged(self, height: int, width: int) -> Recipe:
         """The same for frames of another size."""
         scale = self.flow_t0.new_tensor(
             (width / self.flow_t0.shape[-1], height / self.flow_t0.shape[-2])
         ).view(1, 2, 1, 1)
-        large = Fields(*(resized(field, height, width) for field in self))
+        large = Recipe(*(resized(part, height, width) for part in self))
         return large._replace(flow_t0=large.flow_t0 * scale, flow_t1=large.flow_t1 * scale)
 
-    def cropped(self, height: int, width: int) -> Fields:
+    def cropped(self, height: int, width: int) -> Recipe:
         """The upper left part."""
-        return Fields(*(field[..., :height, :width] for field in self))
+        return Recipe(*(part[..., :height, :width] for part in self))
 
 
 class Synthesis(NamedTuple):
@@ -64,20 +64,20 @@ class Synthesis(NamedTuple):
     blend_mask: Tensor
 
 
-def render(frame0: Tensor, frame1: Tensor, fields: Fields, timestep: Tensor | float) -> Tensor:
+def render(frame0: Tensor, frame1: Tensor, recipe: Recipe, timestep: Tensor | float) -> Tensor:
     """Move both frames to the timestep and blend them; what stands still is not moved.
 
     Args:
         frame0: Earlier frame, (N, C, H, W).
         frame1: Later frame, likewise.
-        fields: At the frames' size, with a residual for their channels.
+        recipe: At the frames' size, with a residual for their channels.
         timestep: (N, 1, 1, 1), or one for all.
 
     Returns:
         (N, C, H, W), in the frames' range, not clipped.
     """
-    warped0 = warp(frame0, fields.flow_t0, "bicubic")
-    warped1 = warp(frame1, fields.flow_t1, "bicubic")
-    blend = torch.lerp(warped1, warped0, fields.blend_mask)
-    middle = blend + fields.sharpness * (blend - box_mean(blend)) + fields.residual
-    return torch.lerp(middle, torch.lerp(frame0, frame1, timestep), fields.stillness)
+    warped0 = warp(frame0, recipe.flow_t0, "bicubic")
+    warped1 = warp(frame1, recipe.flow_t1, "bicubic")
+    blend = torch.lerp(warped1, warped0, recipe.blend_mask)
+    middle = blend + recipe.sharpness * (blend - box_mean(blend)) + recipe.residual
+    return torch.lerp(middle, torch.lerp(frame0, frame1, timestep), recipe.stillness)

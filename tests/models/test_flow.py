@@ -92,12 +92,12 @@ def test_pieces_make_what_the_whole_makes(net: Flow):
     features0, features1 = net.encode(frame0), net.encode(frame1)
     motion = net.motion(features0, features1)
     for timestep in (0.25, 0.5):
-        fields = net.synthesize(features0, features1, motion, times(timestep))
-        middle = render(frame0, frame1, fields, times(timestep))
+        recipe = net.synthesize(features0, features1, motion, times(timestep))
+        middle = render(frame0, frame1, recipe, times(timestep))
         assert torch.equal(middle, net(frame0, frame1, times(timestep)))
-        assert fields.flow_t0.shape == fields.flow_t1.shape == (1, 2, 96, 80)
-        assert fields.blend_mask.shape == (1, 1, 96, 80)
-        assert 0 <= fields.blend_mask.min() <= fields.blend_mask.max() <= 1
+        assert recipe.flow_t0.shape == recipe.flow_t1.shape == (1, 2, 96, 80)
+        assert recipe.blend_mask.shape == (1, 1, 96, 80)
+        assert 0 <= recipe.blend_mask.min() <= recipe.blend_mask.max() <= 1
 
 
 @torch.inference_mode()
