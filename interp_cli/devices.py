@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 
 import cv2
 import torch
@@ -13,6 +16,8 @@ import torch
 from interp_cli.errors import ResourceError
 from interp_cli.options import Precision
 
+# Parameters of glibc's mallopt (malloc.h).
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -85,6 +90,27 @@ def choose_precision(device: torch.device, precision: Precision) -> Precision:
     if device.type == "cuda":
         return "fp16"
     return "bf16" if device.type == "cpu" and cpu_has_bf16() else "fp32"
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Have the C library keep memory that is freed, for the next frame needs as much again.
+
+    By default glibc returns large blocks to the system and gets them back page by page: thousands
+    of page faults a frame, a twelfth of its time. And one heap serves all threads: they free what
+    others allocated. Other C libraries are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        return
+    most = 2**31 - 1
+    for parameter, value in (
+        (_M_ARENA_MAX, 1),
+        (_M_MMAP_MAX, 0),
+        (_M_TRIM_THRESHOLD, most),
+        (_M_TOP_PAD, 64 << 20),
+    ):
+        mallopt(parameter, value)
 
 
 @contextmanager

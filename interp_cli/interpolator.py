@@ -6,7 +6,6 @@ This module owns everything around the network: device, precision, batch, paddin
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +17,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interp_cli.devices import autocast, choose_device, choose_precision, free_bytes
+from interp_cli.devices import (
+    autocast,
+    choose_device,
+    choose_precision,
+    free_bytes,
+    keep_freed_memory,
+)
 from interp_cli.errors import WeightsError
 from interp_cli.models.render import Recipe, Synthesis, render
 from interp_cli.motion import Motion
@@ -34,8 +39,8 @@ _BYTES_PER_PIXEL = 2600
 _LARGEST_BATCH = 16
 # On a CPU a batch only pays while the frames are too small to fill the caches by themselves.
 _CPU_BATCH_PIXELS = 300_000
-# Longest that the shorter side of what the network sees may be. The cost grows with its square.
-_LONGEST_PX = {"fast": 270, "balanced": 600, "best": 1200}
+# About how long the shorter side of what the network sees is; the cost grows with its square.
+_SEEN_PX = {"fast": 180, "balanced": 270, "best": 1080}
 _QUALITY_ON: dict[str, Quality] = {"cpu": "balanced", "cuda": "best", "mps": "best"}
 _MOST_WORKERS = 4
 # Middles of middles of middles … blur; nobody wants more than this.
@@ -87,6 +92,8 @@ class Interpolator:
         name = type(model).__name__ if isinstance(model, nn.Module) else str(model)
         self.options = InferenceOptions(name, device, precision, batch, tile, quality)
         self.device = choose_device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.precision = choose_precision(self.device, precision)
         self.quality = _QUALITY_ON[self.device.type] if quality == "auto" else quality
         # Any: networks share methods (`size_multiple`) that nn.Module does not declare.
@@ -250,7 +257,7 @@ class Interpolator:
         """How many times smaller the network sees frames of this size; 1 without motion."""
         if not self.has_motion:
             return 1
-        return math.ceil(min(height, width) / _LONGEST_PX[self.quality])
+        return max(1, round(min(height, width) / _SEEN_PX[self.quality]))
 
     @torch.inference_mode()
     def see(self, pictures: Tensor) -> Seen:

@@ -12,12 +12,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from fractions import Fraction
-from typing import Any
 
 import av
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from interp_cli.bars import Area, paste
@@ -141,15 +139,15 @@ class Synthesizer:
     def _seen(self, frame: Neighbour, area: Area) -> Seen:
         """What the network has worked out about a part of a frame, once."""
         with frame.being_seen:  # by both pairs that it belongs to, at once
-            if area in frame.seen:
-                return frame.seen[area]
-            layout = area.layout(self._layout)
-            factor = self._interpolator.reduction(layout.height, layout.width)
-            multiple = self._interpolator.net.size_multiple(layout.height, layout.width)
-            channels = {c: area.crop(x, layout.steps(c)) for c, x in frame.channels.items()}
-            small = to_small_rgb(channels, layout, factor, multiple)
-            seen = frame.seen[area] = self._interpolator.see(stacked(*small))
-            return seen
+            if area not in frame.seen:
+                layout = area.layout(self._layout)
+                factor = self._interpolator.reduction(layout.height, layout.width)
+                multiple = self._interpolator.net.size_multiple(layout.height, layout.width)
+                channels = {c: area.crop(x, layout.steps(c)) for c, x in frame.channels.items()}
+                small = to_small_rgb(channels, layout, factor, multiple)
+                frame.seen[area] = self._interpolator.see(stacked(*small))
+            seen: Seen = frame.seen[area]
+        return seen
 
     def _moved(self, shown: Shown, area: Area, recipes: list[Recipe]) -> tuple[Tensor, ...]:
         """Planes of the area at the time that is to be shown."""
@@ -217,8 +215,10 @@ class Synthesizer:
     def _image(self, planes: tuple[Tensor, ...], area: Area, shown: Shown) -> av.VideoFrame:
         """A frame of (1, h, w[, channels]) and, around the area, of what the frame before shows."""
         layout = self._layout
-        arrays: list[NDArray[Any]] = [plane[0].cpu().numpy() for plane in planes]
-        samples: Planes = tuple(array.astype(layout.dtype, copy=False) for array in arrays)
+        samples: Planes = tuple(
+            np.asarray(plane[0].cpu(), layout.dtype)  # type: ignore[misc]
+            for plane in planes
+        )
         if area != Area.whole(layout):
             samples = paste(samples, area, shown.before.image, layout)
         return image_of(samples, layout)

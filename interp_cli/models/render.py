@@ -37,11 +37,13 @@ class Recipe(NamedTuple):
 
     def enlarged(self, height: int, width: int) -> Recipe:
         """The same for frames of another size."""
+        if self.flow_t0.shape[-2:] == (height, width):
+            return self
         scale = self.flow_t0.new_tensor(
             (width / self.flow_t0.shape[-1], height / self.flow_t0.shape[-2])
         ).view(1, 2, 1, 1)
-        large = Recipe(*(resized(part, height, width) for part in self))
-        return large._replace(flow_t0=large.flow_t0 * scale, flow_t1=large.flow_t1 * scale)
+        scaled = self._replace(flow_t0=self.flow_t0 * scale, flow_t1=self.flow_t1 * scale)
+        return Recipe(*(resized(part, height, width) for part in scaled))
 
     def cropped(self, height: int, width: int) -> Recipe:
         """The upper left part."""
