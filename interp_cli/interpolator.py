@@ -24,7 +24,7 @@ from interp_cli.devices import (
     free_bytes,
     keep_freed_memory,
 )
-from interp_cli.errors import WeightsError
+from interp_cli.errors import ResourceError, WeightsError
 from interp_cli.models.render import Recipe, Synthesis, render
 from interp_cli.motion import Motion
 from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision, Quality
@@ -34,8 +34,8 @@ from interp_cli.weights import load_model
 
 Pictures = NDArray[np.uint8] | NDArray[np.uint16]
 
-# Peak bytes of activations a pixel and pair in 32 bits, measured on `fusion`, the hungriest.
-_BYTES_PER_PIXEL = 2600
+# Peak bytes of activations a pixel and pair in 32 bits, measured on `flow` and on `fusion`.
+_BYTES_PER_PIXEL_OF_MOTION, _BYTES_PER_PIXEL = 700, 2600
 _LARGEST_BATCH = 16
 # On a CPU a batch only pays while the frames are too small to fill the caches by themselves.
 _CPU_BATCH_PIXELS = 300_000
@@ -63,6 +63,7 @@ class Interpolator:
         device: Where it runs.
         precision: `fp32`, `fp16` or `bf16`, as settled.
         quality: `fast`, `balanced` or `best`, as settled.
+        notes: What had to be done otherwise than planned, for want of memory.
     """
 
     def __init__(
@@ -103,6 +104,10 @@ class Interpolator:
             loaded = load_model(model)
             self.name, self.net = loaded.name, loaded.net
         self.net.eval().to(self.device)
+        self.notes: list[str] = []
+        # What memory has turned out to suffice for; `None`: it has not run out yet.
+        self._most_pairs: int | None = None
+        self._most_tile_px: int | None = None
 
     @classmethod
     def from_options(cls, options: InferenceOptions) -> Interpolator:
@@ -273,8 +278,11 @@ class Interpolator:
         padded = _padded(pictures, self.net.size_multiple(*pictures.shape[-2:]))
         if self.tile_size(*padded.shape[-2:]) is not None:
             return Seen(padded, None)
-        with autocast(self.device, self.precision):
-            return Seen(padded, self.net.encode(padded))
+        try:
+            with autocast(self.device, self.precision):
+                return Seen(padded, self.net.encode(padded))
+        except torch.cuda.OutOfMemoryError:
+            return Seen(padded, None)  # in tiles, then
 
     @torch.inference_mode()
     def recipes(
@@ -321,7 +329,50 @@ class Interpolator:
     def _in_rounds(
         self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
     ) -> list[Tensor]:
-        """What the network makes for each pair's timesteps: pictures, or recipes side by side."""
+        """What the network makes for each pair's timesteps: pictures, or recipes side by side.
+
+        Where the memory does not suffice, half of the pairs are made at a time, then tiles.
+
+        Raises:
+            ResourceError: It does not suffice for the smallest tile.
+        """
+        try:
+            return self._rows(seen0, seen1, timesteps)
+        except torch.cuda.OutOfMemoryError as error:
+            size = seen0.pictures.shape[-2:]
+            self._be_modest(len(timesteps), self.tile_size(*size) or max(size), error)
+        if len(timesteps) == 1:
+            return self._in_rounds(
+                Seen(seen0.pictures, None), Seen(seen1.pictures, None), timesteps
+            )
+        half = len(timesteps) // 2
+        return [
+            row
+            for part in (list(range(half)), list(range(half, len(timesteps))))
+            for row in self._in_rounds(
+                _select(seen0, part), _select(seen1, part), [timesteps[i] for i in part]
+            )
+        ]
+
+    def _be_modest(self, pairs: int, side_px: int, error: Exception) -> None:
+        """Remember to take less than was too much."""
+        if pairs > 1:
+            self._most_pairs = pairs // 2
+        elif side_px > SMALLEST_TILE_PX:
+            self._most_tile_px = max(SMALLEST_TILE_PX, side_px // 2)
+        else:
+            raise ResourceError(
+                f"{self.device}: its memory does not suffice for a tile of {side_px} px; use"
+                " --device cpu, or --quality fast."
+            ) from error
+        step = f"{self._most_pairs or 1} at once"
+        if self._most_tile_px is not None:
+            step += f", in tiles of {self._most_tile_px} px"
+        self.notes[:] = [f"{self.device} ran out of memory: frames were made {step}."]
+
+    def _rows(
+        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
+    ) -> list[Tensor]:
         # The pairs that have a first timestep, those that have a second one, and so on.
         rounds = []
         for number in range(max(len(times) for times in timesteps)):
@@ -367,6 +418,8 @@ class Interpolator:
 
     def batch_size(self, height: int, width: int) -> int:
         """Pairs of this size to hand over at once."""
+        if self._most_pairs is not None:
+            return self._most_pairs
         if self.options.batch != "auto":
             return self.options.batch
         pixels = height * width // self.reduction(height, width) ** 2
@@ -386,7 +439,7 @@ class Interpolator:
 
     def tile_size(self, height: int, width: int) -> int | None:
         """Side of the tiles that frames of this size are cut into; `None`: not at all."""
-        wish = self.options.tile
+        wish = self._most_tile_px or self.options.tile
         if isinstance(wish, int):
             return wish if max(height, width) > wish else None
         affordable = self._affordable_pixels()
@@ -397,14 +450,14 @@ class Interpolator:
     def _affordable_pixels(self) -> int:
         """Pixels of one step that half of the memory has room for."""
         scale = 1.0 if self.precision == "fp32" else 0.5
-        return int(free_bytes(self.device) * 0.5 / (_BYTES_PER_PIXEL * scale))
+        each = _BYTES_PER_PIXEL_OF_MOTION if self.has_motion else _BYTES_PER_PIXEL
+        return int(free_bytes(self.device) * 0.5 / (each * scale))
 
     def _by_halving(
         self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
     ) -> list[Tensor]:
         """The middle of each pair first, then the rest between it and the frames beside it."""
-        every = list(range(len(timesteps)))
-        (middle,) = self._make(seen0, seen1, [_Round(every, [0.5] * len(every))])
+        middle = torch.cat(self._in_rounds(seen0, seen1, [(0.5,)] * len(timesteps)))
         frame0, frame1 = seen0.pictures, seen1.pictures
         made: list[dict[Fraction | float, Tensor]] = [{0.5: picture} for picture in middle]
         for side0, side1, offset in ((frame0, middle, 0), (middle, frame1, 1)):
@@ -500,7 +553,7 @@ class _Round(NamedTuple):
 
 def _select(known: Any, pairs: list[int] | None) -> Any:
     """Some pairs (`None`: all) out of tensors in tuples in tuples."""
-    if pairs is None:
+    if pairs is None or known is None:
         return known
     if isinstance(known, Tensor):
         return known[pairs]

@@ -173,7 +173,7 @@ def double_video(
                     progress(shown.frames_done, total)
                 frames_done = shown.frames_done
         frames_in = planner.frames_in
-        warnings = [*notes_on(reader, target, options), *writer.warnings]
+        warnings = [*notes_on(reader, target, options), *interpolator.notes, *writer.warnings]
         if reader.damage:
             warnings.append(f"the input is damaged after {frames_in} frames ({reader.damage}).")
         if interlaced and options.fields == "refuse":

@@ -236,3 +236,60 @@ def test_the_default_model_measures_a_pan(timestep):
         error = np.abs(flow[inner] - expected)
         assert error.max() < 0.5
         assert error.mean() < 0.1
+
+
+class Hungry(Blur):
+    """Runs out of memory above so many pixels."""
+
+    most_pixels = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[tuple[int, ...]] = []
+
+    def forward(self, frame0, frame1, timestep):
+        if frame0[:, 0].numel() > self.most_pixels:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        self.steps.append(tuple(frame0.shape))
+        return super().forward(frame0, frame1, timestep)
+
+
+def test_out_of_memory_halves_the_batch_then_cuts_tiles():
+    frame0, frame1 = torch.rand(2, 4, 3, 600, 800, generator=torch.Generator().manual_seed(0))
+    expected = Interpolator(Blur(), device="cpu", tile="off").middle(frame0, frame1)
+    net = Hungry()
+    interpolator = Interpolator(net, device="cpu", tile="off")
+    net.most_pixels = 2 * 600 * 800
+    made = interpolator.middle(frame0, frame1)
+    torch.testing.assert_close(made, expected)
+    assert net.steps == [(2, 3, 600, 800)] * 2
+    assert interpolator.notes == ["cpu ran out of memory: frames were made 2 at once."]
+    assert interpolator.batch_size(600, 800) == 2
+
+    net.most_pixels = 600 * 500
+    torch.testing.assert_close(interpolator.middle(frame0, frame1), expected, atol=1e-3, rtol=0)
+    assert net.steps[-1] == (1, 3, 400, 400)
+    assert interpolator.notes == [
+        "cpu ran out of memory: frames were made 1 at once, in tiles of 400 px."
+    ]
+
+    net.most_pixels = 1000
+    with pytest.raises(ResourceError, match="does not suffice for a tile of 256 px"):
+        interpolator.middle(frame0, frame1)
+
+
+def test_quality_says_how_large_the_pictures_are_that_are_seen():
+    sizes = {"360p": (360, 640), "480p": (854, 480), "720p": (720, 1280)}
+    sizes |= {"1080p": (1080, 1920), "4K": (2160, 3840), "8K": (4320, 7680), "tiny": (17, 3)}
+    expected = {
+        "fast": {"360p": 2, "480p": 3, "720p": 4, "1080p": 6, "4K": 12, "8K": 24, "tiny": 1},
+        "balanced": {"360p": 1, "480p": 2, "720p": 3, "1080p": 4, "4K": 8, "8K": 16, "tiny": 1},
+        "best": {"360p": 1, "480p": 1, "720p": 1, "1080p": 1, "4K": 2, "8K": 4, "tiny": 1},
+    }
+    for quality, factors in expected.items():
+        interpolator = Interpolator(Sliding(), device="cpu", quality=quality)
+        assert {n: interpolator.reduction(*size) for n, size in sizes.items()} == factors
+    assert Interpolator(Sliding(), device="cpu").quality == "balanced"
+    assert Interpolator(Blur(), device="cpu", quality="fast").reduction(2160, 3840) == 1
+    with pytest.raises(ValueError, match="quality must be one of auto, fast, balanced, best"):
+        Interpolator(Sliding(), quality="superb")

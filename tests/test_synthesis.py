@@ -1,0 +1,175 @@
+"""Middles in the video's own planes: what the network sees, how often, and what is made of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import clips
+import numpy as np
+import pytest
+import torch
+
+from interp_cli.bars import Area
+from interp_cli.interpolator import Interpolator
+from interp_cli.metrics import psnr
+from interp_cli.models.render import Recipe
+from interp_cli.options import Quality
+from interp_cli.plan import Neighbour, Shown
+from interp_cli.synthesis import Synthesizer
+from interp_cli.video.colour import PictureFormat, picture_format, planes_of, to_rgb8
+from interp_cli.video.probe import ColourTags
+
+TAGS = ColourTags()
+HALF = Fraction(1, 2)
+
+
+class Known(torch.nn.Module):
+    """Motion, and what is to be added, as given; counts what it sees."""
+
+    supports_timestep = True
+
+    def __init__(self, dx: float, dy: float, residual: Sequence[float] = (0, 0, 0)) -> None:
+        super().__init__()
+        self.moved = torch.tensor((dx, dy)).view(1, 2, 1, 1)
+        self.added = torch.tensor(residual, dtype=torch.float32).view(1, 3, 1, 1)
+        self.seen: list[torch.Tensor] = []
+
+    def size_multiple(self, height, width):
+        return 8
+
+    def encode(self, frame):
+        self.seen.append(frame)
+        return (frame,)
+
+    def motion(self, features0, features1):
+        return self.moved.expand(len(features0[0]), 2, *features0[0].shape[-2:])
+
+    def synthesize(self, features0, features1, motion, timestep):
+        none = torch.zeros_like(motion[:, :1])
+        flows = (-timestep * motion, (1 - timestep) * motion)
+        added = self.added.expand(len(motion), 3, *motion.shape[-2:])
+        return Recipe(*flows, none + 1 - timestep, none, none, added)
+
+
+def pan(count: int, size: tuple[int, int], step: tuple[int, int]) -> list[np.ndarray]:
+    """A still drawing behind a window that goes by `step` (dx, dy) a picture."""
+    (width, height), (dx, dy) = size, step
+    wide = clips.true_frame(0, (width + count * dx, height + count * dy), still=True)
+    return [wide[i * dy : i * dy + height, i * dx : i * dx + width] for i in range(count)]
+
+
+def video(
+    pictures: Sequence[np.ndarray], pixel_format: str
+) -> tuple[list[Neighbour], PictureFormat]:
+    frames = [
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(p), format="rgb24").reformat(
+            format=pixel_format
+        )
+        for p in pictures
+    ]
+    layout = picture_format(frames[0], TAGS)
+    device = torch.device("cpu")
+    return [Neighbour(f, 2 * i, layout, device) for i, f in enumerate(frames)], layout
+
+
+def middles(
+    interpolator: Interpolator, frames: Sequence[Neighbour], layout: PictureFormat
+) -> list[av.VideoFrame]:
+    """The frame halfway between each two."""
+    area = Area.whole(layout)
+    plan = [Shown(a.pts + 1, a, b, HALF, i, area) for i, (a, b) in enumerate(pairwise(frames))]
+    made = list(Synthesizer(interpolator, layout, with_motion=False).images(plan))
+    assert [shown for _, shown, _ in made] == plan
+    return [image for image, _, _ in made]
+
+
+@pytest.mark.parametrize(
+    "pixel_format",
+    ["yuv420p", "yuv422p10le", "yuv411p", "gray", "gray16le", "gbrp", "rgb24", "bgra"],
+)
+def test_planes_are_moved_each_at_its_own_size(pixel_format: str):
+    """A way that is whole in every plane: the middle is the frame before, shifted."""
+    frames, layout = video(pan(2, (128, 96), (16, 8)), pixel_format)
+    (made,) = middles(Interpolator(Known(-16, -8), "cpu"), frames, layout)
+    for plane, middle in zip(planes_of(frames[0].image), planes_of(made), strict=True):
+        rows, columns = 96 // plane.shape[0], 128 // plane.shape[1]
+        shifted = np.roll(plane, (-4 // rows, -8 // columns), (0, 1))
+        inner = (slice(24 // rows, -24 // rows), slice(24 // columns, -24 // columns))
+        np.testing.assert_array_equal(middle[inner], shifted[inner])
+
+
+@pytest.mark.parametrize(("quality", "seen"), [("best", 640), ("balanced", 320), ("fast", 216)])
+def test_what_is_seen_small_moves_the_large_frame(quality: Quality, seen: int):
+    """The pan of the small picture, enlarged, moves every pixel of the frame by whole pixels."""
+    frames, layout = video(pan(2, (640, 540), (24, 12)), "yuv420p")
+    factor = {"best": 1, "balanced": 2, "fast": 3}[quality]
+    interpolator = Interpolator(Known(-24 / factor, -12 / factor), "cpu", quality=quality)
+    assert interpolator.reduction(540, 640) == factor
+    (made,) = middles(interpolator, frames, layout)
+    assert {tuple(s.shape) for s in interpolator.net.seen} == {
+        (1, 3, -(-540 // factor // 8) * 8, seen)
+    }
+    luma, middle = (planes_of(image)[0] for image in (frames[0].image, made))
+    np.testing.assert_array_equal(middle[24:-24, 24:-24], luma[30 : -24 + 6, 36 : -24 + 12])
+
+
+def test_what_is_added_goes_through_the_matrix():
+    frames, layout = video([np.full((96, 128, 3), 90, np.uint8)] * 2, "yuv420p")
+    change = (0.1, -0.05, 0.2)
+    (made,) = middles(Interpolator(Known(0, 0, change), "cpu"), frames, layout)
+    before, after = (to_rgb8(image, TAGS).mean((0, 1)) for image in (frames[0].image, made))
+    np.testing.assert_allclose((after - before) / 255, change, atol=0.006)
+
+
+def test_each_frame_is_seen_once_for_both_of_its_pairs():
+    frames, layout = video(pan(6, (640, 540), (8, 8)), "yuv420p")
+    interpolator = Interpolator(Known(-8, -8), "cpu")
+    assert len(middles(interpolator, frames, layout)) == 5
+    assert len(interpolator.net.seen) == 6
+
+
+def test_several_at_once_make_what_one_makes():
+    torch.manual_seed(0)
+    frames, layout = video(pan(7, (320, 240), (6, 2)), "yuv420p")
+    threads = torch.get_num_threads()
+    made = {}
+    for count in (1, 3):
+        interpolator = Interpolator("flow", "cpu", precision="fp32", batch=1)
+        interpolator.workers = lambda height, width, count=count: count
+        fresh = [Neighbour(f.image, f.pts, layout, interpolator.device) for f in frames]
+        made[count] = [planes_of(image) for image in middles(interpolator, fresh, layout)]
+    for one, three in zip(made[1], made[3], strict=True):
+        for plane, other in zip(one, three, strict=True):
+            assert np.abs(plane.astype(int) - other).max() <= 1  # sums in another order
+    assert torch.get_num_threads() == threads
+
+
+def test_a_model_makes_the_same_in_planes_as_in_rgb():
+    """In 4:4:4 nothing but rounding lies between the two ways; 50 dB are asked for."""
+    frames, layout = video(pan(2, (320, 240), (6, 2)), "yuv444p")
+    interpolator = Interpolator("flow", "cpu", precision="fp32")
+    (made,) = middles(interpolator, frames, layout)
+    rgb0, rgb1 = (to_rgb8(frame.image, TAGS) for frame in frames)
+    assert psnr(to_rgb8(made, TAGS), interpolator(rgb0, rgb1)) > 50
+
+
+def test_opacity_has_motion_of_its_own():
+    pictures = pan(2, (128, 96), (0, 0))
+    frames = []
+    for left in (20, 36):
+        opaque = np.zeros((96, 128, 1), np.uint8)
+        opaque[30:60, left : left + 40] = 255
+        rgba = np.concatenate((pictures[0], opaque), 2)
+        frames.append(av.VideoFrame.from_ndarray(rgba, format="rgba"))
+    layout = picture_format(frames[0], TAGS)
+    neighbours = [Neighbour(f, i, layout, torch.device("cpu")) for i, f in enumerate(frames)]
+    net = Known(16, 0)
+    (made,) = middles(Interpolator(net, "cpu"), neighbours, layout)
+    assert Counter(tuple(s.shape) for s in net.seen) == {(2, 3, 96, 128): 2}
+    alpha = planes_of(made)[0][..., 3]
+    assert alpha[45, 28:68].min() == 255
+    assert alpha[45, :24].max() == 0
