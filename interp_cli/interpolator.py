@@ -73,7 +73,7 @@ class Interpolator:
         precision: Precision = "auto",
         batch: int | Literal["auto"] = "auto",
         tile: int | Literal["auto", "off"] = "auto",
-        quality: Quality = "auto",
+        quality: Quality = "best",
     ) -> None:
         """Load the weights and move them to the device.
 
@@ -83,7 +83,8 @@ class Interpolator:
             precision: Of the network's arithmetic; pictures stay in 32 bits.
             batch: Pairs a step.
             tile: Side of a tile in pixels.
-            quality: How large the pictures are that the network sees.
+            quality: How large the pictures are that the network sees; here the best is the default,
+                for pictures are not as many as the frames of a video.
 
         Raises:
             WeightsError: The weights cannot be used.

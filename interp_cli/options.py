@@ -284,7 +284,7 @@ class EvalOptions:
         predictions: Pictures that were made elsewhere, named likewise: each ROW is scored too.
     """
 
-    inference: InferenceOptions = field(default_factory=InferenceOptions)
+    inference: InferenceOptions = field(default_factory=lambda: InferenceOptions(quality="best"))
     against: tuple[str, ...] = ("blend", "minterpolate")
     only: tuple[str, ...] = ()
     hide: int | None = None

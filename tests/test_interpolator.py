@@ -289,7 +289,8 @@ def test_quality_says_how_large_the_pictures_are_that_are_seen():
     for quality, factors in expected.items():
         interpolator = Interpolator(Sliding(), device="cpu", quality=quality)
         assert {n: interpolator.reduction(*size) for n, size in sizes.items()} == factors
-    assert Interpolator(Sliding(), device="cpu").quality == "balanced"
+    assert Interpolator(Sliding(), device="cpu", quality="auto").quality == "balanced"
+    assert Interpolator(Sliding(), device="cpu").quality == "best"
     assert Interpolator(Blur(), device="cpu", quality="fast").reduction(2160, 3840) == 1
     with pytest.raises(ValueError, match="quality must be one of auto, fast, balanced, best"):
         Interpolator(Sliding(), quality="superb")

@@ -63,7 +63,7 @@ def eval(
     vmaf: Annotated[bool, typer.Option(help="Score videos with VMAF too.")] = _DEFAULTS.vmaf,
     device: flags.Device = "auto",
     precision: flags.PrecisionName = "auto",
-    quality: flags.QualityName = "auto",
+    quality: flags.QualityName = "best",
     limit: Annotated[
         int | None,
         typer.Option(metavar="N", help="Score the first N pictures of each set (whole gaps)."),
