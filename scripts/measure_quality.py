@@ -34,7 +34,7 @@ def main() -> None:
                 inference=inference, against=others, limit=arguments.limit, vmaf=False
             )
             with screen.status(f"scoring {quality}"):
-                report = evaluate(arguments.data, options)
+                report = evaluate(arguments.data, options=options)
             for found in report.sets:
                 for row in found.rows:
                     name = quality if row is found.rows[0] else row.predictor
