@@ -166,14 +166,17 @@ def test_the_order_of_the_frames_makes_no_difference(flow, timestep):
     assert swap_db(flow, frame0, frame1, timestep) >= 60
 
 
-# What the bundled weights hold over a ground that goes by (12, -4): mean error of 255, a little
-# above what was measured. Better weights lower these limits.
-STILL_LIMITS = {"caption": 3.5, "logo": 0.4, "letterbox": 0.1, "thin lines": 4.5}
+# What the bundled weights hold over a ground that goes by (12, -4) and (-32, 8): mean error of 255,
+# the worse of the two, a little above what was measured. The promise is 1.
+STILL_LIMITS = {"caption": 0.4, "logo": 0.2, "letterbox": 0.4, "thin lines": 0.8}
 
 
-def test_still_things_stay_as_still_as_they_were(flow):
-    means = {case.kind: still_error(flow, case)[0] for case in list(still_cases())[1::3]}
-    assert {kind: means[kind] for kind in means if means[kind] > STILL_LIMITS[kind]} == {}
+def test_still_things_stay_still(flow):
+    worst = dict.fromkeys(STILL_LIMITS, 0.0)
+    for number, case in enumerate(still_cases()):
+        if number % 3:  # but for the slowest pan
+            worst[case.kind] = max(worst[case.kind], still_error(flow, case)[0])
+    assert {kind: worst[kind] for kind in worst if worst[kind] > STILL_LIMITS[kind]} == {}
 
 
 def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:

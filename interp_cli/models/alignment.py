@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli.models.warp import warp
 from interp_cli.resample import box_mean, resized, shrunk
 
 # The formula holds for less than a pixel.
@@ -25,6 +26,8 @@ _DAMPING = 3e-5
 _ALIKE = 4 / 255
 # Surroundings are cells of this side and their neighbours.
 _CELL_PX = 8
+# The picture in at most so many cells each way, to see what most of it does.
+_WIDE_CELLS = 16
 
 
 @torch.no_grad()
@@ -59,24 +62,92 @@ def least_squares_step(warped: Tensor, times: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def stillness(frames: Tensor, rebuilt: Tensor) -> Tensor:
-    """Tell where both frames are alike as they are, and along their motion are not.
+def stillness(frames: Tensor, motion: Tensor) -> Tensor:
+    """Tell where both frames are alike as they are, and along the motion are not.
 
-    What is alike by chance, in texture that moves or in plain ground, must not count: along their
+    What is alike by chance, in texture that moves or in plain ground, must not count: along the
     motion the frames must differ by more than they do as they are in the surroundings. Where
     something comes by in front of a ground that rests, the ground's own motion is found to be
-    none, in one frame at least, and explains the frames as well: that is no still. No gradient
-    flows through it.
+    none, in one frame at least, and explains the frames as well: that is no still.
+
+    Of a caption over a moving ground the same is found, and nothing near it tells the two cases
+    apart; what decides is how much of half the picture around moves in both frames. Where most
+    does, what rests lies in front, and is asked whether the ground's motion explains it. There it
+    also suffices that one of the frames is not explained (letters hide letters, and the inside of
+    a stroke looks as if it moved), if that holds for enough of what is alike in the surroundings,
+    and by more than for the ground beside it: waves and leaves, which no motion explains, are
+    alike in places, too. No gradient flows through it.
 
     Args:
         frames: Both frames, (N, 2, C, H, W) in [0, 1], H and W multiples of 8.
-        rebuilt: Each frame made from the other by its own motion.
+        motion: From each frame to the other, (N, 2, 2, h, w), (dx, dy) in pixels of its own,
+            coarser grid.
 
     Returns:
         How sure it is that nothing moves, (N, 1, H, W), 0 to 1.
     """
+    size = frames.shape[-2:]
+    to_px = motion.new_tensor([size[1] / motion.shape[-1], size[0] / motion.shape[-2]])
+    motion, front = _that_explains(motion * to_px.view(1, 1, 2, 1, 1))
+    rebuilt = warp(frames.flip(1).flatten(0, 1), resized(motion.flatten(0, 1), *size))
     unlike = (frames[:, 0] - frames[:, 1]).abs().amax(1, keepdim=True)
-    unlike_moved = (frames - rebuilt).abs().amax(2, keepdim=True).amin(1)
-    around = resized(box_mean(shrunk(unlike, _CELL_PX)), *unlike.shape[-2:])
-    clearly = (unlike_moved - unlike - around - 0.5 / 255) / (0.1 * around + 0.25 / 255)
-    return torch.exp(-((unlike / _ALIKE) ** 2)) * torch.sigmoid(clearly)
+    unlike_moved = (frames - rebuilt.view_as(frames)).abs().amax(2, keepdim=True)
+    alike = torch.exp(-((unlike / _ALIKE) ** 2))
+    around = _around(unlike)
+    surely = _clearly(unlike_moved.amin(1) - unlike, resized(around, *size), 0.5 / 255)
+
+    seen = F.interpolate(_stays_inside(motion / to_px.view(1, 1, 2, 1, 1)), size)
+    once_unlike = (unlike_moved * seen.unsqueeze(2)).amax(1)
+    ground = _around(once_unlike * (1 - alike)) / (_around(1 - alike) + 0.02)
+    likely = _clearly(
+        once_unlike - unlike, resized(torch.maximum(around, 1.5 * ground), *size), 4 / 255
+    )
+    share = _around(alike * likely) / (_around(alike) + 0.01)
+    spread = torch.sigmoid((share - 0.25) / 0.05) * F.interpolate(front, share.shape[-2:])
+    return alike * torch.maximum(surely, alike * resized(spread, *size))
+
+
+def _that_explains(motion: Tensor) -> tuple[Tensor, Tensor]:
+    """Ask of what rests in front whether it moves with the ground.
+
+    Args:
+        motion: From each frame to the other, (N, 2, 2, h, w), in pixels of the frames.
+
+    Returns:
+        That motion, but where most moves, the ground's instead of next to none; and how sure it
+        is that most moves, (N, 1, h, w), 0 to 1.
+    """
+    size = motion.shape[-2:]
+    forward = motion.new_tensor((1.0, -1.0)).view(1, 2, 1, 1, 1)
+    length = motion.norm(dim=2, keepdim=True)
+    moves = (1 - torch.exp(-(length**2))).prod(1)
+    # About the same cells whatever the size, and means over half of them in both directions.
+    told = torch.cat(((motion * forward).mean(1) * moves, moves), 1)
+    told = F.avg_pool2d(told, [-(-side // _WIDE_CELLS) for side in size], ceil_mode=True)
+    reach = [cells // 4 for cells in told.shape[-2:]]
+    told = F.avg_pool2d(told, [2 * r + 1 for r in reach], 1, reach, count_include_pad=False)
+    told = resized(told, *size)
+    share = told[:, 2:]
+    front = torch.sigmoid((share - 0.65) / 0.05)
+    ground = (told[:, :2] / (share + 1e-4)).unsqueeze(1) * forward
+    rests = length.amax(1, keepdim=True) < 0.3 * ground.norm(dim=2, keepdim=True)
+    return torch.where(rests & (front.unsqueeze(1) > 0.5), ground, motion), front
+
+
+def _stays_inside(motion: Tensor) -> Tensor:
+    """Where the motion, (N, 2, 2, h, w), points into the picture: 1, else 0, (N, 2, h, w)."""
+    height, width = motion.shape[-2:]
+    x = motion[:, :, 0] + torch.arange(width, device=motion.device)
+    y = motion[:, :, 1] + torch.arange(height, device=motion.device).view(-1, 1)
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    return inside.to(motion.dtype)
+
+
+def _clearly(excess: Tensor, than: Tensor, least: float) -> Tensor:
+    """How sure it is that `excess` is more than another difference and than `least`."""
+    return torch.sigmoid((excess - than - least) / (0.1 * than + 0.5 * least))
+
+
+def _around(image: Tensor) -> Tensor:
+    """Mean over each cell and its neighbours, (N, C, H / 8, W / 8)."""
+    return box_mean(shrunk(image, _CELL_PX))

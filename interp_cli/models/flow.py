@@ -241,8 +241,7 @@ class Flow(nn.Module):
         at_full, more = self.refine_full(full, None, _enlarged(at_half), times)
         flow, logit = at_full.flow, at_full.logit
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
-        own_motion = 4 * _each(_scaled, motion, 4)
-        still = stillness(full, _each(warp, full.flip(1), own_motion))
+        still = stillness(full, motion)
         mask = torch.sigmoid(logit[:, 0] - logit[:, 1])
         recipe = Recipe(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
         return recipe, at_quarter, at_half
@@ -446,11 +445,7 @@ def _parted(joined: Tensor) -> Tensor:
 
 
 def _doubled(image: Tensor) -> Tensor:
-    return _scaled(image, 2)
-
-
-def _scaled(image: Tensor, factor: int) -> Tensor:
-    return resized(image, image.shape[-2] * factor, image.shape[-1] * factor)
+    return resized(image, 2 * image.shape[-2], 2 * image.shape[-1])
 
 
 def _padded(picture: Tensor) -> Tensor:
