@@ -1,12 +1,15 @@
+import resource
+import sys
 from collections import Counter
 from fractions import Fraction
 
 import clips
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from interp_cli.devices import choose_device, choose_precision
+from interp_cli.devices import choose_device, choose_precision, keep_freed_memory, worker_pool
 from interp_cli.errors import ResourceError, WeightsError
 from interp_cli.interpolator import Interpolator
 from interp_cli.models.registry import create_model
@@ -101,6 +104,29 @@ def test_devices_and_precisions_that_are_not_there():
     with pytest.raises(ResourceError, match="fp16 needs a GPU"):
         choose_precision(torch.device("cpu"), "fp16")
     assert choose_precision(torch.device("cuda"), "auto") == "fp16"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what glibc does with freed memory")
+def test_freed_memory_is_kept_for_the_next_frame():
+    """A large block that was freed comes back, in the end, without new pages."""
+    keep_freed_memory()
+    faults = []
+    for _ in range(12):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(100 << 20, dtype=torch.uint8)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert min(faults[-3:]) < 100  # a new block has 25,600 pages
+
+
+def test_steps_at_once_share_the_cores(averaging):
+    threads, opencv_threads = torch.get_num_threads(), cv2.getNumThreads()
+    with worker_pool(2) as pool:
+        seen = [pool.submit(torch.get_num_threads).result() for _ in range(4)]
+    assert set(seen) == {max(1, threads // 2)}
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == (threads, opencv_threads)
+    interpolator = Interpolator(averaging, device="cpu")
+    assert interpolator.workers(720, 1280) == min(4, threads)
+    assert interpolator.workers(8640, 15360) == 1  # for want of memory
 
 
 def test_batches_shrink_as_frames_grow(averaging):

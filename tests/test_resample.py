@@ -1,0 +1,60 @@
+"""OpenCV's way on a CPU is torch's way."""
+
+import pytest
+import torch
+
+from interp_cli.models.warp import warp
+from interp_cli.resample import box_mean, fitted, for_opencv, resized, shrunk
+
+
+def picture(height: int, width: int) -> torch.Tensor:
+    """Two of two channels, with detail of a few pixels, in [0, 1]."""
+    coarse = torch.rand(2, 2, -(-height // 3), -(-width // 3))
+    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")
+    return smooth.clamp(0, 1)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda image: resized(image, 144, 200),
+        lambda image: resized(image, 31, 50),
+        lambda image: shrunk(image, 4),
+        lambda image: fitted(image, 36, 25),
+        lambda image: fitted(image, 30, 100),
+        box_mean,
+    ],
+)
+def test_both_ways_give_the_same(work):
+    image = picture(72, 100)
+    with_gradient = work(image.requires_grad_())  # so torch does it
+    assert with_gradient.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(work(image), with_gradient.detach(), atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_both_warps_give_the_same_picture(mode: str):
+    """Positions are rounded to a 32nd of a pixel; 50 dB are asked for."""
+    image, flow = picture(72, 100), 4 * torch.randn(2, 2, 9, 13)
+    flow = resized(flow, 72, 100)
+    with_gradient = warp(image.requires_grad_(), flow, mode)
+    with torch.no_grad():
+        made = warp(image, flow, mode)
+    difference = (255 * (made - with_gradient.detach())).abs()
+    assert 0 < difference.max() < 4
+    assert 20 * torch.log10(255 / difference.square().mean().sqrt()) > 50
+
+
+def test_what_is_traced_or_needs_a_gradient_is_left_to_torch():
+    image = torch.rand(1, 1, 4, 4)
+    assert for_opencv(image)
+    assert not for_opencv(image, image.clone().requires_grad_())
+    assert not for_opencv(torch.empty(1, 1, 4, 4, device="meta"))
+    with torch.no_grad():
+        assert for_opencv(image.clone().requires_grad_())
