@@ -91,9 +91,10 @@ class Neighbour:
     @cached_property
     def _planes(self) -> tuple[Tensor, ...]:
         """On the device, as they were decoded."""
-        return tuple(
-            torch.from_numpy(plane)[None].to(self._device) for plane in planes_of(self.image)
-        )
+        planes = (torch.from_numpy(plane)[None] for plane in planes_of(self.image))
+        if self._device.type == "cuda":  # from pinned buffers, which torch keeps and reuses
+            planes = (plane.pin_memory() for plane in planes)
+        return tuple(plane.to(self._device, non_blocking=True) for plane in planes)
 
 
 def stacked(rgb: Tensor, alpha: Tensor | None) -> Tensor:

@@ -106,6 +106,15 @@ def test_devices_and_precisions_that_are_not_there():
     assert choose_precision(torch.device("cuda"), "auto") == "fp16"
 
 
+@pytest.mark.parametrize(
+    ("has", "faster", "chosen"), [(1, 1, "bf16"), (1, 0, "fp32"), (0, 1, "fp32")]
+)
+def test_bf16_is_chosen_where_it_is_there_and_faster(monkeypatch, has, faster, chosen):
+    monkeypatch.setattr("interp_cli.devices.cpu_has_bf16", lambda: bool(has))
+    monkeypatch.setattr("interp_cli.devices._bf16_is_faster", lambda: bool(faster))
+    assert choose_precision(torch.device("cpu"), "auto") == chosen
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="what glibc does with freed memory")
 def test_freed_memory_is_kept_for_the_next_frame():
     """A large block that was freed comes back, in the end, without new pages."""
