@@ -1,4 +1,4 @@
-"""How fast the network and the whole are, and FFmpeg's minterpolate on the same clip.
+"""How fast every stage is and the whole, and whatever doubles the same clip beside us.
 
 Whatever is compared is timed in turns (ours, theirs, ours, theirs …), so that a machine that slows
 down meanwhile slows both. Medians are reported, with the slowest and the fastest round.
@@ -6,149 +6,53 @@ down meanwhile slows both. Medians are reported, with the slowest and the fastes
 
 from __future__ import annotations
 
-import re
-import subprocess
+import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import NamedTuple
 
 import av
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from interp_cli.baselines import MINTERPOLATE
-from interp_cli.errors import VideoError
+from interp_cli.doublers import (
+    Doubler,
+    count_frames,
+    create_doublers,
+    double_options,
+    load_rivals,
+)
+from interp_cli.errors import InterpError, OpenError
 from interp_cli.interpolator import Interpolator
-from interp_cli.options import BenchOptions, DoubleOptions, EncodeOptions
-from interp_cli.pipeline import double_video
-from interp_cli.video.colour import picture_format
-from interp_cli.video.encoders import choose_encoder
-from interp_cli.video.ffmpeg import ffmpeg_path
+from interp_cli.memory import MemoryWatch
+from interp_cli.options import BenchOptions, DoubleOptions
+from interp_cli.pipeline import DoubleResult, double_video
+from interp_cli.speeds import (
+    BenchReport,
+    ClipSpeed,
+    DoublerSpeed,
+    NetworkSpeed,
+    PeakMemory,
+    Spread,
+    StageSpeed,
+)
+from interp_cli.stages import NETWORK, Stages, core_seconds, matrix_teraflops, time_stage
+from interp_cli.video.ffmpeg import run_ffmpeg
 from interp_cli.video.probe import probe
-from interp_cli.video.reader import VideoReader
 
-__all__ = ["BenchReport", "ClipSpeed", "DoublerSpeed", "NetworkSpeed", "Spread", "benchmark"]
+__all__ = ["benchmark"]
 
-USUAL_SIZES = ((640, 360), (1280, 720), (1920, 1080))
+# A drawn clip is so long that we double it in about this time.
+_RUN_SECONDS = 8.0
+_FEWEST_FRAMES, _MOST_FRAMES = 3, 240
 
-# Encoder of every doubled clip, with its preset and quality stated rather than left to ffmpeg,
-# whose own defaults differ from ours.
-_ENCODE = EncodeOptions(encoder="libx264", preset="medium", crf=17)
-
-# A round of the network lasts at least this long, so that the clock's grain does not show.
-_ROUND_SECONDS = 0.3
-
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Measurements of the same thing: their median, the lowest, the highest."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Sum up at least one value."""
-        return cls(median(values), min(values), max(values))
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkSpeed:
-    """The network alone, on tensors that are on the device.
-
-    Attributes:
-        width: Columns.
-        height: Rows.
-        batch: Pairs a step.
-        pairs_per_second: Middle frames made.
-        gmac_per_pair: Multiplications with addition, in thousand millions, of convolutions and
-            matrix products (padding counts, element-wise work does not).
-    """
-
-    width: int
-    height: int
-    batch: int
-    pairs_per_second: Spread
-    gmac_per_pair: float
-
-
-@dataclass(frozen=True, slots=True)
-class DoublerSpeed:
-    """A whole way from file to file.
-
-    Attributes:
-        name: `interp`, or what it is compared with.
-        frames_out: Frames in its output.
-        frames_per_second: Frames out a second, decoding and encoding included.
-        times_interp: Its frames a second over ours, of the same round.
-    """
-
-    name: str
-    frames_out: int
-    frames_per_second: Spread
-    times_interp: Spread
-
-
-@dataclass(frozen=True, slots=True)
-class ClipSpeed:
-    """One clip doubled by everything that is compared.
-
-    Attributes:
-        clip: The file's name, or `drawn`.
-        width: Columns.
-        height: Rows.
-        frames_in: Frames of the clip.
-        synthesized: Middle frames that the network made; cuts and repeats need none.
-        encoder: Encoder of every output, with its preset and quality.
-        rows: `interp` first.
-    """
-
-    clip: str
-    width: int
-    height: int
-    frames_in: int
-    synthesized: int
-    encoder: str
-    rows: tuple[DoublerSpeed, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BenchReport:
-    """What `benchmark` found.
-
-    Attributes:
-        model: The model's name.
-        parameters: Numbers that were trained.
-        device: Where it ran.
-        precision: In which arithmetic.
-        threads: Threads of the network on the CPU.
-        repeats: Rounds behind each median.
-        network: The network alone, one a size.
-        clips: From file to file, one a clip.
-    """
-
-    model: str
-    parameters: int
-    device: str
-    precision: str
-    threads: int
-    repeats: int
-    network: tuple[NetworkSpeed, ...]
-    clips: tuple[ClipSpeed, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything as plain dictionaries and lists, for JSON."""
-        return asdict(self)
+Progress = Callable[[int, int, str], None]
 
 
 def benchmark(
@@ -157,7 +61,7 @@ def benchmark(
     interpolator: Interpolator | None = None,
     progress: Progress | None = None,
 ) -> BenchReport:
-    """Time the network alone, and the whole beside what it is compared with.
+    """Time every stage alone, and the whole beside what it is compared with.
 
     The model is loaded and warm before anything is timed; decoders and encoders start anew each
     time, as they do in use.
@@ -165,47 +69,30 @@ def benchmark(
     Args:
         options: Model, sizes, clip, what to compare with.
         interpolator: One that is already loaded; otherwise `options.inference` describes it.
-        progress: Called with rounds done and their number.
+        progress: Called before each round with rounds done, their number, and what comes now.
 
     Raises:
-        InterpError: Model, device or input cannot be used, or an encoder failed.
+        InterpError: Model, device or input cannot be used, or an encoder or another program failed.
     """
     options = options or BenchOptions()
     interpolator = interpolator or Interpolator.from_options(options.inference)
+    rivals = load_rivals(options)
+    names = ["interp", *options.against, *options.against_commands]
+    clips = 1 if options.input is not None else len(options.sizes)
+    total = clips * options.repeats * (len(dict.fromkeys(names)) + 1)
+    done = 0
+
+    def report(what: str) -> None:
+        nonlocal done
+        if progress is not None:
+            progress(done, total, what)
+        done += 1
+
+    peak_teraflops = matrix_teraflops(interpolator.device, interpolator.precision)
     with tempfile.TemporaryDirectory(prefix="interp-bench-") as name:
-        folder = Path(name)
-        clips: list[tuple[Path, str]] = []
-        sizes = options.sizes
-        if options.input is not None:
-            clips = [(options.input, options.input.name)]
-            sizes = sizes or (_size_of(options.input),)
-        else:
-            sizes = sizes or USUAL_SIZES
-            clips = [
-                (
-                    _draw_clip(folder / f"{width}x{height}.mp4", width, height, options.frames),
-                    "drawn",
-                )
-                for width, height in sizes
-            ]
-        doublers = 1 + len(options.against)
-        total = options.repeats * (len(sizes) + len(clips) * doublers)
-        done = 0
-
-        def count_up() -> None:
-            nonlocal done
-            done += 1
-            if progress is not None:
-                progress(done, total)
-
-        network = tuple(
-            _time_network(interpolator, width, height, options.repeats, count_up)
-            for width, height in sizes
-        )
-        speeds = tuple(
-            _time_clip(interpolator, path, label, folder, options, count_up)
-            for path, label in clips
-        )
+        double = double_options(options)
+        bench = _Bench(interpolator, rivals, options, double, Path(name), peak_teraflops, report)
+        found = tuple(bench.time(path, label) for path, label in bench.clips())
     return BenchReport(
         model=interpolator.name,
         parameters=sum(parameter.numel() for parameter in interpolator.net.parameters()),
@@ -213,136 +100,177 @@ def benchmark(
         precision=interpolator.precision,
         threads=torch.get_num_threads(),
         repeats=options.repeats,
-        network=network,
-        clips=speeds,
+        peak_teraflops=peak_teraflops,
+        clips=found,
     )
 
 
-def _time_network(
-    interpolator: Interpolator, width: int, height: int, repeats: int, count_up: Callable[[], None]
-) -> NetworkSpeed:
-    batch = interpolator.batch_size(height, width)
-    random = torch.Generator().manual_seed(0)
-    frame0, frame1 = (
-        torch.rand((batch, 3, height, width), generator=random).to(interpolator.device)
-        for _ in range(2)
-    )
-    # The first call also sets up what is set up once.
-    with FlopCounterMode(display=False) as counter:
-        interpolator.middle(frame0, frame1)
-    _synchronize(interpolator.device)
-    speeds = []
-    for _ in range(repeats):
-        pairs = 0
+@dataclass(frozen=True)
+class _Bench:
+    """What all clips have in common.
+
+    Attributes:
+        interpolator: Ours.
+        rivals: From `load_rivals`.
+        options: What to do.
+        double: How clips are doubled.
+        folder: For clips and results.
+        peak_teraflops: What the device reaches.
+        report: To be called before each round.
+    """
+
+    interpolator: Interpolator
+    rivals: dict[str, Interpolator]
+    options: BenchOptions
+    double: DoubleOptions
+    folder: Path
+    peak_teraflops: float
+    report: Callable[[str], None]
+
+    def clips(self) -> Iterator[tuple[Path, str]]:
+        """Each clip with its label."""
+        if self.options.input is not None:
+            path, seconds = self.options.input, self.options.seconds
+            clip = path if seconds is None else _beginning(path, seconds, self.folder)
+            yield clip, path.name
+            return
+        for width, height in self.options.sizes:
+            frames = self.options.frames or self._bearable_frames(width, height)
+            clip = _draw_clip(self.folder / f"{width}x{height}.mp4", width, height, frames)
+            yield clip, "drawn"
+
+    def _bearable_frames(self, width: int, height: int) -> int:
+        """As many as we double in `_RUN_SECONDS`, by a try on a few."""
+        few = max(_FEWEST_FRAMES, 1 + self.interpolator.batch_size(height, width))
+        clip = _draw_clip(self.folder / "few.mp4", width, height, few)
         seconds = 0.0
-        started = time.perf_counter()
-        while seconds < _ROUND_SECONDS:
-            interpolator.middle(frame0, frame1)
-            _synchronize(interpolator.device)
-            pairs += batch
-            seconds = time.perf_counter() - started
-        speeds.append(pairs / seconds)
-        count_up()
-    return NetworkSpeed(
-        width=width,
-        height=height,
-        batch=batch,
-        pairs_per_second=Spread.of(speeds),
-        gmac_per_pair=counter.get_total_flops() / 2e9 / batch,
-    )
+        for _ in range(2):  # the first time may set up what is set up once
+            result = self._double(clip)
+            seconds = result.seconds
+            if seconds > _RUN_SECONDS / 2:
+                break
+        return max(_FEWEST_FRAMES, min(int(few * _RUN_SECONDS / seconds), _MOST_FRAMES))
 
-
-def _time_clip(
-    interpolator: Interpolator,
-    path: Path,
-    label: str,
-    folder: Path,
-    options: BenchOptions,
-    count_up: Callable[[], None],
-) -> ClipSpeed:
-    """Double a clip with everything that is compared, in turns."""
-    double = DoubleOptions(
-        inference=options.inference,
-        encode=_ENCODE,
-        audio=False,
-        overwrite=True,
-        end_seconds=options.seconds,
-    )
-    frames_in = synthesized = 0
-
-    def run_interp() -> int:
-        nonlocal frames_in, synthesized
-        result = double_video(
-            path, folder / "interp.mkv", options=double, interpolator=interpolator
+    def _double(self, clip: Path) -> DoubleResult:
+        return double_video(
+            clip, self.folder / "interp.mkv", self.double, interpolator=self.interpolator
         )
-        frames_in, synthesized = result.frames_in, result.synthesized
-        return result.frames_out
 
-    runs: dict[str, Callable[[], int]] = {"interp": run_interp}
-    if "minterpolate" in options.against:
-        command = _minterpolate_command(path, folder / "minterpolate.mkv", options.seconds)
-        runs["minterpolate"] = lambda: _run_ffmpeg(command)
-    frames_out: dict[str, int] = {}
-    rounds: list[dict[str, float]] = []
-    for _ in range(options.repeats):
-        speeds = {}
-        for name, run in runs.items():
-            started = time.perf_counter()
-            frames_out[name] = run()
-            speeds[name] = frames_out[name] / (time.perf_counter() - started)
-            count_up()
-        rounds.append(speeds)
-    width, height = _size_of(path)
-    return ClipSpeed(
-        clip=label,
-        width=width,
-        height=height,
-        frames_in=frames_in,
-        synthesized=synthesized,
-        encoder=f"{_ENCODE.encoder} preset {_ENCODE.preset} crf {_ENCODE.crf}",
-        rows=tuple(
-            DoublerSpeed(
-                name=name,
-                frames_out=frames_out[name],
-                frames_per_second=Spread.of([speeds[name] for speeds in rounds]),
-                times_interp=Spread.of([speeds[name] / speeds["interp"] for speeds in rounds]),
+    def time(self, clip: Path, label: str) -> ClipSpeed:
+        """In turns: double a clip with everything that is compared, and run each stage alone.
+
+        The first run of each that is loaded here warms it up and is not timed; in ours the memory
+        is watched.
+        """
+        info = probe(clip)
+        title = f"{label} {info.width}x{info.height}"
+        ours = Doubler("interp", self.folder / "interp.mkv", lambda: self._double(clip))
+        others = create_doublers(clip, self.folder, self.options, self.rivals)
+        with MemoryWatch(self.interpolator.device) as watch:
+            result = self._double(clip)
+        if result.synthesized == 0:
+            raise InterpError(
+                f"{clip}: no two neighbouring frames show one scene in motion, so there is nothing"
+                " to measure. Choose another clip."
             )
-            for name in runs
-        ),
+        for each in others:
+            if each.name in self.rivals:
+                each.run()
+        stages = Stages(self.interpolator, clip, ours.target, self.double, result)
+        runs: list[list[_Run]] = []
+        rounds: list[list[tuple[float, float]]] = []
+        for _ in range(self.options.repeats):
+            runs.append([])
+            for doubler in (ours, *others):
+                self.report(f"{title}: {doubler.name}")
+                runs[-1].append(_timed(doubler))
+            self.report(f"{title}: each stage alone")
+            device = self.interpolator.device
+            rounds.append([time_stage(stage, device) for stage in stages.stages])
+        found = tuple(
+            StageSpeed(stage.name, Spread.of([fps for fps, _ in its]), median(c for _, c in its))
+            for stage, its in zip(stages.stages, zip(*rounds, strict=True), strict=True)
+        )
+        encode = self.double.encode
+        return ClipSpeed(
+            clip=label,
+            width=info.width,
+            height=info.height,
+            frames_in=result.frames_in,
+            synthesized=result.synthesized,
+            encoder=f"{encode.encoder} preset {encode.preset} crf {encode.crf}",
+            stages=found,
+            network=self._network_speed(stages, found),
+            memory=PeakMemory(watch.host_bytes, watch.children_bytes, watch.device_bytes),
+            copies=stages.copies,
+            rows=_rows((ours, *others), runs),
+            cores=_cores() if self.interpolator.device.type == "cpu" else None,
+        )
+
+    def _network_speed(self, stages: Stages, found: tuple[StageSpeed, ...]) -> NetworkSpeed:
+        """The network's row in its own unit: pairs instead of frames out."""
+        fps = next(each.fps for each in found if each.name == NETWORK)
+        pairs = next(each.units_a_frame for each in stages.stages if each.name == NETWORK)
+        teraflops = 2 * stages.gmac_per_pair * pairs * fps.median / 1000
+        return NetworkSpeed(
+            batch=stages.batch,
+            pairs_per_second=Spread(pairs * fps.median, pairs * fps.low, pairs * fps.high),
+            gmac_per_pair=stages.gmac_per_pair,
+            teraflops=teraflops,
+            share_of_peak=teraflops / self.peak_teraflops,
+        )
+
+
+class _Run(NamedTuple):
+    """One run of a doubler: frames in its output, those a second, core-seconds for each."""
+
+    frames: int
+    fps: float
+    core_seconds: float
+
+
+def _timed(doubler: Doubler) -> _Run:
+    used, begun = core_seconds(), time.perf_counter()
+    doubler.run()
+    seconds, cost = time.perf_counter() - begun, core_seconds() - used
+    frames = count_frames(doubler.target)
+    if frames == 0:
+        raise InterpError(f"{doubler.name}: its output holds no frame. Measure without it.")
+    return _Run(frames, frames / seconds, cost / frames)
+
+
+def _rows(doublers: Sequence[Doubler], rounds: list[list[_Run]]) -> tuple[DoublerSpeed, ...]:
+    return tuple(
+        DoublerSpeed(
+            name=doubler.name,
+            frames_out=its[-1].frames,
+            fps=Spread.of([run.fps for run in its]),
+            times_interp=Spread.of(
+                [run.fps / ours.fps for run, (ours, *_) in zip(its, rounds, strict=True)]
+            ),
+            core_seconds=median(run.core_seconds for run in its),
+        )
+        for doubler, its in zip(doublers, zip(*rounds, strict=True), strict=True)
     )
 
 
-def _minterpolate_command(source: Path, target: Path, seconds: float | None) -> list[str]:
-    """What people type to double a frame rate with ffmpeg, with the encoder that we use."""
-    with VideoReader(source) as reader:
-        info = reader.info
-        layout = picture_format(next(iter(reader)).image, info.colour)
-    # The filter works in 8 bits.
-    shallow = replace(layout, name="yuv420p") if layout.depth > 8 else layout
-    encoder = choose_encoder(str(_ENCODE.encoder), shallow, _ENCODE)
-    rate = info.frame_rate or 25
-    command = [ffmpeg_path(), "-y", "-v", "error", "-nostdin", "-progress", "pipe:1"]
-    if seconds is not None:
-        command += ["-t", str(seconds)]
-    command += ["-i", f"file:{source}", "-map", f"0:{info.video_index}"]
-    command += ["-vf", f"minterpolate=fps={2 * rate}:{MINTERPOLATE}"]
-    command += ["-pix_fmt", encoder.pixel_format, "-c:v", encoder.name, *encoder.arguments]
-    return [*command, str(target)]
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def _run_ffmpeg(command: Sequence[str]) -> int:
-    """Run ffmpeg with its progress on stdout; return the frames it wrote."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    counts = re.findall(r"^frame=\s*(\d+)", done.stdout, re.MULTILINE)
-    if done.returncode or not counts or counts[-1] == "0":
-        reason = done.stderr.strip().partition("\n")[0] or "it wrote no frame"
-        raise VideoError(f"ffmpeg's minterpolate failed ({reason}). Measure without --against.")
-    return int(counts[-1])
-
-
-def _size_of(path: Path) -> tuple[int, int]:
+def _beginning(path: Path, seconds: float, folder: Path) -> Path:
+    """The first seconds of a video as a file that everything can take, its packets untouched."""
     info = probe(path)
-    return info.width, info.height
+    clip = folder / "beginning.mkv"
+    source = ["-t", str(seconds), "-i", f"file:{path}", "-map", f"0:{info.video_index}"]
+    done = run_ffmpeg("-y", "-v", "error", *source, "-c", "copy", str(clip))
+    if done.returncode:
+        said = done.stderr.strip().partition("\n")[0]
+        raise OpenError(f"{path}: its beginning cannot be copied ({said}). Measure the whole file.")
+    return clip
 
 
 def _draw_clip(path: Path, width: int, height: int, frames: int) -> Path:
@@ -369,11 +297,3 @@ def _texture(seed: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     picture = cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC)
     picture += random.normal(0, 8, (height, width, 1)).astype(np.float32)
     return np.clip(picture, 0, 255).astype(np.uint8)
-
-
-def _synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

@@ -19,7 +19,7 @@ from interp_cli.options import Precision
 
 # Parameters of glibc's mallopt (malloc.h).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def parse_device(name: str) -> torch.device:
@@ -46,7 +46,7 @@ def parse_device(name: str) -> torch.device:
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """Compute in a settled precision (not `auto`); it can be entered again and again."""
-    return torch.autocast(device.type, _DTYPES[precision], enabled=precision != "fp32")
+    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")
 
 
 def cpu_has_bf16() -> bool:

@@ -315,21 +315,27 @@ class BenchOptions:
 
     Attributes:
         inference: The model, and how it is run.
-        sizes: Frame sizes (width, height); none: the input's own, or the usual ones.
+        sizes: Frame sizes (width, height) of drawn clips; not with `input`.
         input: A video to work on; `None`: one is drawn for each size.
         seconds: How much of the input to take, from its start; `None`: all of it.
-        against: What doubles the same clip in turns with us: `minterpolate`.
+        against: What doubles the same clip in turns with us: `minterpolate`, `dis`, `blend`, and
+            further models by name or file.
+        against_commands: Command lines of other programs that do so too, with `{input}` and
+            `{output}` where the files' names belong.
+        preset: The encoder's preset, for us and for what we start ourselves.
         repeats: Rounds, of which the medians are reported.
-        frames: Frames of a drawn clip.
+        frames: Frames of a drawn clip; `None`: as many as we double in a few seconds.
     """
 
     inference: InferenceOptions = field(default_factory=InferenceOptions)
-    sizes: tuple[tuple[int, int], ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
     input: Path | None = None
     seconds: float | None = None
     against: tuple[str, ...] = ()
+    against_commands: tuple[str, ...] = ()
+    preset: str = "medium"
     repeats: int = 3
-    frames: int = 12
+    frames: int | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -338,14 +344,29 @@ class BenchOptions:
                 width >= 32 and height >= 32 and width % 2 == height % 2 == 0,
                 f"size must be even and at least 32x32, not {width}x{height}",
             )
-        for name in self.against:
-            _require(name == "minterpolate", f"against must be minterpolate, not {name!r}")
+        for command in self.against_commands:
+            try:
+                words = " ".join(shlex.split(command))
+            except ValueError:  # a quotation mark has no partner
+                words = ""
+            _require(
+                "{input}" in words and "{output}" in words,
+                "against command must be like 'rife -i {input} -o {output}', with both names in"
+                f" braces and quotation marks in pairs, not {command!r}",
+            )
         _require(
             self.seconds is None or self.seconds > 0,
             f"seconds must be above 0, not {self.seconds!r}",
         )
+        _require(
+            self.seconds is None or self.input is not None,
+            "seconds are of an input; a drawn clip has frames",
+        )
         _require(self.repeats >= 1, f"repeats must be at least 1, not {self.repeats!r}")
-        _require(self.frames >= 2, f"frames must be at least 2, not {self.frames!r}")
+        _require(
+            self.frames is None or self.frames >= 2,
+            f"frames must be at least 2, not {self.frames!r}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
