@@ -88,7 +88,7 @@ def create_doublers(
         rivals: From `load_rivals`.
     """
     double = double_options(options)
-    doublers = []
+    doublers: list[Doubler] = []
     for name in dict.fromkeys(options.against):
         target = folder / f"{len(doublers)}.mkv"
         run: Callable[[], object]

@@ -1,4 +1,4 @@
-"""`interp bench`: how fast it is here, and how fast minterpolate is beside it."""
+"""`interp bench`: how fast every stage is here, and how fast others are beside it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from interp_cli.cli import flags
@@ -13,7 +14,7 @@ from interp_cli.cli.render import console, print_json, results
 from interp_cli.options import DEFAULT_MODEL, BenchOptions, InferenceOptions, Precision, Quality
 
 if TYPE_CHECKING:
-    from interp_cli.benchmark import BenchReport, Spread
+    from interp_cli.speeds import BenchReport, ClipSpeed, Spread
 
 _DEFAULTS = BenchOptions()
 
@@ -21,7 +22,12 @@ _DEFAULTS = BenchOptions()
 def bench(
     size: Annotated[
         list[str] | None,
-        typer.Option(metavar="WIDTHxHEIGHT", help="A frame size to measure; may be repeated."),
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="A frame size to measure; may be repeated. By default "
+            + ", ".join(f"{width}x{height}" for width, height in _DEFAULTS.sizes)
+            + ".",
+        ),
     ] = None,
     input: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Measure on this video, not a drawn one.")
@@ -30,24 +36,50 @@ def bench(
         float | None, typer.Option(metavar="SECONDS", help="Take only the video's beginning.")
     ] = None,
     against: Annotated[
-        str, typer.Option(metavar="NAMES", help="Double the same clip with it too: minterpolate.")
-    ] = "",
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Double the same clip with them too: minterpolate, dis, blend, other models or"
+            " .safetensors files; with commas.",
+        ),
+    ] = ",".join(_DEFAULTS.against),
+    against_command: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="Double it with another program too, such as 'rife -i {input} -o {output}'; may"
+            " be repeated.",
+        ),
+    ] = None,
     model: flags.Model = DEFAULT_MODEL,
     device: flags.Device = "auto",
     precision: flags.PrecisionName = "auto",
     quality: flags.QualityName = "auto",
+    preset: Annotated[
+        str, typer.Option(help="x264's preset, for us and for what is compared by name.")
+    ] = _DEFAULTS.preset,
     repeats: Annotated[
         int, typer.Option(metavar="N", help="Rounds, of which the medians are shown.")
     ] = _DEFAULTS.repeats,
     frames: Annotated[
-        int, typer.Option(metavar="N", help="Frames of a drawn clip.")
+        int | None,
+        typer.Option(
+            metavar="N", help="Frames of a drawn clip; without it as many as take some seconds."
+        ),
     ] = _DEFAULTS.frames,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the speeds into this file too.")
+    ] = None,
     json: flags.Json = False,
 ) -> None:
-    """Measure speed: the network alone, and the whole from file to file.
+    """Measure speed: each stage alone, and the whole from file to file.
 
-    What is compared runs in turns on the same clip with the same encoder. Medians are shown,
-    with the slowest and the fastest round.
+    Every speed is in frames out a second, so that stages compare: the slowest
+    one is the bottleneck. Core-ms are milliseconds of processor time that a
+    frame out costs, over all cores: other work on the machine hardly changes
+    them. What is compared runs in turns on the same clip, for us and for what
+    is compared by name with the same encoder. Medians are shown, with the
+    slowest and the fastest round.
     """
     options = BenchOptions(
         inference=InferenceOptions(
@@ -56,10 +88,12 @@ def bench(
             precision=cast(Precision, precision),
             quality=cast(Quality, quality),
         ),
-        sizes=tuple(_size(text) for text in size or ()),
+        sizes=tuple(_size(text) for text in size or ()) or _DEFAULTS.sizes,
         input=input,
         seconds=seconds,
         against=tuple(name.strip() for name in against.split(",") if name.strip()),
+        against_commands=tuple(against_command or ()),
+        preset=preset,
         repeats=repeats,
         frames=frames,
     )
@@ -68,57 +102,127 @@ def bench(
 
     with console.status("loading the model") as status:
         report = benchmark(
-            options, progress=lambda done, total: status.update(f"{done} of {total} rounds done")
+            options,
+            progress=lambda done, total, what: status.update(
+                f"{done} of {total} rounds done, now {escape(what)}"
+            ),
         )
     machine = describe_machine()
+    about = (
+        f"{report.model} ({report.parameters / 1e6:.2f} M parameters) on {report.device} in"
+        f" {report.precision}; medians of {report.repeats} (slowest to fastest); {machine}."
+    )
+    if plot is not None:
+        _plot(report, about, plot)
     if json:
         print_json({"machine": machine, **report.as_dict()})
         return
-    results.print(_network_table(report))
-    results.print(_clip_table(report))
-    results.print(
-        f"{report.model} ({report.parameters / 1e6:.2f} M parameters) on {report.device} in"
-        f" {report.precision}; medians of {report.repeats} (slowest to fastest); {machine}.",
-        soft_wrap=True,
-    )
+    for clip in report.clips:
+        results.print(_speed_table(clip))
+        for line in _findings(clip, report):
+            results.print(line, soft_wrap=True)
+        results.print()
+    results.print(about, soft_wrap=True)
 
 
-def _network_table(report: BenchReport) -> Table:
-    table = Table("size", title="The network alone")
-    for heading in ("batch", "GMAC/pair", "pairs/s"):
-        table.add_column(heading, justify="right")
-    for speed in report.network:
+def _speed_table(clip: ClipSpeed) -> Table:
+    """Each stage, the whole, and what is compared."""
+    table = Table(title=f"{_title(clip)}, {clip.encoder}")
+    table.add_column("", overflow="fold")
+    for heading in ("frames/s out", "slowest to fastest", "core-ms", "times interp"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for stage in clip.stages:
+        mark = " [dim]bottleneck[/]" if stage is clip.bottleneck else ""
+        table.add_row(stage.name + mark, *_numbers(stage.fps), f"{stage.core_seconds * 1000:.3g}")
+    table.add_section()
+    for row in clip.rows:
+        ours = row is clip.whole
         table.add_row(
-            f"{speed.width}x{speed.height}",
-            str(speed.batch),
-            f"{speed.gmac_per_pair:.1f}",
-            _text(speed.pairs_per_second),
+            "interp, the whole" if ours else escape(row.name),
+            *_numbers(row.fps),
+            f"{row.core_seconds * 1000:.3g}",
+            "" if ours else " ".join(_numbers(row.times_interp)),
+            style="bold" if ours else None,
         )
     return table
 
 
-def _clip_table(report: BenchReport) -> Table:
-    encoders = ", ".join({clip.encoder: None for clip in report.clips})
-    table = Table(title=f"From file to file, {encoders}")
-    table.add_column("clip", overflow="fold")
-    table.add_column("by")
-    for heading in ("frames out", "frames/s", "times interp"):
-        table.add_column(heading, justify="right")
+def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
+    """What follows from the numbers, a line each."""
+    whole = (
+        f"The whole reaches {clip.share_of_bottleneck:.2f} of {clip.bottleneck.name} alone"
+        f" ({clip.frames_in} frames in, {clip.whole.frames_out} out)"
+    )
+    if clip.cores_allow_fps is not None:
+        whole += (
+            f", and {clip.share_of_cores:.2f} of the {clip.cores_allow_fps:.3g} frames/s that"
+            f" {clip.cores} cores would allow if they were never idle and every stage cost what it"
+            " costs alone"
+        )
+    network = clip.network
+    made = (
+        f"Network: {network.gmac_per_pair:.1f} GMAC a pair, batch {network.batch},"
+        f" {_text(network.pairs_per_second)} pairs/s, {network.teraflops:.3g} TFLOP/s:"
+        f" {network.share_of_peak:.0%} of what a matrix product reaches here"
+        f" ({report.peak_teraflops:.3g})"
+    )
+    memory = clip.memory
+    peaks = [
+        f"{name} {size / 1e6:,.0f} MB"
+        for name, size in (
+            ("interp", memory.host_bytes),
+            ("its encoder", memory.children_bytes),
+            ("the GPU", memory.device_bytes),
+        )
+        if size is not None
+    ]
+    copies = ", ".join(f"{name} {size / 1e6:.3g}" for name, size in clip.copies.items())
+    written = (
+        f"Host memory written for a frame out: {sum(clip.copies.values()) / 1e6:.3g} MB ({copies})"
+    )
+    return [f"{line}." for line in (whole, made, f"Peak memory: {', '.join(peaks)}", written)]
+
+
+def _plot(report: BenchReport, about: str, path: Path) -> None:
+    from interp_cli.charts import (
+        BLUE,
+        GREY,
+        LIGHT_BLUE,
+        ORANGE,
+        Bar,
+        BarPanel,
+        draw_bars,
+        save_chart,
+    )
+
+    panels = []
     for clip in report.clips:
-        for number, row in enumerate(clip.rows):
-            table.add_row(
-                f"{clip.clip} {clip.width}x{clip.height}" if number == 0 else "",
-                row.name,
-                str(row.frames_out),
-                _text(row.frames_per_second),
-                _text(row.times_interp) if number else "",
-            )
-        table.add_section()
-    return table
+        bars = []
+        for stage in clip.stages:
+            colour = BLUE if stage is clip.bottleneck else LIGHT_BLUE
+            bars.append(Bar(stage.name, *_values(stage.fps), colour))
+        for row in clip.rows:
+            name = "interp, the whole" if row is clip.whole else row.name
+            bars.append(Bar(name, *_values(row.fps), ORANGE if row is clip.whole else GREY))
+        panels.append(BarPanel(_title(clip), bars))
+    title = "Frames out a second: each stage alone, and the whole"
+    save_chart(draw_bars(title, about, panels), path)
+
+
+def _title(clip: ClipSpeed) -> str:
+    return f"{escape(clip.clip)} {clip.width}x{clip.height}"
+
+
+def _values(spread: Spread) -> tuple[float, float, float]:
+    return spread.median, spread.low, spread.high
+
+
+def _numbers(spread: Spread) -> tuple[str, str]:
+    return f"{spread.median:.3g}", f"({spread.low:.3g} to {spread.high:.3g})"
 
 
 def _text(spread: Spread) -> str:
-    return f"{spread.median:.3g} ({spread.low:.3g} to {spread.high:.3g})"
+    return " ".join(_numbers(spread))
 
 
 def _size(text: str) -> tuple[int, int]:
