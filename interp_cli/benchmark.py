@@ -46,7 +46,7 @@ from interp_cli.stages import NETWORK, Stages, core_seconds, matrix_teraflops, t
 from interp_cli.video.ffmpeg import run_ffmpeg
 from interp_cli.video.probe import probe
 
-__all__ = ["benchmark"]
+__all__ = ["benchmark", "draw_clip"]
 
 # A drawn clip is so long that we double it in about this time.
 _RUN_SECONDS = 8.0
@@ -136,13 +136,13 @@ class _Bench:
             return
         for width, height in self.options.sizes:
             frames = self.options.frames or self._bearable_frames(width, height)
-            clip = _draw_clip(self.folder / f"{width}x{height}.mp4", width, height, frames)
+            clip = draw_clip(self.folder / f"{width}x{height}.mp4", width, height, frames)
             yield clip, "drawn"
 
     def _bearable_frames(self, width: int, height: int) -> int:
         """As many as we double in `_RUN_SECONDS`, by a try on a few."""
         few = max(_FEWEST_FRAMES, 1 + self.interpolator.batch_size(height, width))
-        clip = _draw_clip(self.folder / "few.mp4", width, height, few)
+        clip = draw_clip(self.folder / "few.mp4", width, height, few)
         seconds = 0.0
         for _ in range(2):  # the first time may set up what is set up once
             result = self._double(clip)
@@ -273,8 +273,8 @@ def _beginning(path: Path, seconds: float, folder: Path) -> Path:
     return clip
 
 
-def _draw_clip(path: Path, width: int, height: int, frames: int) -> Path:
-    """A texture that drifts, with a square of another texture that crosses it; H.264."""
+def draw_clip(path: Path, width: int, height: int, frames: int) -> Path:
+    """Write a texture that drifts, with a square of another that crosses it; H.264, 25/s."""
     side = min(width, height) // 3
     ground = _texture(0, height, width + 4 * frames)
     square = _texture(1, side, side)

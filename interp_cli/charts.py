@@ -37,6 +37,7 @@ class Bar:
         value: Its length; above 0, as the ends are.
         low: Lower end.
         high: Upper end.
+        figure: What stands right of it.
         colour: Of its area.
     """
 
@@ -44,6 +45,7 @@ class Bar:
     value: float
     low: float
     high: float
+    figure: str
     colour: Colour
 
 
@@ -161,7 +163,7 @@ def _draw_bar_panel(
         cv2.rectangle(page, (start, middle - 9), (x(bar.value), middle + 9), bar.colour, -1)
         _line(page, (x(bar.low), middle), (x(bar.high), middle), INK, 2)
         end = max(x(bar.value), x(bar.high)) + 8
-        _text(page, f"{bar.value:.3g}", (end, middle + 5), 15, weight=600)
+        _text(page, bar.figure, (end, middle + 5), 15, weight=600)
 
 
 def _draw_line_panel(page: Picture, panel: LinePanel, place: tuple[int, int, int, int]) -> None:

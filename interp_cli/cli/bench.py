@@ -133,14 +133,14 @@ def _speed_table(clip: ClipSpeed) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for stage in clip.stages:
         mark = " [dim]bottleneck[/]" if stage is clip.bottleneck else ""
-        table.add_row(stage.name + mark, *_numbers(stage.fps), f"{stage.core_seconds * 1000:.3g}")
+        table.add_row(stage.name + mark, *_numbers(stage.fps), _figure(stage.core_seconds * 1000))
     table.add_section()
     for row in clip.rows:
         ours = row is clip.whole
         table.add_row(
             "interp, the whole" if ours else escape(row.name),
             *_numbers(row.fps),
-            f"{row.core_seconds * 1000:.3g}",
+            _figure(row.core_seconds * 1000),
             "" if ours else " ".join(_numbers(row.times_interp)),
             style="bold" if ours else None,
         )
@@ -155,16 +155,16 @@ def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
     )
     if clip.cores_allow_fps is not None:
         whole += (
-            f", and {clip.share_of_cores:.2f} of the {clip.cores_allow_fps:.3g} frames/s that"
+            f", and {clip.share_of_cores:.2f} of the {_figure(clip.cores_allow_fps)} frames/s that"
             f" {clip.cores} cores would allow if they were never idle and every stage cost what it"
             " costs alone"
         )
     network = clip.network
     made = (
         f"Network: {network.gmac_per_pair:.1f} GMAC a pair, batch {network.batch},"
-        f" {_text(network.pairs_per_second)} pairs/s, {network.teraflops:.3g} TFLOP/s:"
+        f" {_text(network.pairs_per_second)} pairs/s, {_figure(network.teraflops)} TFLOP/s:"
         f" {network.share_of_peak:.0%} of what a matrix product reaches here"
-        f" ({report.peak_teraflops:.3g})"
+        f" ({_figure(report.peak_teraflops)})"
     )
     memory = clip.memory
     peaks = [
@@ -176,10 +176,8 @@ def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
         )
         if size is not None
     ]
-    copies = ", ".join(f"{name} {size / 1e6:.3g}" for name, size in clip.copies.items())
-    written = (
-        f"Host memory written for a frame out: {sum(clip.copies.values()) / 1e6:.3g} MB ({copies})"
-    )
+    copies = ", ".join(f"{name} {_figure(size / 1e6)}" for name, size in clip.copies.items())
+    written = f"Host memory written for a frame out: {_figure(sum(clip.copies.values()) / 1e6)} MB ({copies})"
     return [f"{line}." for line in (whole, made, f"Peak memory: {', '.join(peaks)}", written)]
 
 
@@ -195,17 +193,21 @@ def _plot(report: BenchReport, about: str, path: Path) -> None:
         save_chart,
     )
 
+    def bar(label: str, fps: Spread, colour: tuple[int, int, int]) -> Bar:
+        return Bar(label, fps.median, fps.low, fps.high, _figure(fps.median), colour)
+
     panels = []
     for clip in report.clips:
         bars = []
         for stage in clip.stages:
             colour = BLUE if stage is clip.bottleneck else LIGHT_BLUE
-            bars.append(Bar(stage.name, *_values(stage.fps), colour))
+            bars.append(bar(stage.name, stage.fps, colour))
         for row in clip.rows:
-            name = "interp, the whole" if row is clip.whole else row.name
-            bars.append(Bar(name, *_values(row.fps), ORANGE if row is clip.whole else GREY))
+            ours = row is clip.whole
+            name = "interp, the whole" if ours else row.name
+            bars.append(bar(name, row.fps, ORANGE if ours else GREY))
         panels.append(BarPanel(_title(clip), bars))
-    title = "Frames out a second: each stage alone, and the whole"
+    title = "Frames out a second: each stage alone, and the whole (logarithmic)"
     save_chart(draw_bars(title, about, panels), path)
 
 
@@ -213,12 +215,13 @@ def _title(clip: ClipSpeed) -> str:
     return f"{escape(clip.clip)} {clip.width}x{clip.height}"
 
 
-def _values(spread: Spread) -> tuple[float, float, float]:
-    return spread.median, spread.low, spread.high
-
-
 def _numbers(spread: Spread) -> tuple[str, str]:
-    return f"{spread.median:.3g}", f"({spread.low:.3g} to {spread.high:.3g})"
+    return _figure(spread.median), f"({_figure(spread.low)} to {_figure(spread.high)})"
+
+
+def _figure(value: float) -> str:
+    """Three digits that count, without an exponent."""
+    return f"{float(f'{value:.3g}'):,.10g}"
 
 
 def _text(spread: Spread) -> str:

@@ -1,0 +1,168 @@
+#!/usr/bin/env python
+"""Double a short and a long clip, and show that speed and memory do not depend on the length.
+
+    scripts/measure_growth.py docs/growth.png [--frames 200 20000] [--model NAME] [--json]
+
+The clips are drawn, in a small size, so that the long one is a matter of minutes. A first, short
+run warms up and is not shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from interp_cli import DoubleOptions, InterpError, Interpolator, double_video
+from interp_cli.benchmark import draw_clip
+from interp_cli.charts import BLUE, ORANGE, Line, LinePanel, draw_lines, save_chart
+from interp_cli.environment import describe_machine
+from interp_cli.memory import MemoryWatch
+from interp_cli.options import DEFAULT_MODEL
+
+PARTS = 20
+COLOURS = (ORANGE, BLUE)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How doubling a clip went.
+
+    Attributes:
+        frames: Of the clip.
+        fps: Frames in a second, of each twentieth of the clip.
+        core_ms: Milliseconds of processor time that a frame in cost this process, likewise.
+        done_percent: Of the clip, at each look at the memory.
+        own_megabytes: Resident then.
+        encoder_megabytes: Resident then in the encoder's process.
+    """
+
+    frames: int
+    fps: list[float]
+    core_ms: list[float]
+    done_percent: list[float]
+    own_megabytes: list[float]
+    encoder_megabytes: list[float]
+
+
+def main() -> None:
+    """Measure, draw and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("chart", type=Path, help="the picture to make")
+    parser.add_argument("--frames", type=int, nargs=2, default=(200, 20000), help="two lengths")
+    parser.add_argument("--size", default="160x90", help="of the clips (default: 160x90)")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or file of the weights")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    arguments = parser.parse_args()
+    width, height = map(int, arguments.size.split("x"))
+    try:
+        interpolator = Interpolator(arguments.model, arguments.device)
+        with tempfile.TemporaryDirectory(prefix="interp-growth-") as folder:
+            clips = [
+                draw_clip(Path(folder) / f"{frames}.mp4", width, height, frames)
+                for frames in arguments.frames
+            ]
+            measure(clips[0], interpolator, arguments.frames[0])
+            courses = [
+                measure(clip, interpolator, frames)
+                for clip, frames in zip(clips, arguments.frames, strict=True)
+            ]
+        about = f"{interpolator.name} at {arguments.size} on {describe_machine()}"
+        save_chart(chart(courses, about), arguments.chart)
+    except InterpError as error:
+        raise SystemExit(f"error: {error}") from error
+    if arguments.json:
+        print(json.dumps({"about": about, "courses": [asdict(c) for c in courses]}))
+    else:
+        Console(width=120).print(table(courses, about))
+
+
+def measure(clip: Path, interpolator: Interpolator, frames: int) -> Course:
+    """Double a clip and watch."""
+    begun, used = time.monotonic(), time.process_time()
+    seconds, costs = np.zeros(frames + 1), np.zeros(frames + 1)
+
+    def note(done: int, total: int | None) -> None:
+        seconds[done] = time.monotonic() - begun
+        costs[done] = time.process_time() - used
+
+    target = clip.with_name("doubled.mkv")
+    with MemoryWatch(interpolator.device, every_seconds=0.2) as watch:
+        double_video(
+            clip, target, DoubleOptions(overwrite=True), interpolator=interpolator, progress=note
+        )
+    # A frame that none was made after is done with the one before.
+    seconds, costs = np.maximum.accumulate(seconds), np.maximum.accumulate(costs)
+    places = np.linspace(0, frames, min(PARTS, frames // 10) + 1).round().astype(int)
+    spans = list(pairwise(places.tolist()))
+    at = np.interp([s.seconds for s in watch.samples], seconds, np.arange(frames + 1))
+    return Course(
+        frames=frames,
+        fps=[float((b - a) / (seconds[b] - seconds[a])) for a, b in spans],
+        core_ms=[float(1000 * (costs[b] - costs[a]) / (b - a)) for a, b in spans],
+        done_percent=[float(100 * each / frames) for each in at],
+        own_megabytes=[s.host_bytes / 1e6 for s in watch.samples],
+        encoder_megabytes=[s.children_bytes / 1e6 for s in watch.samples],
+    )
+
+
+def chart(courses: list[Course], about: str) -> np.ndarray:
+    """Speed, cost and memory, each over the part of the clip that is done."""
+
+    def panel(heading: str, values: str, places: str | None = None) -> LinePanel:
+        lines = []
+        for course, colour in zip(courses, COLOURS, strict=True):
+            y = getattr(course, values)
+            x = getattr(course, places) if places else middles(len(y))
+            lines.append(Line(f"{course.frames:,} frames", x, y, colour))
+        return LinePanel(heading, "% of the clip done", lines)
+
+    return draw_lines(
+        "Cost grows with the work and nothing else",
+        about,
+        [
+            panel("Frames in a second", "fps"),
+            panel("Core-ms a frame in", "core_ms"),
+            panel("Resident memory, MB", "own_megabytes", "done_percent"),
+        ],
+    )
+
+
+def middles(parts: int) -> list[float]:
+    """Where the middle of each part stands, in percent."""
+    return [100 * (number + 0.5) / parts for number in range(parts)]
+
+
+def table(courses: list[Course], about: str) -> Table:
+    """The first and the last quarter of each clip side by side."""
+    made = Table(title=about)
+    made.add_column("clip")
+    for heading in ("frames/s", "core-ms a frame", "memory, MB", "encoder, MB"):
+        made.add_column(heading, justify="right")
+    for course in courses:
+        places = np.array(course.done_percent)
+        for name, part, chosen in (
+            ("its first quarter", slice(None, len(course.fps) // 4), places < 25),
+            ("its last quarter", slice(-(len(course.fps) // 4), None), places >= 75),
+        ):
+            made.add_row(
+                f"{course.frames:,} frames, {name}",
+                f"{np.median(course.fps[part]):.1f}",
+                f"{np.median(course.core_ms[part]):.1f}",
+                f"{np.array(course.own_megabytes)[chosen].max(initial=0):.0f}",
+                f"{np.array(course.encoder_megabytes)[chosen].max(initial=0):.0f}",
+            )
+    return made
+
+
+if __name__ == "__main__":
+    main()
