@@ -159,13 +159,14 @@ class _Bench:
     def time(self, clip: Path, label: str) -> ClipSpeed:
         """In turns: double a clip with everything that is compared, and run each stage alone.
 
-        The first run of each that is loaded here warms it up and is not timed; in ours the memory
-        is watched.
+        The first run of each warms it up and is not timed; in ours the memory is watched.
         """
         info = probe(clip)
         title = f"{label} {info.width}x{info.height}"
         ours = Doubler("interp", self.folder / "interp.mkv", lambda: self._double(clip))
         others = create_doublers(clip, self.folder, self.options, self.rivals)
+        for each in others:  # before ours, so that a wrong command line is told at once
+            each.run()
         with MemoryWatch(self.interpolator.device) as watch:
             result = self._double(clip)
         if result.synthesized == 0:
@@ -173,9 +174,6 @@ class _Bench:
                 f"{clip}: no two neighbouring frames show one scene in motion, so there is nothing"
                 " to measure. Choose another clip."
             )
-        for each in others:
-            if each.name in self.rivals:
-                each.run()
         stages = Stages(self.interpolator, clip, ours.target, self.double, result)
         runs: list[list[_Run]] = []
         rounds: list[list[tuple[float, float]]] = []
@@ -276,14 +274,16 @@ def _beginning(path: Path, seconds: float, folder: Path) -> Path:
 def draw_clip(path: Path, width: int, height: int, frames: int) -> Path:
     """Write a texture that drifts, with a square of another that crosses it; H.264, 25/s."""
     side = min(width, height) // 3
-    ground = _texture(0, height, width + 4 * frames)
+    drift_px = max(2, width // 320)  # a frame; the square moves four times as far, to and fro
+    ground = _texture(0, height, width + drift_px * frames)
     square = _texture(1, side, side)
+    room = width - side
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for index in range(frames):
-            picture = ground[:, 4 * index : 4 * index + width].copy()
-            left = (width - side) * index // frames
+            picture = ground[:, drift_px * index : drift_px * index + width].copy()
+            left = room - abs(room - 4 * drift_px * index % (2 * room))
             picture[side : 2 * side, left : left + side] = square
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))

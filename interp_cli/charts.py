@@ -69,10 +69,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class LinePanel:
-    """Lines over one axis; heights begin at 0."""
+    """Lines over one axis from 0 to `x_end`; heights begin at 0."""
 
     heading: str
     x_label: str
+    x_end: float
     lines: Sequence[Line]
 
 
@@ -168,15 +169,13 @@ def _draw_bar_panel(
 
 def _draw_line_panel(page: Picture, panel: LinePanel, place: tuple[int, int, int, int]) -> None:
     left, top, width, height = place
-    most_x = max(max(line.x) for line in panel.lines) or 1.0
     steps_y = _steps(max(max(line.y) for line in panel.lines) * 1.1)
-    steps_x = _steps(most_x)
     labels = max(_text_width(f"{y:,.10g}", 13) for y in steps_y) + 12
     frame_left, frame_top = left + labels, top + 62
     frame_right, frame_bottom = left + width, top + height - 46
 
     def x(value: float) -> int:
-        return frame_left + round(value / most_x * (frame_right - frame_left))
+        return frame_left + round(value / panel.x_end * (frame_right - frame_left))
 
     def y(value: float) -> int:
         return frame_bottom - round(value / steps_y[-1] * (frame_bottom - frame_top))
@@ -189,8 +188,8 @@ def _draw_line_panel(page: Picture, panel: LinePanel, place: tuple[int, int, int
     for step in steps_y:
         _line(page, (frame_left, y(step)), (frame_right, y(step)), GRID)
         _text(page, f"{step:,.10g}", (frame_left - 8, y(step) + 5), 13, FAINT, align=1.0)
-    for step in steps_x:
-        if step <= most_x:
+    for step in _steps(panel.x_end):
+        if step <= panel.x_end:
             _text(page, f"{step:,.10g}", (x(step), frame_bottom + 18), 13, FAINT, align=0.5)
     middle = (frame_left + frame_right) // 2
     _text(page, panel.x_label, (middle, frame_bottom + 38), 14, FAINT, align=0.5)
@@ -208,7 +207,7 @@ def _page(title: str, note: str, size: tuple[int, int]) -> Picture:
 
 
 def _steps(most: float) -> list[float]:
-    """Round numbers from 0 up to at least `most`, four to eight of them."""
+    """Round numbers from 0 up to at least `most`, four to six of them."""
     least = most / 5
     power = 10.0 ** math.floor(math.log10(least))
     step = next(n * power for n in (1, 2, 2.5, 5, 10) if n * power >= least)

@@ -86,7 +86,9 @@ class MemoryWatch:
             self.host_bytes, self.children_bytes = _usage(), _usage(children=True)
             return
         self._thread.join()
-        self.host_bytes = _status(_PROCESS)["VmHWM"]
+        # The kernel counts roughly, so that a sample may lie above its peak.
+        resident = [sample.host_bytes for sample in self.samples]
+        self.host_bytes = max(_status(_PROCESS)["VmHWM"], *resident)
         self.children_bytes = self._children_peak
 
     def _watch(self) -> None:

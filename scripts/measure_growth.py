@@ -28,7 +28,8 @@ from interp_cli.environment import describe_machine
 from interp_cli.memory import MemoryWatch
 from interp_cli.options import DEFAULT_MODEL
 
-PARTS = 20
+# The speed is that of parts of the clip, none so short that a batch shows.
+PARTS, SHORTEST_PART = 20, 25
 COLOURS = (ORANGE, BLUE)
 
 
@@ -38,7 +39,7 @@ class Course:
 
     Attributes:
         frames: Of the clip.
-        fps: Frames in a second, of each twentieth of the clip.
+        fps: Frames in a second, of each part of the clip.
         core_ms: Milliseconds of processor time that a frame in cost this process, likewise.
         done_percent: Of the clip, at each look at the memory.
         own_megabytes: Resident then.
@@ -102,7 +103,9 @@ def measure(clip: Path, interpolator: Interpolator, frames: int) -> Course:
         )
     # A frame that none was made after is done with the one before.
     seconds, costs = np.maximum.accumulate(seconds), np.maximum.accumulate(costs)
-    places = np.linspace(0, frames, min(PARTS, frames // 10) + 1).round().astype(int)
+    places = (
+        np.linspace(0, frames, max(4, min(PARTS, frames // SHORTEST_PART)) + 1).round().astype(int)
+    )
     spans = list(pairwise(places.tolist()))
     at = np.interp([s.seconds for s in watch.samples], seconds, np.arange(frames + 1))
     return Course(
@@ -124,7 +127,7 @@ def chart(courses: list[Course], about: str) -> np.ndarray:
             y = getattr(course, values)
             x = getattr(course, places) if places else middles(len(y))
             lines.append(Line(f"{course.frames:,} frames", x, y, colour))
-        return LinePanel(heading, "% of the clip done", lines)
+        return LinePanel(heading, "% of the clip done", 100, lines)
 
     return draw_lines(
         "Cost grows with the work and nothing else",

@@ -177,7 +177,8 @@ def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
         if size is not None
     ]
     copies = ", ".join(f"{name} {_figure(size / 1e6)}" for name, size in clip.copies.items())
-    written = f"Host memory written for a frame out: {_figure(sum(clip.copies.values()) / 1e6)} MB ({copies})"
+    total = _figure(sum(clip.copies.values()) / 1e6)
+    written = f"Host memory written for a frame out: {total} MB ({copies})"
     return [f"{line}." for line in (whole, made, f"Peak memory: {', '.join(peaks)}", written)]
 
 

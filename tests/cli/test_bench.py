@@ -1,10 +1,14 @@
 import json
 from pathlib import Path
 
+import cv2
 import pytest
 from typer.testing import CliRunner
 
+from interp_cli import stages
 from interp_cli.cli.app import app
+from interp_cli.cli.bench import _figure
+from interp_cli.errors import InterpError
 from interp_cli.interpolator import Interpolator
 
 
@@ -12,30 +16,66 @@ from interp_cli.interpolator import Interpolator
 def averaging_model(monkeypatch: pytest.MonkeyPatch, averaging) -> None:
     interpolator = Interpolator(averaging, device="cpu")
     monkeypatch.setattr(Interpolator, "from_options", lambda options: interpolator)
-    monkeypatch.setattr("interp_cli.benchmark._ROUND_SECONDS", 0.02)
+    monkeypatch.setattr(stages, "_ROUND_SECONDS", 0.02)
+    monkeypatch.setattr(stages, "_MATRIX_SIDE", {"cpu": 256})
 
 
 def test_json_has_every_measurement(h264_clip: Path) -> None:
-    arguments = ["--input", str(h264_clip), "--against", "minterpolate", "--repeats", "1"]
-    done = CliRunner().invoke(app, ["bench", *arguments, "--json"])
+    arguments = ["--input", str(h264_clip), "--against", "minterpolate, blend", "--repeats", "1"]
+    done = CliRunner().invoke(app, ["bench", *arguments, "--preset", "ultrafast", "--json"])
     assert done.exit_code == 0
     read = json.loads(done.stdout)
-    assert [row["name"] for row in read["clips"][0]["rows"]] == ["interp", "minterpolate"]
-    assert read["clips"][0]["rows"][0]["frames_out"] == 24
+    (clip,) = read["clips"]
+    assert [row["name"] for row in clip["rows"]] == ["interp", "minterpolate", "blend"]
+    assert clip["rows"][0]["frames_out"] == 24
+    assert clip["bottleneck"] in [stage["name"] for stage in clip["stages"]]
+    assert clip["share_of_bottleneck"] > 0
+    assert clip["encoder"] == "libx264 preset ultrafast crf 17"
     assert read["repeats"] == 1
     assert "cores" in read["machine"]
 
 
-def test_the_tables_name_sizes_and_encoder() -> None:
-    done = CliRunner().invoke(
-        app, ["bench", "--size", "64x48", "--size", "96x64", "--repeats", "1", "--frames", "2"]
-    )
+def test_the_tables_and_the_chart_name_what_was_found(tmp_path: Path) -> None:
+    sizes = ["--size", "128x96", "--size", "96x64"]
+    chart = tmp_path / "bench.png"
+    arguments = [*sizes, "--repeats", "1", "--frames", "3", "--plot", str(chart)]
+    done = CliRunner().invoke(app, ["bench", *arguments], env={"COLUMNS": "120"})
     assert done.exit_code == 0
-    for words in ("64x48", "96x64", "libx264 preset medium crf 17", "medians of 1"):
+    for words in (
+        "drawn 128x96, libx264 preset medium crf 17",
+        "drawn 96x64",
+        "look for cuts",
+        "bottleneck",
+        "interp, the whole",
+        "alone (3 frames in, 6 out)",
+        "0.0 GMAC a pair",
+        "Peak memory: interp ",
+        "Host memory written for a frame out: 0.",
+        "medians of 1",
+    ):
         assert words in done.stdout
+    height, width = cv2.imread(str(chart)).shape[:2]
+    assert (width, height) == (1360, 84 + 76 + 7 * 28 + 18)
 
 
 def test_a_size_that_is_none_is_a_usage_error() -> None:
     done = CliRunner().invoke(app, ["bench", "--size", "720p"])
     assert done.exit_code == 2
     assert "'720p' is not WIDTHxHEIGHT" in done.stderr
+
+
+def test_a_program_that_fails_is_said(h264_clip: Path) -> None:
+    command = ["--against-command", "no-such-program {input} {output}"]
+    done = CliRunner().invoke(app, ["bench", "--input", str(h264_clip), *command])
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert isinstance(done.exception, InterpError)
+    assert str(done.exception).startswith("no-such-program {input} {output}: cannot be started")
+
+
+@pytest.mark.parametrize(
+    ("value", "figure"),
+    [(0.012345, "0.0123"), (1.5, "1.5"), (123.4, "123"), (12345, "12,300"), (0, "0")],
+)
+def test_figures_have_three_digits(value: float, figure: str) -> None:
+    assert _figure(value) == figure
