@@ -69,7 +69,7 @@ def benchmark(
     Args:
         options: Model, sizes, clip, what to compare with.
         interpolator: One that is already loaded; otherwise `options.inference` describes it.
-        progress: Called before each round with rounds done, their number, and what comes now.
+        progress: Called before each run that is timed with those done, their number, and what comes.
 
     Raises:
         InterpError: Model, device or input cannot be used, or an encoder or another program failed.

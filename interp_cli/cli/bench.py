@@ -101,12 +101,15 @@ def bench(
     from interp_cli.environment import describe_machine
 
     with console.status("loading the model") as status:
-        report = benchmark(
-            options,
-            progress=lambda done, total, what: status.update(
-                f"{done} of {total} rounds done, now {escape(what)}"
-            ),
-        )
+
+        def show(done: int, total: int, what: str) -> None:
+            text = f"{done} of {total} runs done, now {escape(what)}"
+            if console.is_terminal:
+                status.update(text)
+            else:
+                console.print(text, soft_wrap=True)
+
+        report = benchmark(options, progress=show)
     machine = describe_machine()
     about = (
         f"{report.model} ({report.parameters / 1e6:.2f} M parameters) on {report.device} in"

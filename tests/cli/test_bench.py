@@ -41,6 +41,7 @@ def test_the_tables_and_the_chart_name_what_was_found(tmp_path: Path) -> None:
     arguments = [*sizes, "--repeats", "1", "--frames", "3", "--plot", str(chart)]
     done = CliRunner().invoke(app, ["bench", *arguments], env={"COLUMNS": "120"})
     assert done.exit_code == 0
+    assert "3 of 4 runs done, now drawn 96x64: each stage alone" in done.stderr
     for words in (
         "drawn 128x96, libx264 preset medium crf 17",
         "drawn 96x64",
