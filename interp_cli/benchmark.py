@@ -69,7 +69,7 @@ def benchmark(
     Args:
         options: Model, sizes, clip, what to compare with.
         interpolator: One that is already loaded; otherwise `options.inference` describes it.
-        progress: Called before each run that is timed with those done, their number, and what comes.
+        progress: Called before each timed run with those done, their number, and what comes.
 
     Raises:
         InterpError: Model, device or input cannot be used, or an encoder or another program failed.
