@@ -90,8 +90,8 @@ def benchmark(
 
     peak_teraflops = matrix_teraflops(interpolator.device, interpolator.precision)
     with tempfile.TemporaryDirectory(prefix="interp-bench-") as name:
-        double = double_options(options)
-        bench = _Bench(interpolator, rivals, options, double, Path(name), peak_teraflops, report)
+        doubling = double_options(options)
+        bench = _Bench(interpolator, rivals, options, doubling, Path(name), peak_teraflops, report)
         found = tuple(bench.time(path, label) for path, label in bench.clips())
     return BenchReport(
         model=interpolator.name,
@@ -113,16 +113,16 @@ class _Bench:
         interpolator: Ours.
         rivals: From `load_rivals`.
         options: What to do.
-        double: How clips are doubled.
+        doubling: How clips are doubled.
         folder: For clips and results.
         peak_teraflops: What the device reaches.
-        report: To be called before each round.
+        report: To be called before each timed run.
     """
 
     interpolator: Interpolator
     rivals: dict[str, Interpolator]
     options: BenchOptions
-    double: DoubleOptions
+    doubling: DoubleOptions
     folder: Path
     peak_teraflops: float
     report: Callable[[str], None]
@@ -153,7 +153,7 @@ class _Bench:
 
     def _double(self, clip: Path) -> DoubleResult:
         return double_video(
-            clip, self.folder / "interp.mkv", self.double, interpolator=self.interpolator
+            clip, self.folder / "interp.mkv", self.doubling, interpolator=self.interpolator
         )
 
     def time(self, clip: Path, label: str) -> ClipSpeed:
@@ -174,7 +174,7 @@ class _Bench:
                 f"{clip}: no two neighbouring frames show one scene in motion, so there is nothing"
                 " to measure. Choose another clip."
             )
-        stages = Stages(self.interpolator, clip, ours.target, self.double, result)
+        stages = Stages(self.interpolator, clip, ours.target, self.doubling, result)
         runs: list[list[_Run]] = []
         rounds: list[list[tuple[float, float]]] = []
         for _ in range(self.options.repeats):
@@ -189,7 +189,7 @@ class _Bench:
             StageSpeed(stage.name, Spread.of([fps for fps, _ in its]), median(c for _, c in its))
             for stage, its in zip(stages.stages, zip(*rounds, strict=True), strict=True)
         )
-        encode = self.double.encode
+        encode = self.doubling.encode
         return ClipSpeed(
             clip=label,
             width=info.width,
