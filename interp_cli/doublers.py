@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -70,7 +71,7 @@ def load_rivals(options: BenchOptions) -> dict[str, Interpolator]:
 
 def _load_rival(name: str, options: BenchOptions) -> Interpolator:
     if name in BASELINES:
-        rival = Interpolator(_PredictorNet(BASELINES[name]()), device="cpu", precision="fp32")
+        rival = Interpolator(_PredictorNet(BASELINES[name]), device="cpu", precision="fp32")
         rival.name = name
         return rival
     return Interpolator.from_options(replace(options.inference, model=name))
@@ -166,13 +167,17 @@ def _runner(name: str, command: Sequence[str], target: Path) -> Callable[[], Non
 
 
 class _PredictorNet(nn.Module):
-    """A classical method in the place of a network; it works on 8-bit pictures."""
+    """A classical method in the place of a network; it works on 8-bit pictures.
+
+    The pipeline runs several at once, so each thread gets its own: OpenCV's keep what they work on.
+    """
 
     supports_timestep = True
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, create: Callable[[], Predictor]) -> None:
         super().__init__()
-        self._predictor = predictor
+        self._create = create
+        self._own = threading.local()
 
     def size_multiple(self, height: int, width: int) -> int:
         """Any size."""
@@ -180,6 +185,8 @@ class _PredictorNet(nn.Module):
 
     def forward(self, frame0: Tensor, frame1: Tensor, timestep: Tensor) -> Tensor:
         """Make each pair's picture, (N, 3, H, W)."""
+        if not hasattr(self._own, "predictor"):
+            self._own.predictor = self._create()
         made = []
         for *pair, time in zip(frame0, frame1, timestep.flatten().tolist(), strict=True):
             pictures = [
@@ -187,6 +194,6 @@ class _PredictorNet(nn.Module):
                 for frame in pair
             ]
             frames = [np.ascontiguousarray(picture) for picture in pictures]
-            ((picture,),) = self._predictor.between(frames, [Fraction(time)])
+            ((picture,),) = self._own.predictor.between(frames, [Fraction(time)])
             made.append(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1) / 255)
         return torch.stack(made)

@@ -10,18 +10,24 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from interp_cli.devices import DTYPES
-from interp_cli.interpolator import Interpolator
+from interp_cli.bars import Area
+from interp_cli.devices import DTYPES, worker_pool
+from interp_cli.interpolator import Interpolator, Seen
 from interp_cli.options import DoubleOptions, Precision
 from interp_cli.pipeline import DoubleResult, _input_times, _longest_gap
-from interp_cli.plan import Neighbour, PairJudge, Planner
+from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
+from interp_cli.synthesis import Synthesizer
 from interp_cli.timeline import timeline_of
-from interp_cli.video.colour import PictureFormat, from_rgb, image_of, picture_format, planes_of
+from interp_cli.video.colour import PictureFormat, from_rgb, picture_format, planes_of
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.reader import Frame, VideoReader
 from interp_cli.video.writer import VideoWriter
@@ -36,6 +42,7 @@ _ROUND_SECONDS = 0.3
 _KEPT_BYTES = 1 << 29
 # Sides of the matrices whose product shows what a device can do.
 _MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
+_MIDDLE = Fraction(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +53,13 @@ class Stage:
         name: How tables call it.
         units_a_frame: How often it is done for each frame out.
         run: Do it a few times; returns how often.
+        workers: How many of them run at the same time.
     """
 
     name: str
     units_a_frame: float
     run: Callable[[], int]
+    workers: int = 1
 
 
 class Stages:
@@ -97,9 +106,7 @@ class Stages:
             *self._inner_stages(decoded, made),
             Stage("encode", 1, self._encode),
         ]
-        self.copies = _copies(
-            self._frames[0], self._layout, decoded, made, on_host=interpolator.device.type == "cpu"
-        )
+        self.copies = self._count_copies(decoded, made)
 
     def _neighbours(self) -> list[Neighbour]:
         """The frames, of which nothing is worked out yet."""
@@ -132,58 +139,124 @@ class Stages:
                 writer.write(frame.image, frame.pts)
         return writer.frames_written
 
+    def _count_copies(self, decoded: float, made: float) -> dict[str, float]:
+        """Bytes that a frame out costs in the host's memory, each time frames are written there.
+
+        What a stage writes and reads again within itself does not count.
+        """
+        planes = _plane_bytes(self._frames[0])
+        copies = {"decoded planes": decoded * planes}
+        if self._interpolator.device.type == "cpu":
+            copies["pictures for the network"] = decoded * self._picture_bytes
+            if self._interpolator.has_motion:  # both neighbours' samples as numbers, then one's
+                samples = 4.0 * sum(plane.size for plane in planes_of(self._frames[0].image))
+                copies |= {"moved planes": made * 2 * samples, "middles": made * samples}
+            else:  # both pairs of a frame are put side by side
+                copies["pictures in pairs"] = made * 2 * self._picture_bytes
+                copies["middles"] = made * self._picture_bytes
+        return copies | {
+            "planes of middles": made * 2 * planes,  # as they come from the device, and as a frame
+            "pipe": 3.0 * planes,  # the muxer's packet, into the pipe, out of it
+        }
+
     def _inner_stages(self, decoded: float, made: float) -> list[Stage]:
-        """From planes to planes, on one step's pairs."""
-        interpolator, layout = self._interpolator, self._layout
-        self.batch = interpolator.batch_size(layout.height, layout.width)
-        some = list(itertools.islice(itertools.cycle(self._neighbours()), self.batch + 1))
-        pictures = [each.pictures[:1] for each in some]
-        frames0, frames1 = torch.cat(pictures[:-1]), torch.cat(pictures[1:])
-        del pictures
+        """From planes to planes, on the pairs of one step; as many steps at once as in use."""
+        interpolator = self._interpolator
+        step = _Step(interpolator, self._layout, self._neighbours())
+        self.batch, self._picture_bytes = step.batch, step.pictures[0].nbytes
         with FlopCounterMode(display=False) as counter:
-            middles = interpolator.middle(frames0, frames1)
-        self.gmac_per_pair = counter.get_total_flops() / 2e9 / self.batch
-
-        def to_pictures() -> int:
-            for frame in some:
-                _ = Neighbour(frame.image, 0, layout, interpolator.device).pictures
-            return len(some)
-
-        def run_network() -> int:
-            interpolator.middle(frames0, frames1)
-            return self.batch
-
-        def to_planes() -> int:
-            planes = [plane.cpu().numpy() for plane in from_rgb(middles, None, layout)]
-            for number in range(self.batch):
-                image_of(tuple(p[number].astype(layout.dtype, copy=False) for p in planes), layout)
-            return self.batch
-
-        def transfer() -> int:
-            for frame in some:
-                for plane in planes_of(frame.image):
-                    torch.from_numpy(plane).to(interpolator.device).cpu()
-            return len(some)
-
+            step.run_network()
+        self.gmac_per_pair = counter.get_total_flops() / 2e9 / step.batch
+        workers = interpolator.workers(self._layout.height, self._layout.width)
         stages = [
-            Stage("planes to RGB", decoded, to_pictures),
-            Stage(NETWORK, made, run_network),
-            Stage("RGB to planes", made, to_planes),
+            Stage("planes to RGB", decoded, step.make_pictures, workers),
+            Stage(NETWORK, made, step.run_network, workers),
+            Stage("middles to planes", made, step.make_images, workers),
         ]
         if interpolator.device.type != "cpu":
-            stages.append(Stage("transfers", max(decoded, made), transfer))
+            stages.append(Stage("transfers", max(decoded, made), step.transfer))
         return stages
+
+
+class _Step:
+    """What the pipeline does between decoder and encoder for the pairs of one step, in parts.
+
+    Attributes:
+        batch: Pairs.
+        pictures: What the network gets of each frame.
+    """
+
+    def __init__(
+        self, interpolator: Interpolator, layout: PictureFormat, frames: list[Neighbour]
+    ) -> None:
+        self._interpolator, self._layout = interpolator, layout
+        self._synthesizer = Synthesizer(interpolator, layout, with_motion=False)
+        self._area = Area.whole(layout)
+        self.batch = interpolator.batch_size(layout.height, layout.width)
+        self._frames = list(itertools.islice(itertools.cycle(frames), self.batch + 1))
+        self.pictures = [self._picture_of(frame) for frame in self._frames]
+        self._found = self._find()
+
+    def make_pictures(self) -> int:
+        """The first part, for frames of which nothing is known yet; returns their number."""
+        for frame in self._frames:
+            self._picture_of(Neighbour(frame.image, 0, self._layout, self._interpolator.device))
+        return len(self._frames)
+
+    def run_network(self) -> int:
+        """The second part; returns the number of pairs."""
+        self._find()
+        return self.batch
+
+    @torch.inference_mode()
+    def make_images(self) -> int:
+        """The third part; returns the number of middles."""
+        layout, parts = self._layout, 1 + self._layout.has_alpha
+        for number, (before, after) in enumerate(pairwise(self._frames)):
+            shown = Shown(0, before, after, _MIDDLE, 0, self._area)
+            found = self._found[parts * number : parts * (number + 1)]
+            if self._interpolator.has_motion:
+                self._synthesizer.moved_image(shown, self._area, found)
+            else:
+                alpha = found[-1].mean(1, keepdim=True) if layout.has_alpha else None
+                self._synthesizer.image(from_rgb(found[0], alpha, layout), self._area, shown)
+        return self.batch
+
+    def transfer(self) -> int:
+        """Planes to the device and back; returns the number of frames."""
+        for frame in self._frames:
+            for plane in planes_of(frame.image):
+                torch.from_numpy(plane).to(self._interpolator.device).cpu()
+        return len(self._frames)
+
+    @torch.inference_mode()
+    def _picture_of(self, frame: Neighbour) -> Tensor:
+        if self._interpolator.has_motion:
+            return self._synthesizer.small_pictures(frame, self._area)
+        return frame.pictures
+
+    def _find(self) -> list[Any]:
+        """What the network finds: of each pair one result for each of its pictures."""
+        net = self._interpolator
+        timesteps = [(_MIDDLE,)] * sum(len(pictures) for pictures in self.pictures[1:])
+        if not net.has_motion:
+            before, after = torch.cat(self.pictures[:-1]), torch.cat(self.pictures[1:])
+            return net.between(before, after, timesteps)
+        # A frame is seen once for both of its pairs, so in the long run one for each pair.
+        seen = [net.see(pictures) for pictures in self.pictures[1:]]
+        return net.recipes(Seen.joined([seen[-1], *seen[:-1]]), Seen.joined(seen), timesteps)
 
 
 def time_stage(stage: Stage, device: torch.device) -> tuple[float, float]:
     """Frames out a second that a stage alone would allow, and core-seconds that each costs."""
     done, seconds = 0, 0.0
-    used = core_seconds()
-    begun = time.perf_counter()
-    while seconds < _ROUND_SECONDS:
-        done += stage.run()
-        synchronize(device)
-        seconds = time.perf_counter() - begun
+    with worker_pool(stage.workers) as pool:
+        used, begun = core_seconds(), time.perf_counter()
+        while seconds < _ROUND_SECONDS:
+            running = [pool.submit(stage.run) for _ in range(stage.workers)]
+            done += sum(each.result() for each in running)
+            synchronize(device)
+            seconds = time.perf_counter() - begun
     frames = done / stage.units_a_frame
     return frames / seconds, (core_seconds() - used) / frames
 
@@ -229,22 +302,3 @@ def _kept(path: Path) -> list[Frame]:
 
 def _plane_bytes(frame: Frame) -> int:
     return sum(plane.nbytes for plane in planes_of(frame.image))
-
-
-def _copies(
-    frame: Frame, layout: PictureFormat, decoded: float, made: float, *, on_host: bool
-) -> dict[str, float]:
-    """Bytes that a frame out costs in the host's memory, each time that frames are written there.
-
-    What a stage writes and reads again within itself does not count.
-    """
-    planes = _plane_bytes(frame)
-    pictures = 4 * 3 * layout.width * layout.height * (1 + layout.has_alpha)
-    copies = {"decoded planes": decoded * planes}
-    if on_host:
-        # Each picture once, and again for each of its two pairs, which are put side by side.
-        copies |= {"pictures": decoded * pictures + made * 2 * pictures, "middles": made * pictures}
-    return copies | {
-        "planes of middles": made * 2 * planes,  # as they come from the device, and as a frame
-        "pipe": 3.0 * planes,  # the muxer's packet, into the pipe, out of it
-    }

@@ -131,8 +131,7 @@ class Synthesizer:
             for i in range(len(times)):
                 # Of the picture and, where there is one, of its opacity.
                 recipes = [Recipe(*(part[i : i + 1] for part in row)) for row in of_pair]
-                shown = batch[len(made)]
-                image = self._image(self._moved(shown, area, recipes), area, shown)
+                image = self.moved_image(batch[len(made)], area, recipes)
                 made.append((image, self._motion(recipes[0], area)))
         return made
 
@@ -140,14 +139,21 @@ class Synthesizer:
         """What the network has worked out about a part of a frame, once."""
         with frame.being_seen:  # by both pairs that it belongs to, at once
             if area not in frame.seen:
-                layout = area.layout(self._layout)
-                factor = self._interpolator.reduction(layout.height, layout.width)
-                multiple = self._interpolator.net.size_multiple(layout.height, layout.width)
-                channels = {c: area.crop(x, layout.steps(c)) for c, x in frame.channels.items()}
-                small = to_small_rgb(channels, layout, factor, multiple)
-                frame.seen[area] = self._interpolator.see(stacked(*small))
+                frame.seen[area] = self._interpolator.see(self.small_pictures(frame, area))
             seen: Seen = frame.seen[area]
         return seen
+
+    def small_pictures(self, frame: Neighbour, area: Area) -> Tensor:
+        """What a network that has motion is to see of a part of a frame."""
+        layout = area.layout(self._layout)
+        factor = self._interpolator.reduction(layout.height, layout.width)
+        multiple = self._interpolator.net.size_multiple(layout.height, layout.width)
+        channels = {c: area.crop(x, layout.steps(c)) for c, x in frame.channels.items()}
+        return stacked(*to_small_rgb(channels, layout, factor, multiple))
+
+    def moved_image(self, shown: Shown, area: Area, recipes: list[Recipe]) -> av.VideoFrame:
+        """The frame that the recipes of its picture and, where it has one, its opacity make."""
+        return self.image(self._moved(shown, area, recipes), area, shown)
 
     def _moved(self, shown: Shown, area: Area, recipes: list[Recipe]) -> tuple[Tensor, ...]:
         """Planes of the area at the time that is to be shown."""
@@ -208,11 +214,11 @@ class Synthesizer:
             rgb, alpha = torch.cat(rows[::2]), torch.cat(rows[1::2]).mean(1, keepdim=True)
         planes = from_rgb(rgb, alpha, area.layout(layout))
         return [
-            (self._image(tuple(p[i : i + 1] for p in planes), area, shown), None)
+            (self.image(tuple(p[i : i + 1] for p in planes), area, shown), None)
             for i, shown in enumerate(batch)
         ]
 
-    def _image(self, planes: tuple[Tensor, ...], area: Area, shown: Shown) -> av.VideoFrame:
+    def image(self, planes: tuple[Tensor, ...], area: Area, shown: Shown) -> av.VideoFrame:
         """A frame of (1, h, w[, channels]) and, around the area, of what the frame before shows."""
         layout = self._layout
         samples: Planes = tuple(

@@ -51,7 +51,7 @@ def test_every_stage_does_its_part_of_the_work(h264_clip: Path, tmp_path: Path) 
         "look for cuts": 0.5,
         "planes to RGB": 0.5,
         NETWORK: 11 / 24,
-        "RGB to planes": 11 / 24,
+        "middles to planes": 11 / 24,
         "encode": 1,
     }
     done = {each.name: each.run() for each in apart.stages}
@@ -60,7 +60,7 @@ def test_every_stage_does_its_part_of_the_work(h264_clip: Path, tmp_path: Path) 
         "look for cuts": 12,
         "planes to RGB": 3,  # the frames of two pairs
         NETWORK: 2,
-        "RGB to planes": 2,
+        "middles to planes": 2,
         "encode": 24,
     }
 
