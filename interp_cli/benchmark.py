@@ -165,10 +165,14 @@ class _Bench:
         title = f"{label} {info.width}x{info.height}"
         ours = Doubler("interp", self.folder / "interp.mkv", lambda: self._double(clip))
         others = create_doublers(clip, self.folder, self.options, self.rivals)
-        for each in others:  # before ours, so that a wrong command line is told at once
-            each.run()
-        with MemoryWatch(self.interpolator.device) as watch:
+        for each in others:  # a wrong command line is told at once
+            if each.name not in self.rivals:
+                each.run()
+        with MemoryWatch(self.interpolator.device) as watch:  # before rivals leave memory behind
             result = self._double(clip)
+        for each in others:
+            if each.name in self.rivals:
+                each.run()
         if result.synthesized == 0:
             raise InterpError(
                 f"{clip}: no two neighbouring frames show one scene in motion, so there is nothing"

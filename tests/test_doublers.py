@@ -1,5 +1,6 @@
 import shlex
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -83,6 +84,16 @@ def test_their_pictures_are_those_of_eval(method: type[Blend | DisFlow]) -> None
     frames = [clips.true_frame(0), clips.true_frame(2)]
     ((expected,),) = method().between(frames, [Fraction(1, 2)])
     assert np.array_equal(rival(*frames), expected)
+
+
+def test_several_threads_may_ask_at_once() -> None:
+    # OpenCV's flow keeps what it works on: shared, it ended the process.
+    rival = load_rivals(BenchOptions(against=("dis",)))["dis"]
+    pairs = [(clips.true_frame(n), clips.true_frame(n + 2)) for n in range(8)]
+    alone = [rival(*pair) for pair in pairs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda pair: rival(*pair), pairs))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
 def test_a_name_of_nothing_is_refused() -> None:

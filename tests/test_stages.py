@@ -1,4 +1,5 @@
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
 from interp_cli.stages import NETWORK, Stage, Stages, matrix_teraflops, time_stage
+from interp_cli.synthesis import Synthesizer
 
 CPU = torch.device("cpu")
 WIDTH, HEIGHT = clips.SIZE
@@ -35,8 +37,8 @@ class OneConvolution(torch.nn.Module):
         return self.layer(torch.cat((frame0, frame1), 1))
 
 
-def taken_apart(clip: Path, folder: Path) -> Stages:
-    interpolator = Interpolator(OneConvolution(), device="cpu", precision="fp32", batch=2)
+def taken_apart(clip: Path, folder: Path, model: torch.nn.Module | str | None = None) -> Stages:
+    interpolator = Interpolator(model or OneConvolution(), device="cpu", precision="fp32", batch=2)
     options = DoubleOptions(encode=EncodeOptions(encoder="libx264"), audio=False)
     target = folder / "out.mkv"
     result = double_video(clip, target, options, interpolator=interpolator)
@@ -76,12 +78,63 @@ def test_copies_are_counted_for_a_frame_out(h264_clip: Path, tmp_path: Path) -> 
     assert taken_apart(h264_clip, tmp_path).copies == pytest.approx(
         {
             "decoded planes": PLANES / 2,
-            "pictures": picture / 2 + 11 / 24 * 2 * picture,
+            "pictures for the network": picture / 2,
+            "pictures in pairs": 11 / 24 * 2 * picture,
             "middles": 11 / 24 * picture,
             "planes of middles": 11 / 24 * 2 * PLANES,
             "pipe": 3 * PLANES,
         }
     )
+
+
+def test_a_network_with_motion_sees_each_frame_once(
+    h264_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart = taken_apart(h264_clip, tmp_path, "flow")
+    see, moved = Interpolator.see, Synthesizer.moved_image
+    calls: list[str] = []
+    monkeypatch.setattr(Interpolator, "see", lambda *a: [calls.append("see"), see(*a)][1])
+    monkeypatch.setattr(Synthesizer, "moved_image", lambda *a: [calls.append("make"), moved(*a)][1])
+    done = {each.name: each.run() for each in apart.stages}
+    assert calls == ["see", "see", "make", "make"]
+    assert (done["planes to RGB"], done[NETWORK], done["middles to planes"]) == (3, 2, 2)
+    assert apart.gmac_per_pair > 0.1
+    # Both neighbours' samples as 32-bit numbers, then the middle's.
+    assert apart.copies["moved planes"] == pytest.approx(11 / 24 * 2 * 4 * PLANES)
+    assert apart.copies["middles"] == pytest.approx(11 / 24 * 4 * PLANES)
+
+
+def test_opacity_is_taken_apart_too(tmp_path: Path) -> None:
+    clip = clips.moving_clip(tmp_path / "alpha.mkv", frames=4, codec="ffv1", pix_fmt="yuva420p")
+    interpolator = Interpolator("flow", device="cpu", precision="fp32", batch=2)
+    options = DoubleOptions(encode=EncodeOptions(encoder="ffv1"))
+    result = double_video(clip, tmp_path / "out.mkv", options, interpolator=interpolator)
+    apart = Stages(interpolator, clip, tmp_path / "out.mkv", options, result)
+    assert [each.run() for each in apart.stages] == [4, 4, 3, 2, 2, 8]
+
+
+def test_as_many_steps_run_at_once_as_in_use(h264_clip: Path, tmp_path: Path) -> None:
+    apart = taken_apart(h264_clip, tmp_path)
+    workers = Interpolator(OneConvolution(), device="cpu", batch=2).workers(HEIGHT, WIDTH)
+    assert {each.name: each.workers for each in apart.stages} == {
+        "decode": 1,
+        "look for cuts": 1,
+        "planes to RGB": workers,
+        NETWORK: workers,
+        "middles to planes": workers,
+        "encode": 1,
+    }
+    names: set[str] = set()
+
+    def note() -> int:
+        names.add(threading.current_thread().name)
+        barrier.wait(5)  # goes on when both are here
+        return 1
+
+    barrier = threading.Barrier(2)
+    fps, _ = time_stage(Stage("two", 1, note, workers=2), CPU)
+    assert len(names) == 2
+    assert fps > 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what a process writes")
