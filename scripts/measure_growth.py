@@ -24,9 +24,10 @@ from rich.table import Table
 from interp_cli import DoubleOptions, InterpError, Interpolator, double_video
 from interp_cli.benchmark import draw_clip
 from interp_cli.charts import BLUE, ORANGE, Line, LinePanel, draw_lines, save_chart
+from interp_cli.doublers import load_rivals
 from interp_cli.environment import describe_machine
 from interp_cli.memory import MemoryWatch
-from interp_cli.options import DEFAULT_MODEL
+from interp_cli.options import DEFAULT_MODEL, BenchOptions, InferenceOptions
 
 # The speed is that of parts of the clip, none so short that a batch shows.
 PARTS, SHORTEST_PART = 20, 25
@@ -60,13 +61,16 @@ def main() -> None:
     parser.add_argument("chart", type=Path, help="the picture to make")
     parser.add_argument("--frames", type=int, nargs=2, default=(200, 20000), help="two lengths")
     parser.add_argument("--size", default="160x90", help="of the clips (default: 160x90)")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="name or file of the weights")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="weights, or dis or blend")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     try:
-        interpolator = Interpolator(arguments.model, arguments.device)
+        options = BenchOptions(
+            inference=InferenceOptions(device=arguments.device), against=(arguments.model,)
+        )
+        interpolator = load_rivals(options)[arguments.model]
         with tempfile.TemporaryDirectory(prefix="interp-growth-") as folder:
             clips = [
                 draw_clip(Path(folder) / f"{frames}.mp4", width, height, frames)
