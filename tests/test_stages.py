@@ -147,7 +147,9 @@ def test_the_pipe_carries_the_planes_once(h264_clip: Path, tmp_path: Path) -> No
 
     before = written()
     frames = encode.run()
-    assert PLANES <= (written() - before) / frames < 1.05 * PLANES
+    # Linux adds what a child wrote, which is the file.
+    ours = written() - before - (tmp_path / "again-out.mkv").stat().st_size
+    assert PLANES <= ours / frames < 1.05 * PLANES
 
 
 def test_only_so_many_frames_are_kept_as_fit(
