@@ -38,7 +38,7 @@ Pictures = NDArray[np.uint8] | NDArray[np.uint16]
 _BYTES_PER_PIXEL_OF_MOTION, _BYTES_PER_PIXEL = 700, 2600
 _LARGEST_BATCH = 16
 # On a CPU a batch only pays while the frames are too small to fill the caches by themselves.
-_CPU_BATCH_PIXELS = 300_000
+_CPU_BATCH_PIXELS = 320_000
 # About how long the shorter side of what the network sees is; the cost grows with its square.
 _SEEN_PX = {"fast": 180, "balanced": 270, "best": 1080}
 _QUALITY_ON: dict[str, Quality] = {"cpu": "balanced", "cuda": "best", "mps": "best"}

@@ -128,12 +128,12 @@ def double_video(
         layout = picture_format(first.image, info.colour)
         shift_seconds = _shift(info, options)
         shift = round(shift_seconds / first.time_base)
-        times = _input_times(info, options, first, shift)
+        times = input_times(info, options, first, shift)
         timeline = timeline_of(
             times, options.frames_for_each, options.frame_rate, options.slow_motion or 1
         )
         _check_model(interpolator, timeline, options)
-        judge = PairJudge(options.scene_threshold, _longest_gap(times, options))
+        judge = PairJudge(options.scene_threshold, longest_gap(times, options))
         planner = Planner(timeline, judge, options.at_cut, options.repeats)
         synthesizer = Synthesizer(interpolator, layout, with_motion=bool(options.save_motion))
         interlaced = 0
@@ -247,7 +247,8 @@ def _shift(info: VideoInfo, options: DoubleOptions) -> Fraction:
     return info.start_seconds if from_zero else Fraction(0)
 
 
-def _input_times(info: VideoInfo, options: DoubleOptions, first: Frame, shift: int) -> InputTimes:
+def input_times(info: VideoInfo, options: DoubleOptions, first: Frame, shift: int) -> InputTimes:
+    """What the input says of its times, which begin `shift` units before the output's zero."""
     nominal = info.frame_rate or Fraction(25)
     step = max(1, round(1 / (nominal * first.time_base)))
     end, whole = options.end_seconds, info.duration_seconds
@@ -257,7 +258,7 @@ def _input_times(info: VideoInfo, options: DoubleOptions, first: Frame, shift: i
     return InputTimes(first.time_base, first.pts - shift, last, nominal)
 
 
-def _longest_gap(times: InputTimes, options: DoubleOptions) -> int:
+def longest_gap(times: InputTimes, options: DoubleOptions) -> int:
     """Units between two frames up to which there is motion between them to follow."""
     seconds = max(Fraction(str(options.max_gap_seconds)), 2 / times.frame_rate)
     return round(seconds / times.time_base)

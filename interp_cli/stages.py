@@ -23,7 +23,7 @@ from interp_cli.bars import Area
 from interp_cli.devices import DTYPES, worker_pool
 from interp_cli.interpolator import Interpolator, Seen
 from interp_cli.options import DoubleOptions, Precision
-from interp_cli.pipeline import DoubleResult, _input_times, _longest_gap
+from interp_cli.pipeline import DoubleResult, input_times, longest_gap
 from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
 from interp_cli.synthesis import Synthesizer
 from interp_cli.timeline import timeline_of
@@ -118,8 +118,8 @@ class Stages:
             return sum(1 for _ in itertools.islice(reader, len(self._frames)))
 
     def _plan(self) -> int:
-        times = _input_times(self._info, self._options, self._frames[0], 0)
-        judge = PairJudge(self._options.scene_threshold, _longest_gap(times, self._options))
+        times = input_times(self._info, self._options, self._frames[0], 0)
+        judge = PairJudge(self._options.scene_threshold, longest_gap(times, self._options))
         planner = Planner(timeline_of(times, self._options.frames_for_each), judge)
         for _ in planner.plan(self._neighbours()):
             pass
