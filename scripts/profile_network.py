@@ -1,0 +1,103 @@
+#!/usr/bin/env python
+"""Show where a network's time goes on one core of the CPU, by kind of operation, in Markdown.
+
+    scripts/profile_network.py [--size 1280x720] [--quality balanced] [--model flow] [--pairs 8]
+
+Below the table stands the floor: what the convolutions would take at the speed of a matrix product,
+and how fast memory is copied.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import cv2
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from interp_cli import Interpolator
+from interp_cli.options import DEFAULT_MODEL, QUALITIES
+
+_KINDS = {
+    "convolutions, matrix products": ("conv", "mm", "matmul"),
+    "sampling (features)": ("grid_sampler",),
+    "splatting": ("index_add", "scatter_add"),
+    "putting together, copying": ("cat", "copy_", "stack", "flip", "roll", "pad", "fill_", "empty"),
+    "activations": ("leaky_relu", "sigmoid", "softmax", "exp"),
+}
+_ELEMENTWISE = "other element-wise operations, sums"
+_OUTSIDE = "OpenCV (sampling pictures, resizing, means) and Python"
+_COPY_BYTES = 1 << 28
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", default="1280x720", metavar="WIDTHxHEIGHT")
+    parser.add_argument("--quality", default="balanced", choices=QUALITIES[1:])
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a bundled model or weights file")
+    parser.add_argument("--pairs", type=int, default=8, metavar="N", help="runs to average over")
+    arguments = parser.parse_args()
+    width, height = map(int, arguments.size.split("x"))
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    interpolator = Interpolator(arguments.model, "cpu", quality=arguments.quality)
+    factor = interpolator.reduction(height, width)
+    pictures = torch.rand(2, 1, 3, height // factor, width // factor)
+    pictures = torch.nn.functional.avg_pool2d(pictures.flatten(0, 1), 5, 1, 2).split(1)
+
+    known = interpolator.see(pictures[1])  # as of a frame that belongs to the pair before, too
+
+    def one_pair() -> None:
+        interpolator.recipes(interpolator.see(pictures[0]), known, [(0.5,)])
+
+    with FlopCounterMode(display=False) as counter:
+        one_pair()
+    for _ in range(3):
+        one_pair()
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        seconds = _seconds(one_pair, arguments.pairs)
+    kinds: dict[str, float] = defaultdict(float)
+    for event in found.key_averages():
+        if event.key.startswith("aten::") and event.self_cpu_time_total:
+            kinds[_kind(event.key)] += event.self_cpu_time_total / 1e6 / arguments.pairs
+    kinds[_OUTSIDE] = max(0.0, seconds - sum(kinds.values()))
+    print(f"| {arguments.model}, a pair of {arguments.size}, {arguments.quality} | ms | share |")
+    print("|---|---|---|")
+    for kind, spent in sorted(kinds.items(), key=lambda item: -item[1]):
+        print(f"| {kind} | {spent * 1e3:.1f} | {spent / seconds:.0%} |")
+    print(f"| together, while profiled | {seconds * 1e3:.1f} | |")
+    print(f"| together, otherwise | {_seconds(one_pair, arguments.pairs) * 1e3:.1f} | |")
+    flops = counter.get_total_flops()
+    side = 1024
+    matrix = torch.rand(side, side)
+    peak = 2 * side**3 / min(_seconds(lambda: torch.mm(matrix, matrix), 1) for _ in range(9))
+    source, target = torch.ones(2, _COPY_BYTES // 4).unbind()
+    bandwidth = 2 * _COPY_BYTES / min(_seconds(lambda: target.copy_(source), 1) for _ in range(5))
+    print(
+        f"\n{flops / 2e9:.2f} GMAC at {peak / 1e9:.0f} GFLOP/s, the speed of a matrix product on"
+        f" this core: {flops / peak * 1e3:.1f} ms. A copy moves {bandwidth / 1e9:.1f} GB/s."
+    )
+
+
+def _kind(name: str) -> str:
+    for kind, parts in _KINDS.items():
+        if any(part in name for part in parts):
+            return kind
+    return _ELEMENTWISE
+
+
+def _seconds(work: Callable[[], object], times: int) -> float:
+    """Processor time of one of several runs."""
+    begun = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - begun) / times
+
+
+if __name__ == "__main__":
+    main()
