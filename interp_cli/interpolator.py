@@ -563,10 +563,12 @@ def _select(known: Any, pairs: list[int] | None) -> Any:
 
 
 def _joined(parts: Sequence[Any]) -> Any:
-    """Tensors in tuples in tuples, one behind the other."""
+    """Tensors in tuples in tuples, one behind the other; `None` where one of them is missing."""
     first = parts[0]
-    if first is None or isinstance(first, Tensor):
-        return first if first is None else torch.cat(list(parts))
+    if any(part is None for part in parts):
+        return None
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts))
     items = [_joined(some) for some in zip(*parts, strict=True)]
     return type(first)(*items) if hasattr(first, "_fields") else tuple(items)
 

@@ -11,7 +11,7 @@ import torch
 
 from interp_cli.devices import choose_device, choose_precision, keep_freed_memory, worker_pool
 from interp_cli.errors import ResourceError, WeightsError
-from interp_cli.interpolator import Interpolator
+from interp_cli.interpolator import Interpolator, Seen
 from interp_cli.models.registry import create_model
 from interp_cli.models.render import Recipe
 
@@ -311,6 +311,16 @@ def test_out_of_memory_halves_the_batch_then_cuts_tiles():
     net.most_pixels = 1000
     with pytest.raises(ResourceError, match="does not suffice for a tile of 256 px"):
         interpolator.middle(frame0, frame1)
+
+
+def test_what_is_seen_of_several_frames_is_joined():
+    pictures = torch.rand(3, 3, 8, 8)
+    parts = [Seen(p, (p * 2, (p * 3, p))) for p in pictures.split(1)]
+    joined = Seen.joined(parts)
+    torch.testing.assert_close(joined.pictures, pictures)
+    torch.testing.assert_close(joined.features[1][0], pictures * 3)
+    # Of one there was no memory for features: none are kept of all.
+    assert Seen.joined([*parts, Seen(pictures[:1], None)]).features is None
 
 
 def test_quality_says_how_large_the_pictures_are_that_are_seen():
