@@ -97,13 +97,15 @@ class Interpolator:
         if self.device.type == "cpu":
             keep_freed_memory()
         self.precision = choose_precision(self.device, precision)
-        self.quality = _QUALITY_ON[self.device.type] if quality == "auto" else quality
+        self.quality: Quality = _QUALITY_ON[self.device.type] if quality == "auto" else quality
         # Any: networks share methods (`size_multiple`) that nn.Module does not declare.
         self.name = name
         self.net: Any = model
         if not isinstance(model, nn.Module):
             loaded = load_model(model)
             self.name, self.net = loaded.name, loaded.net
+        if not self.has_motion:
+            self.quality = "best"  # it sees frames as they are
         self.net.eval().to(self.device)
         self.notes: list[str] = []
         # What memory has turned out to suffice for; `None`: it has not run out yet.

@@ -61,6 +61,7 @@ class DoubleResult:
         model: Name of the model.
         device: Where it ran.
         precision: In which arithmetic.
+        quality: In how large a picture motion was sought; `best` for a model without motion.
         encoder: ffmpeg's name of the encoder.
         warnings: What could not be kept as it was.
     """
@@ -82,6 +83,7 @@ class DoubleResult:
     model: str
     device: str
     precision: str
+    quality: str
     encoder: str
     warnings: tuple[str, ...]
 
@@ -202,6 +204,7 @@ def double_video(
         model=interpolator.name,
         device=str(interpolator.device),
         precision=interpolator.precision,
+        quality=interpolator.quality,
         encoder=writer.encoder,
         warnings=tuple(warnings),
     )

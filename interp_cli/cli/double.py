@@ -355,7 +355,7 @@ def _sum_up(result: DoubleResult, *, on_stdout: bool = True) -> None:
         f"{float(result.frame_rate):.6g}/s ({result.synthesized} synthesized, "
         f"{result.cuts} cuts, {result.repeats} repeats{more}) in {result.seconds:.1f} s "
         f"({fps:.1f} frames/s),{size} {escape(result.model)} on "
-        f"{result.device} in {result.precision}, {result.encoder}",
+        f"{result.device} in {result.precision}, {result.quality}, {result.encoder}",
         soft_wrap=True,
     )
 
