@@ -1,7 +1,7 @@
 """A video in, the same video at twice its rate, or another, out.
 
-Three things happen at once, joined by bounded queues: the reader decodes, this thread makes the
-middle frames, and a third thread hands finished frames to the encoder.
+Everything happens at once, joined by bounded queues: the reader decodes, this thread plans, the
+synthesizer's threads make the middle frames, and one more hands finished frames to the encoder.
 """
 
 from __future__ import annotations

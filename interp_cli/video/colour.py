@@ -1,9 +1,10 @@
 """Planes of a video frame to RGB tensors and back.
 
-The planes of an original go to the encoder as they are; only a synthesized frame passes through
-RGB, with the video's own matrix and range. Chroma goes up by repetition and down by the mean of
-the same pixels: that pair is the identity on every picture, so a still scene does not flicker
-between originals and synthesized frames, wherever the chroma samples are sited.
+The planes of an original go to the encoder as they are. Networks that have motion see RGB, with the
+video's own matrix and range, and what they add goes back through it; the planes themselves are
+moved. Of other networks a synthesized frame passes through RGB: chroma goes up by repetition and
+down by the mean of the same pixels. That pair is the identity on every picture, so a still scene
+does not flicker between originals and synthesized frames, wherever the chroma samples are sited.
 """
 
 from __future__ import annotations
