@@ -134,7 +134,7 @@ def test_steps_at_once_share_the_cores(averaging):
     assert set(seen) == {max(1, threads // 2)}
     assert (torch.get_num_threads(), cv2.getNumThreads()) == (threads, opencv_threads)
     interpolator = Interpolator(averaging, device="cpu")
-    assert interpolator.workers(720, 1280) == min(4, threads)
+    assert interpolator.workers(144, 256) == min(4, threads)
     assert interpolator.workers(8640, 15360) == 1  # for want of memory
 
 
