@@ -85,10 +85,8 @@ def paste(planes: Planes, area: Area, original: av.VideoFrame, layout: PictureFo
     """The original's planes with `planes` in the area."""
     pasted = []
     for index, (whole, part) in enumerate(zip(planes_of(original), planes, strict=True)):
-        steps = (1, 1)
-        if not layout.packed and layout.order[index] in "UV":
-            steps = (layout.chroma_height, layout.chroma_width)
-        top, left = area.top // steps[0], area.left // steps[1]
+        rows, columns = layout.steps(layout.order[index])
+        top, left = area.top // rows, area.left // columns
         samples = whole.copy()
         samples[top : top + part.shape[0], left : left + part.shape[1]] = part
         pasted.append(samples)

@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -28,7 +27,7 @@ from interp_cli.errors import ResourceError, WeightsError
 from interp_cli.models.render import Recipe, Synthesis, render
 from interp_cli.motion import Motion
 from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision, Quality
-from interp_cli.resample import shrunk
+from interp_cli.resample import padded, shrunk
 from interp_cli.tiles import SMALLEST_TILE_PX, tiles
 from interp_cli.weights import load_model
 
@@ -45,8 +44,6 @@ _QUALITY_ON: dict[str, Quality] = {"cpu": "balanced", "cuda": "best", "mps": "be
 _MOST_WORKERS = 4
 # Middles of middles of middles … blur; nobody wants more than this.
 _FINEST_HALVING = 64
-
-
 # Of `Recipe`, side by side.
 _RECIPE_CHANNELS = [2, 2, 1, 1, 1, 3]
 
@@ -278,14 +275,14 @@ class Interpolator:
         Returns:
             What serves both pairs that each frame belongs to.
         """
-        padded = _padded(pictures, self.net.size_multiple(*pictures.shape[-2:]))
-        if self.tile_size(*padded.shape[-2:]) is not None:
-            return Seen(padded, None)
+        pictures = padded(pictures, self.net.size_multiple(*pictures.shape[-2:]))
+        if self.tile_size(*pictures.shape[-2:]) is not None:
+            return Seen(pictures, None)
         try:
             with autocast(self.device, self.precision):
-                return Seen(padded, self.net.encode(padded))
+                return Seen(pictures, self.net.encode(pictures))
         except torch.cuda.OutOfMemoryError:
-            return Seen(padded, None)  # in tiles, then
+            return Seen(pictures, None)  # in tiles, then
 
     @torch.inference_mode()
     def recipes(
@@ -392,7 +389,7 @@ class Interpolator:
         if factor == 1:
             return frames
         multiple = self.net.size_multiple(*frames.shape[-2:])
-        return shrunk(_padded(frames, multiple * factor), factor)
+        return shrunk(padded(frames, multiple * factor), factor)
 
     def can_make(self, timestep: Fraction | float) -> bool:
         """Whether the model can make the frame at `timestep`, by itself or by halving."""
@@ -425,7 +422,7 @@ class Interpolator:
             return self._most_pairs
         if self.options.batch != "auto":
             return self.options.batch
-        pixels = height * width // self.reduction(height, width) ** 2
+        pixels = self._seen_pixels(height, width)
         if self.device.type == "cpu":
             return max(1, min(4, _CPU_BATCH_PIXELS // pixels))
         return max(1, min(_LARGEST_BATCH, self._affordable_pixels() // pixels))
@@ -434,9 +431,7 @@ class Interpolator:
         """How many steps with frames of this size are best made at the same time."""
         if self.device.type != "cpu":
             return 1
-        pixels = (
-            self.batch_size(height, width) * height * width // self.reduction(height, width) ** 2
-        )
+        pixels = self.batch_size(height, width) * self._seen_pixels(height, width)
         at_once = self._affordable_pixels() // pixels
         return max(1, min(_MOST_WORKERS, torch.get_num_threads(), at_once))
 
@@ -449,6 +444,10 @@ class Interpolator:
         if wish == "off" or height * width <= affordable:
             return None
         return max(SMALLEST_TILE_PX, int(affordable**0.5) // 64 * 64)
+
+    def _seen_pixels(self, height: int, width: int) -> int:
+        """Of a frame, as the network sees it."""
+        return height * width // self.reduction(height, width) ** 2
 
     def _affordable_pixels(self) -> int:
         """Pixels of one step that half of the memory has room for."""
@@ -503,10 +502,10 @@ class Interpolator:
         net = self.net
         multiple = net.size_multiple(*seen0.pictures.shape[-2:])
         if not self.has_motion:
-            pictures = [_padded(seen.pictures, multiple) for seen in (seen0, seen1)]
+            pictures = [padded(seen.pictures, multiple) for seen in (seen0, seen1)]
             return lambda pairs, times: net(*_select(pictures, pairs), times)
         features = [
-            net.encode(_padded(seen.pictures, multiple)) if seen.features is None else seen.features
+            net.encode(padded(seen.pictures, multiple)) if seen.features is None else seen.features
             for seen in (seen0, seen1)
         ]
         known = (*features, net.motion(*features))
@@ -575,21 +574,15 @@ def _joined(parts: Sequence[Any]) -> Any:
     return type(first)(*items) if hasattr(first, "_fields") else tuple(items)
 
 
-def _padded(pictures: Tensor, multiple: int) -> Tensor:
-    """With the last row and column repeated until both sides are multiples."""
-    height, width = pictures.shape[-2:]
-    padding = (0, -width % multiple, 0, -height % multiple)
-    return F.pad(pictures, padding, mode="replicate") if any(padding) else pictures
-
-
 def _column(timesteps: Sequence[Fraction | float], like: Tensor) -> Tensor:
     """As networks take them, (T, 1, 1, 1)."""
     return like.new_tensor([float(timestep) for timestep in timesteps]).view(-1, 1, 1, 1)
 
 
-def motion_of(synthesis: Synthesis) -> list[Motion]:
-    """The motion of each frame of a synthesis, as arrays."""
-    flow_t0, flow_t1, blend_mask = (_pictures(part) for part in synthesis[1:])
+def motion_of(made: Synthesis | Recipe) -> list[Motion]:
+    """The motion of each frame, as arrays."""
+    parts = (made.flow_t0, made.flow_t1, made.blend_mask)
+    flow_t0, flow_t1, blend_mask = (_pictures(part) for part in parts)
     return [Motion(*parts) for parts in zip(flow_t0, flow_t1, blend_mask[..., 0], strict=True)]
 
 

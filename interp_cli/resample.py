@@ -1,4 +1,4 @@
-"""Pictures at other sizes, and local means.
+"""Pictures at other sizes, padded ones, and local means.
 
 On a CPU, where no gradient is wanted, OpenCV does this: measured on two cores at 1280x720, it
 doubled a plane in 0.26 ms where torch took 1.2, and a 3x3 mean took 0.6 ms instead of 5.6.
@@ -15,6 +15,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+
+def padded(image: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column of (N, C, H, W) until both sides are multiples."""
+    height, width = image.shape[-2:]
+    padding = (0, -width % multiple, 0, -height % multiple)
+    return F.pad(image, padding, mode="replicate") if any(padding) else image
 
 
 def resized(image: Tensor, height: int, width: int) -> Tensor:

@@ -7,7 +7,6 @@ are equal in both frames stay equal. Other models make RGB, which becomes planes
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -21,7 +20,7 @@ from torch import Tensor
 from interp_cli.bars import Area, paste
 from interp_cli.devices import worker_pool
 from interp_cli.interpolator import Interpolator, Seen, motion_of
-from interp_cli.models.render import Recipe, Synthesis, render
+from interp_cli.models.render import Recipe, render
 from interp_cli.motion import Motion
 from interp_cli.plan import Neighbour, Shown, stacked
 from interp_cli.video.colour import (
@@ -46,7 +45,7 @@ class Synthesizer:
     """Makes what the plan asks for, in batches, on a CPU several at once.
 
     Attributes:
-        synthesized: Frames made so far.
+        synthesized: Frames made so far, or being made.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class Synthesizer:
     ) -> None:
         """Keep what makes the frames, and what they are; `with_motion`: it is wanted, too."""
         self.synthesized = 0
-        self._counting = threading.Lock()
         self._with_motion = with_motion
         self._interpolator = interpolator
         self._layout = layout
@@ -65,6 +63,7 @@ class Synthesizer:
         with worker_pool(workers) as pool:
             running: deque[Future[list[tuple[av.VideoFrame, Shown, Motion | None]]]] = deque()
             for batch in self._batches(plan):
+                self.synthesized += sum(shown.is_synthesized for shown in batch)
                 running.append(pool.submit(self._made, batch))
                 if len(running) > workers:
                     yield from running.popleft().result()
@@ -108,8 +107,6 @@ class Synthesizer:
         for shown in batch:
             if shown.after is not None:
                 pairs.setdefault((shown.before, shown.after), []).append(shown.timestep)
-        with self._counting:
-            self.synthesized += len(batch)
         if self._interpolator.has_motion:
             return self._by_motion(batch, pairs, area)
         return self._by_pictures(batch, pairs, area)
@@ -193,8 +190,7 @@ class Synthesizer:
             return None
         layout = area.layout(self._layout)
         full = self._enlarged(recipe, layout).cropped(layout.height, layout.width)
-        synthesis = Synthesis(full.residual, full.flow_t0, full.flow_t1, full.blend_mask)
-        (motion,) = motion_of(synthesis)
+        (motion,) = motion_of(full)
         return motion.placed(area.top, area.left, self._layout.height, self._layout.width)
 
     def _by_pictures(

@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pipeline",
     },
     "benchmark": {"video", "interpolator", "pipeline", "memory", "speeds", "doublers", "stages"},
-    "training": {"devices", "video", "scenes", "metrics", "models", "weights"},
+    "training": {"devices", "resample", "video", "scenes", "metrics", "models", "weights"},
     "report": set(),
     "environment": {"devices", "video", "weights"},
 }

@@ -35,7 +35,7 @@ from interp_cli.models.alignment import least_squares_step, stillness
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.render import Recipe, render
 from interp_cli.models.warp import splat, warp
-from interp_cli.resample import resized, shrunk
+from interp_cli.resample import padded, resized, shrunk
 
 # The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
 _COARSEST_PX = 80
@@ -135,7 +135,7 @@ class Flow(nn.Module):
         count = min(count, _MOST_LEVELS)
         pyramid = [frame]
         for _ in range(max(count, 3) - 1):
-            pyramid.append(_padded(shrunk(pyramid[-1], 2)))
+            pyramid.append(padded(shrunk(pyramid[-1], 2), 8))
         quarter, eighth = self.encoder(frame)
         coarser = [self.encoder(picture)[1] for picture in pyramid[1:count]]
         return Features(
@@ -446,11 +446,6 @@ def _parted(joined: Tensor) -> Tensor:
 
 def _doubled(image: Tensor) -> Tensor:
     return resized(image, 2 * image.shape[-2], 2 * image.shape[-1])
-
-
-def _padded(picture: Tensor) -> Tensor:
-    height, width = picture.shape[-2:]
-    return F.pad(picture, (0, -width % 8, 0, -height % 8), mode="replicate")
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli.resample import padded
 from interp_cli.training.prepare import RGB_FROM_YUV, Run
 from interp_cli.training.triplets import LIVELY, Draw, TripletBatch, TripletSampler, frames_of
 
@@ -198,7 +198,7 @@ def compressed(pictures: Tensor, quality: Tensor) -> Tensor:
     to_yuv, basis = _JPEG_YUV.to(device), _COSINES.to(device)
     yuv = torch.einsum("rc,nchw->nrhw", to_yuv, pictures * 255)
     yuv[:, 0] -= 128
-    yuv = F.pad(yuv, (0, -width % 8, 0, -height % 8), mode="replicate")
+    yuv = padded(yuv, 8)
     rows, columns = yuv.shape[2] // 8, yuv.shape[3] // 8
     blocks = yuv.reshape(-1, 3, rows, 8, columns, 8)
     codes = torch.einsum("ui,vj,ncyixj->ncyuxv", basis, basis, blocks)

@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from interp_cli.errors import TrainingError
 from interp_cli.metrics import psnr
+from interp_cli.resample import padded
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.sources import find_sources
 from interp_cli.training.triplets import FrameInterpolationDataset
@@ -121,9 +121,8 @@ def predict(
     """The middle of two pictures (H, W, 3), rounded to 8 bits, whatever their size."""
     height, width = frame0.shape[:2]
     multiple = int(net.size_multiple(height, width))  # type: ignore[operator]
-    pad = (0, -width % multiple, 0, -height % multiple)
     tensors = [
-        F.pad(torch.from_numpy(f).to(device).permute(2, 0, 1)[None] / 255, pad, mode="replicate")
+        padded(torch.from_numpy(f).to(device).permute(2, 0, 1)[None] / 255, multiple)
         for f in (frame0, frame1)
     ]
     timestep = torch.full((1, 1, 1, 1), 0.5, device=device)

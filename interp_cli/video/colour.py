@@ -369,7 +369,7 @@ def to_rgb(planes: tuple[Tensor, ...], layout: PictureFormat) -> tuple[Tensor, T
         clipped, so that the way back is exact), and opacity (N, 1, H, W) or `None`.
     """
     channels = {
-        name: _repeat(channel.float(), layout) if layout.steps(name) != (1, 1) else channel.float()
+        name: _repeat(channel.float(), layout.steps(name))[..., : layout.height, : layout.width]
         for name, channel in channels_of(planes, layout).items()
     }
     return _rgb_of(channels, layout)
@@ -533,11 +533,12 @@ def _code_range(layout: PictureFormat) -> tuple[float, float, float, float]:
     return 16 * step, 219 * step, 128 * step, 224 * step
 
 
-def _repeat(chroma: Tensor, layout: PictureFormat) -> Tensor:
-    for axis, times in ((-1, layout.chroma_width), (-2, layout.chroma_height)):
+def _repeat(samples: Tensor, steps: tuple[int, int]) -> Tensor:
+    """Each sample for all pixels that it covers, of which some may lie over the edge."""
+    for axis, times in zip((-2, -1), steps, strict=True):
         if times > 1:
-            chroma = chroma.repeat_interleave(times, axis)
-    return chroma[..., : layout.height, : layout.width]
+            samples = samples.repeat_interleave(times, axis)
+    return samples
 
 
 def _mean(full: Tensor, steps: tuple[int, int]) -> Tensor:
