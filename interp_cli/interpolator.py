@@ -25,6 +25,7 @@ from interp_cli.devices import (
 )
 from interp_cli.errors import ResourceError, WeightsError
 from interp_cli.models.render import Recipe, Synthesis, render
+from interp_cli.models.warp import Sampling
 from interp_cli.motion import Motion
 from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision, Quality
 from interp_cli.resample import padded, shrunk
@@ -254,7 +255,9 @@ class Interpolator:
             before, after = (
                 frame[number : number + 1].expand(len(times), -1, -1, -1) for frame in frames
             )
-            middle = render(before, after, recipe, _column(times, before))
+            middle = render(
+                before, after, recipe, _column(times, before), self.sampling(height, width)
+            )
             made.append(Synthesis(middle, recipe.flow_t0, recipe.flow_t1, recipe.blend_mask))
         return made
 
@@ -263,6 +266,10 @@ class Interpolator:
         if not self.has_motion:
             return 1
         return max(1, round(min(height, width) / _SEEN_PX[self.quality]))
+
+    def sampling(self, height: int, width: int) -> Sampling:
+        """How frames of this size are sampled: densely if the network sees them at full size."""
+        return "supersampled" if self.reduction(height, width) == 1 else "bicubic"
 
     @torch.inference_mode()
     def see(self, pictures: Tensor) -> Seen:

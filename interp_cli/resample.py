@@ -1,4 +1,4 @@
-"""Pictures at other sizes, padded ones, and local means.
+"""Pictures at other sizes, padded ones, sampled more densely, and local means.
 
 On a CPU, where no gradient is wanted, OpenCV does this: measured on two cores at 1280x720, it
 doubled a plane in 0.26 ms where torch took 1.2, and a 3x3 mean took 0.6 ms instead of 5.6.
@@ -15,6 +15,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+
+# Lanczos's window over a sinc, half a pixel from its centre, scaled to a sum of one.
+_PLACES = np.arange(-3.5, 4)
+_TAPS = np.sinc(_PLACES) * np.sinc(_PLACES / 4)
+_BETWEEN: list[float] = (_TAPS / _TAPS.sum()).tolist()
 
 
 def padded(image: Tensor, multiple: int) -> Tensor:
@@ -66,6 +72,46 @@ def fitted(image: Tensor, height: int, width: int) -> Tensor:
             lambda plane, out: cv2.resize(plane, size, out, interpolation=cv2.INTER_AREA),
         )
     return F.avg_pool2d(image, (image.shape[-2] // height, image.shape[-1] // width))
+
+
+def supersampled(image: Tensor) -> Tensor:
+    """Sample twice as densely; what lies between pixels is made by a windowed sinc of eight taps.
+
+    Sampled again between those, bilinearly or bicubically, a picture keeps more of its detail
+    than by the same means alone (Lanczos, see Turkowski 1990, "Filters for common resampling
+    tasks").
+
+    Args:
+        image: (N, C, H, W); its border is repeated.
+
+    Returns:
+        (N, C, 2 H - 1, 2 W - 1), float32; every second sample is a pixel as it was.
+    """
+    height, width = image.shape[-2:]
+    if for_opencv(image):
+        return _each_plane(image, (2 * height - 1, 2 * width - 1), _supersample_plane)
+    rows = _with_between(image.float().flatten(0, 1).unsqueeze(1))
+    fine = _with_between(rows.transpose(2, 3)).transpose(2, 3)
+    return fine.reshape(*image.shape[:2], 2 * height - 1, 2 * width - 1)
+
+
+def _with_between(rows: Tensor) -> Tensor:
+    """Put what lies between the pixels of each row, (N, 1, H, W), there: (N, 1, H, 2 W - 1)."""
+    reach = len(_BETWEEN) // 2 - 1
+    kernel = rows.new_tensor(_BETWEEN).view(1, 1, 1, -1)
+    between = F.conv2d(F.pad(rows, (reach, reach, 0, 0), mode="replicate"), kernel)
+    pairs = torch.stack((rows[..., :-1], between), -1).flatten(-2)
+    return torch.cat((pairs, rows[..., -1:]), -1)
+
+
+def _supersample_plane(plane: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    kernel = np.asarray(_BETWEEN, np.float32)
+    anchor, border = len(kernel) // 2 - 1, cv2.BORDER_REPLICATE
+    out[::2, ::2] = plane
+    row = kernel[None]
+    out[::2, 1::2] = cv2.filter2D(plane, -1, row, anchor=(anchor, 0), borderType=border)[:, :-1]
+    column = kernel[:, None]
+    out[1::2] = cv2.filter2D(out[::2], -1, column, anchor=(0, anchor), borderType=border)[:-1]
 
 
 def box_mean(image: Tensor) -> Tensor:

@@ -163,6 +163,7 @@ class Synthesizer:
         groups: dict[tuple[tuple[int, int], bool], list[str]] = {}
         for name in changes:
             groups.setdefault((layout.steps(name), name == "A"), []).append(name)
+        sampling = self._interpolator.sampling(layout.height, layout.width)
         made: dict[str, Tensor] = {}
         for (steps, is_opacity), names in groups.items():
             frames = [
@@ -173,7 +174,7 @@ class Synthesizer:
             at_size = self._enlarged(
                 recipes[is_opacity]._replace(residual=residual), layout, steps
             ).cropped(*frames[0].shape[-2:])
-            picture = render(frames[0], frames[1], at_size, float(shown.timestep))
+            picture = render(frames[0], frames[1], at_size, float(shown.timestep), sampling)
             made.update(zip(names, picture.unbind(1), strict=True))
         return planes_from(made, layout)
 

@@ -22,6 +22,8 @@ from interp_cli.resample import box_mean, resized, shrunk
 _LARGEST_PX = 1.0
 # Added to the squared gradients, of pictures in [0, 1]: where there are none, nothing moves.
 _DAMPING = 3e-5
+# Motions this far apart agree to 37%.
+_AGREED_PX = 4.0
 # Frames that differ by this much, of 1, are alike to 37%; noise and compression stay below it.
 _ALIKE = 4 / 255
 # Surroundings are cells of this side and their neighbours.
@@ -59,6 +61,26 @@ def least_squares_step(warped: Tensor, times: Tensor) -> Tensor:
     xx, yy = xx + _DAMPING, yy + _DAMPING
     step: Tensor = torch.cat((xy * y - yy * x, xy * x - xx * y), 1) / (xx * yy - xy * xy)
     return step.clamp(-_LARGEST_PX, _LARGEST_PX)
+
+
+def agreed(flow: Tensor, times: Tensor) -> Tensor:
+    """Give both frames one motion, their mean, where they nearly agree on it.
+
+    Each frame's motion is found with an error of its own; the mean has less of it. Where they do
+    not agree, one of the frames does not show the place, and each keeps its own.
+
+    Args:
+        flow: From the timestep to both frames, (N, 2, 2, H, W), (dx, dy) in pixels.
+        times: How far both frames are away, (N, 2, 1, 1, 1).
+
+    Returns:
+        As `flow`.
+    """
+    towards = times * times.new_tensor((-1.0, 1.0)).view(1, 2, 1, 1, 1)
+    motion = flow / towards  # from frame0 to frame1, as either side has it
+    apart = (motion[:, 0] - motion[:, 1]).square().sum(1)
+    share = torch.exp(-apart / _AGREED_PX**2).unsqueeze(1).unsqueeze(1)
+    return torch.lerp(motion, motion.mean(1, keepdim=True).expand_as(motion), share) * towards
 
 
 @torch.no_grad()

@@ -31,11 +31,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp_cli.models.alignment import least_squares_step, stillness
+from interp_cli.models.alignment import agreed, least_squares_step, stillness
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.render import Recipe, render
 from interp_cli.models.warp import splat, warp
-from interp_cli.resample import padded, resized, shrunk
+from interp_cli.resample import box_mean, padded, resized, shrunk
 
 # The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
 _COARSEST_PX = 80
@@ -43,6 +43,8 @@ _MOST_LEVELS = 7
 # Channels of the features at 1/4 and 1/8, and of the descriptors there.
 _QUARTER, _EIGHTH = 32, 48
 _QUARTER_DESCRIPTOR, _EIGHTH_DESCRIPTOR = 16, 24
+# Warped frames that differ by this much, of 1, are alike to 37%: then nothing is softened.
+_ALIKE = 4 / 255
 
 
 class Features(NamedTuple):
@@ -239,8 +241,13 @@ class Flow(nn.Module):
         at_quarter, _ = self.refine_quarter(quarter, coarse, state, times)
         at_half, _ = self.refine_half(half, fine, _enlarged(at_quarter), times)
         at_full, more = self.refine_full(full, None, _enlarged(at_half), times)
-        flow, logit = at_full.flow, at_full.logit
+        flow, unlike = _aligned(full, agreed(at_full.flow, times), times)
+        logit = at_full.logit
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
+        # Softening is for motion that is not certain.
+        sharpness = torch.where(
+            sharpness < 0, sharpness * (1 - torch.exp(-((unlike / _ALIKE) ** 2))), sharpness
+        )
         still = stillness(full, motion)
         mask = torch.sigmoid(logit[:, 0] - logit[:, 1])
         recipe = Recipe(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
@@ -347,7 +354,7 @@ class Refinement(nn.Module):
         balance = (state.logit - state.logit.flip(1)) * 0.25
         sides = _each(warp, pictures, state.flow)
         seen = self.look(_joined(sides, balance))
-        aligned = -_forward(times) * times * least_squares_step(sides, times).unsqueeze(1)
+        aligned = _step(sides, times)
         flow = _each(shrunk, state.flow, 2) * 0.5
         parts = [_parted(_act(seen)), flow * 0.1, times.expand_as(flow[:, :, :1])]
         if context is not None:
@@ -407,6 +414,27 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, sides: Tensor) -> Tensor:
         return _act(self.conv.scaled(sides, self.scale) + sides)
+
+
+@torch.no_grad()
+def _step(warped: Tensor, times: Tensor) -> Tensor:
+    """What least squares add to both flows, on a grid half as fine as that of `warped`."""
+    return -_forward(warped) * times * least_squares_step(warped, times).unsqueeze(1)
+
+
+def _aligned(frames: Tensor, flow: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+    """Both flows after a least squares step at full size.
+
+    Returns:
+        They, (N, 2, 2, H, W), and by how much the warped frames differed around each place
+        before it, (N, 1, H, W); no gradient flows through the latter.
+    """
+    with torch.no_grad():
+        warped = _each(warp, frames, flow, "bicubic")
+        unlike = (warped[:, 0] - warped[:, 1]).abs().mean(1, keepdim=True)
+        unlike = box_mean(box_mean(unlike))
+        step = _each(_doubled, _step(warped, times))
+    return flow + step, unlike
 
 
 def _forward(like: Tensor) -> Tensor:

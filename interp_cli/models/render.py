@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from interp_cli.models.warp import warp
+from interp_cli.models.warp import Sampling, warp
 from interp_cli.resample import box_mean, resized
 
 
@@ -66,7 +66,13 @@ class Synthesis(NamedTuple):
     blend_mask: Tensor
 
 
-def render(frame0: Tensor, frame1: Tensor, recipe: Recipe, timestep: Tensor | float) -> Tensor:
+def render(
+    frame0: Tensor,
+    frame1: Tensor,
+    recipe: Recipe,
+    timestep: Tensor | float,
+    sampling: Sampling = "supersampled",
+) -> Tensor:
     """Move both frames to the timestep and blend them; what stands still is not moved.
 
     Args:
@@ -74,12 +80,14 @@ def render(frame0: Tensor, frame1: Tensor, recipe: Recipe, timestep: Tensor | fl
         frame1: Later frame, likewise.
         recipe: At the frames' size, with a residual for their channels.
         timestep: (N, 1, 1, 1), or one for all.
+        sampling: How the frames are sampled between their pixels. What supersampling keeps,
+            `bicubic` would lose, 0.1 dB on sharp pictures, but only if the motion is that exact.
 
     Returns:
         (N, C, H, W), in the frames' range, not clipped.
     """
-    warped0 = warp(frame0, recipe.flow_t0, "bicubic")
-    warped1 = warp(frame1, recipe.flow_t1, "bicubic")
+    warped0 = warp(frame0, recipe.flow_t0, sampling)
+    warped1 = warp(frame1, recipe.flow_t1, sampling)
     blend = torch.lerp(warped1, warped0, recipe.blend_mask)
     middle = blend + recipe.sharpness * (blend - box_mean(blend)) + recipe.residual
     return torch.lerp(middle, torch.lerp(frame0, frame1, timestep), recipe.stillness)

