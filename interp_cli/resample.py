@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-
 # Lanczos's window over a sinc, half a pixel from its centre, scaled to a sum of one.
 _PLACES = np.arange(-3.5, 4)
 _TAPS = np.sinc(_PLACES) * np.sinc(_PLACES / 4)

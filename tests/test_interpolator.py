@@ -334,6 +334,9 @@ def test_quality_says_how_large_the_pictures_are_that_are_seen():
     for quality, factors in expected.items():
         interpolator = Interpolator(Sliding(), device="cpu", quality=quality)
         assert {n: interpolator.reduction(*size) for n, size in sizes.items()} == factors
+        for name, size in sizes.items():
+            at_full_size = factors[name] == 1
+            assert interpolator.sampling(*size) == ("supersampled" if at_full_size else "bicubic")
     assert Interpolator(Sliding(), device="cpu", quality="auto").quality == "balanced"
     assert Interpolator(Sliding(), device="cpu").quality == "best"
     assert Interpolator(Blur(), device="cpu", quality="fast").reduction(2160, 3840) == 1

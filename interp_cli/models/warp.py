@@ -33,7 +33,7 @@ def warp(image: Tensor, flow: Tensor, mode: Sampling = "bilinear") -> Tensor:
 
     Returns:
         (N, C, H, W), float32; samples outside the image repeat its border. On a CPU and without
-        gradient, pictures are sampled at the nearest 32nd of a pixel.
+        gradient, OpenCV before version 5 samples at the nearest 32nd of a pixel.
 
     Raises:
         ValueError: The spatial sizes differ.
@@ -64,9 +64,8 @@ def _remapped(image: Tensor, x: Tensor, y: Tensor, mode: int) -> Tensor:
     made = torch.empty((*image.shape[:2], *x.shape[1:]))
     places = zip(x.detach().numpy(), y.detach().numpy(), strict=True)
     for channels, outs, (columns, rows) in zip(planes, made.numpy(), places, strict=True):
-        whole, parts = cv2.convertMaps(columns, rows, cv2.CV_16SC2)
         for plane, out in zip(channels, outs, strict=True):
-            cv2.remap(plane, whole, parts, mode, out, cv2.BORDER_REPLICATE)
+            cv2.remap(plane, columns, rows, mode, out, cv2.BORDER_REPLICATE)
     return made
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from interp_cli.models.alignment import least_squares_step, stillness
+from interp_cli.models.alignment import agreed, least_squares_step, stillness
 from interp_cli.models.warp import warp
 
 HALF = torch.full((1, 2, 1, 1, 1), 0.5)
@@ -184,3 +184,15 @@ class TestStillnessInFront:
         frames = torch.stack((ground, moved(ground, 16.0, 0.0)), 1)
         frames[:, 1, :, 40:88, :16] = 0.8
         assert stillness(frames, flows(16.0, size=128))[0, 0, 48:80, 6:16].max() < 0.1
+
+
+@pytest.mark.parametrize("timestep", [0.5, 0.2])
+def test_both_frames_get_one_motion_where_they_agree(timestep: float):
+    times = torch.tensor((timestep, 1 - timestep)).view(1, 2, 1, 1, 1)
+    towards = times * torch.tensor((-1.0, 1.0)).view(1, 2, 1, 1, 1)
+    motion = torch.zeros(1, 2, 2, 8, 8)
+    motion[:, 0, 0], motion[:, 1, 0] = 10.1, 9.9
+    motion[:, 1, :, :, 4:] = -30  # there the frames do not agree
+    made = agreed(motion * towards, times) / towards
+    assert (made[:, :, 0, :, :4] - 10).abs().max() < 0.01
+    torch.testing.assert_close(made[..., 4:], motion[..., 4:])

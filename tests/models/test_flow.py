@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -155,6 +157,27 @@ def test_costs_at_most_25_gmac_and_2_million_parameters():
     # Four times the pixels cost four times as much, but for one more level of 1/256.
     assert 20e9 < 4 * counter.get_total_flops() / 2 <= 24.9e9
     assert sum(p.numel() for p in net.parameters()) <= 2e6
+
+
+def softening(net: Flow, frame0: Tensor, frame1: Tensor) -> Tensor:
+    """What the recipe says of the sharpness where the network wants all softened."""
+    net = copy.deepcopy(net)
+    with torch.no_grad():
+        # Of a side's outputs, four pixels each: flow (8), logit (4), residual (12), sharpness.
+        net.refine_full.out.weight.zero_()
+        net.refine_full.out.bias[24:28] = -0.5
+    features = net.encode(frame0), net.encode(frame1)
+    recipe = net.synthesize(*features, net.motion(*features), times(0.5))
+    return recipe.sharpness
+
+
+@torch.inference_mode()
+def test_softens_only_where_the_frames_do_not_agree(untrained: Flow):
+    frame = texture(96, 96)
+    assert softening(untrained, frame, frame).abs().max() < 1e-6
+    unlike = softening(untrained, frame, 1 - frame)
+    assert unlike.quantile(0.1) >= -1.0001
+    assert unlike.quantile(0.9) < -0.9
 
 
 class TestCostVolume:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from interp_cli.models.warp import splat, warp
+from interp_cli.models.warp import Sampling, splat, warp
 
 
 @pytest.fixture
@@ -50,6 +50,27 @@ def test_warp_positions_are_exact_at_8k_in_half_precision():
 def test_warp_of_a_single_row_and_column():
     picture = torch.rand(1, 1, 1, 5)
     torch.testing.assert_close(warp(picture, torch.zeros(1, 2, 1, 5)), picture)
+
+
+def test_supersampled_warp_moves_whole_pixels_and_repeats_the_border(picture):
+    moved = warp(picture, constant_flow(picture, 3, -2), "supersampled")
+    torch.testing.assert_close(moved[:, :, 2:, :-3], picture[:, :, :-2, 3:])
+    torch.testing.assert_close(moved[:, :, 2:, -3:], picture[:, :, :-2, -1:].expand(-1, -1, -1, 3))
+
+
+@pytest.mark.parametrize("needs_gradient", [False, True])
+def test_supersampled_warp_keeps_more_detail_than_bicubic(needs_gradient: bool):
+    columns = torch.arange(64.0)  # three pixels a wave
+    wave = torch.sin(columns * 2.1).expand(1, 1, 8, -1).clone().requires_grad_(needs_gradient)
+
+    def error(mode: Sampling) -> float:
+        apart = [
+            warp(wave, constant_flow(wave, dx, 0), mode)[0, 0, 4] - torch.sin((columns + dx) * 2.1)
+            for dx in (0.1, 0.2, 0.3, 0.4, 0.5)
+        ]
+        return float(torch.stack(apart)[:, 8:-8].detach().square().mean().sqrt())
+
+    assert 2 * error("supersampled") < error("bicubic") < error("bilinear")
 
 
 def test_splat_moves_whole_pixels_and_loses_what_leaves(picture):
