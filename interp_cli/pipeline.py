@@ -28,7 +28,7 @@ from interp_cli.scenes import Between
 from interp_cli.synthesis import WAITING_FRAMES, Synthesizer
 from interp_cli.timeline import InputTimes, Timeline, timeline_of
 from interp_cli.video.colour import PictureFormat, picture_format
-from interp_cli.video.fields import FieldReader
+from interp_cli.video.fields import LOOKED_AT, FieldReader, is_soft_telecine
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo, refuse_interlaced
 from interp_cli.video.reader import Frame, FrameReader
@@ -139,11 +139,14 @@ def double_video(
         planner = Planner(timeline, judge, options.at_cut, options.repeats)
         synthesizer = Synthesizer(interpolator, layout, with_motion=bool(options.save_motion))
         interlaced = 0
+        stamps: list[int] = []  # of the first frames
 
         def neighbours() -> Iterator[Neighbour]:
             nonlocal interlaced
             for frame in itertools.chain((first,), frames):
                 interlaced += bool(frame.image.interlaced_frame)
+                if len(stamps) < LOOKED_AT:
+                    stamps.append(frame.pts)
                 yield Neighbour(frame.image, frame.pts - shift, layout, interpolator.device)
 
         picture = PictureDescription.of(info, layout)
@@ -182,6 +185,11 @@ def double_video(
             warnings.append(
                 f"{interlaced} of {frames_in} frames are marked as interlaced; "
                 "if they look combed, use --deinterlace."
+            )
+        if options.fields == "refuse" and is_soft_telecine(stamps, first.time_base):
+            warnings.append(
+                "it is film whose frames stand for three and two fields of television in turn; "
+                "--detelecine gives them even times."
             )
         if reader.repaired_times:
             warnings.append(f"{reader.repaired_times} time stamps did not grow and were moved.")

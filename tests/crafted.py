@@ -1,7 +1,8 @@
-"""Files with facts that no encoder here writes: boxes put into MP4, SEI messages in streams."""
+"""Files with facts that no encoder here writes: boxes put into MP4, messages and flags in streams."""
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -104,3 +105,30 @@ def picture_subtitles() -> bytes:
         + segment(9000 * n, 0x80, b"")
         for n in (1, 2, 3)
     )
+
+
+def with_pulldown(source: Path, target: Path) -> Path:
+    """Copy an MPEG-2 stream of 24000/1001 whole frames as film on DVDs is: soft telecine.
+
+    The sequence says 30000/1001 (ISO 13818-2, table 6-4), and flags have a player show frames for
+    three and two fields in turn, the first field being the top one where that fits.
+    """
+    data = bytearray(source.read_bytes())
+    # Frames before this group of pictures, frames so far, and the present one's place on screen.
+    before, count, place = 0, 0, 0
+    for start in (match.start() for match in re.finditer(b"\0\0\1", data)):
+        kind = data[start + 3]
+        if kind == 0xB3:  # sequence header
+            data[start + 7] = data[start + 7] & 0xF0 | 4
+        elif kind == 0xB8:  # group of pictures
+            before = count
+        elif kind == 0x00:  # picture
+            place = before + (data[start + 4] << 2 | data[start + 5] >> 6)
+            count += 1
+        elif kind == 0xB5 and data[start + 4] >> 4 == 1:  # extension of the sequence
+            data[start + 5] &= ~0x08  # it is no progressive one
+        elif kind == 0xB5 and data[start + 4] >> 4 == 8:  # of the picture
+            top_first, repeats = ((1, 1), (0, 0), (0, 1), (1, 0))[place % 4]
+            data[start + 7] = data[start + 7] & ~0x82 | top_first << 7 | repeats << 1
+    target.write_bytes(data)
+    return target

@@ -228,6 +228,8 @@ def double(
             _sum_up(result, on_stdout=on_stdout)
         return
     jobs = _targets(paths, out_dir, _usual_suffix(options) if suffix is None else suffix)
+    if save_motion:
+        _refuse_one_folder_for_two(jobs, save_motion)
     if _double_all(jobs, options, style, json=json, quiet=quiet):
         raise typer.Exit(1)
 
@@ -324,12 +326,24 @@ def _targets(sources: list[Path], out_dir: Path, suffix: str) -> dict[Path, Path
     return targets
 
 
+def _refuse_one_folder_for_two(jobs: dict[Path, Path], save_motion: Path) -> None:
+    """Refuse results whose motion would go to the same folder, which is named as they are."""
+    names: dict[str, Path] = {}
+    for target in jobs.values():
+        other = names.setdefault(target.stem, target)
+        if other != target:
+            raise EncodeError(
+                f"{save_motion / target.stem}: would hold the motion of both {other} and {target}; "
+                "rename an input or double them one after the other."
+            )
+
+
 def _frame_rate(source: Path) -> Fraction | None:
     """For the speed beside the bar; what is wrong with the input is said by `double_video`."""
-    from interp_cli.video.probe import probe
+    from interp_cli.video.probe import frame_rate_of
 
     try:
-        return probe(source).frame_rate
+        return frame_rate_of(source)
     except InterpError:
         return None
 

@@ -1,15 +1,18 @@
 """Whole frames out of fields: deinterlacing, and film taken out of its telecine again.
 
 FFmpeg's filters do the pictures. The time stamps are ours, because the filters round or count
-them: a deinterlaced frame keeps its own, and film is spread evenly over each cycle.
+them: a deinterlaced frame keeps its own, and film is spread evenly over each cycle. Film that a
+stream stores as whole frames, with flags that have a player show them for three and two fields in
+turn (soft telecine, as on DVDs), only needs its times made even.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain, islice, pairwise
 
 import av
 import av.error
@@ -23,6 +26,9 @@ from interp_cli.video.reader import Frame, FrameReader
 # Television shows four frames of film in five of its own (3:2 pulldown).
 _CYCLE = 5
 _FILM = 4
+_FIELD_SECONDS = Fraction(1001, 60_000)
+# Frames by whose times soft telecine is known.
+LOOKED_AT = 24
 
 
 class FieldReader:
@@ -47,10 +53,18 @@ class FieldReader:
         self._reader = reader
         self._source = reader.info
         self._film = fields == "detelecine"
-        whole = replace(reader.info, interlaced=False)
+        self._frames: Iterator[Frame] = iter(reader)
+        self._is_soft = False
         self.has_side_streams = reader.has_side_streams
         self.plays = reader.plays
-        self.info = _film_info(whole) if self._film else whole
+        self.info = replace(reader.info, interlaced=False)
+        if self._film:
+            first = list(islice(self._frames, LOOKED_AT))
+            self._frames = chain(first, self._frames)
+            self._is_soft = is_soft_telecine(
+                [frame.pts for frame in first], self.info.time_base
+            )
+            self.info = _film_info(self.info, is_soft=self._is_soft)
 
     def __enter__(self) -> FieldReader:
         return self
@@ -75,15 +89,18 @@ class FieldReader:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames in order."""
-        return self._film_frames() if self._film else self._whole_frames()
-
-    def _whole_frames(self) -> Iterator[Frame]:
+        if self._is_soft:
+            return _evened(self._whole_frames("interlaced"), self.info.time_base)
+        if self._film:
+            return self._film_frames()
         # A file that marks its fields may have whole frames too; one that does not is all fields.
-        which = "interlaced" if self._source.interlaced else "all"
+        return self._whole_frames("interlaced" if self._source.interlaced else "all")
+
+    def _whole_frames(self, which: str) -> Iterator[Frame]:
         frames: deque[Frame] = deque()
 
         def kept() -> Iterator[Frame]:
-            for frame in self._reader:
+            for frame in self._frames:
                 frames.append(frame)
                 yield frame
 
@@ -94,7 +111,7 @@ class FieldReader:
         stamps: list[int] = []  # of each cycle's first frame
 
         def kept() -> Iterator[Frame]:
-            for count, frame in enumerate(self._reader):
+            for count, frame in enumerate(self._frames):
                 if count % _CYCLE == 0:
                     stamps.append(frame.pts)
                 yield frame
@@ -122,7 +139,66 @@ class FieldReader:
         return Frame(image, _FILM * begin + place * length, length, self.info.time_base)
 
 
-def _film_info(info: VideoInfo) -> VideoInfo:
+def is_soft_telecine(stamps: Sequence[int], time_base: Fraction) -> bool:
+    """Whether most frames stand for three and two fields of television in turn.
+
+    Args:
+        stamps: Time stamps of the first `LOOKED_AT` frames.
+        time_base: Their unit, in seconds.
+    """
+    counts = [_fields(end - begin, time_base) for begin, end in pairwise(stamps)]
+    in_turn = sum({*pair} == {2, 3} for pair in pairwise(counts))
+    return len(counts) > _CYCLE and 2 * in_turn > len(counts)
+
+
+def _fields(length: int, time_base: Fraction) -> int:
+    """How many fields last that long; 0: no whole number."""
+    count = round(length * time_base / _FIELD_SECONDS)
+    # Both time stamps may be rounded.
+    return count if abs(length * time_base - count * _FIELD_SECONDS) <= time_base else 0
+
+
+def _evened(frames: Iterable[Frame], time_base: Fraction) -> Iterator[Frame]:
+    """Share the five fields of two frames evenly between them; others keep their times.
+
+    Args:
+        frames: Of three and two fields in turn, mostly.
+        time_base: For the new times: half a unit of the frames' own, or a part of that.
+    """
+    waiting: deque[Frame] = deque()
+
+    def halfway(end: int) -> int | None:
+        """Twice the place of the second of two that wait, where they share five fields."""
+        first, second = waiting
+        lengths = (second.pts - first.pts, end - second.pts)
+        is_pair = {_fields(length, first.time_base) for length in lengths} == {2, 3}
+        return first.pts + end if is_pair else None
+
+    def shown(twice_pts: int) -> Frame:
+        frame = waiting.popleft()
+        parts = int(frame.time_base / time_base)
+        return replace(frame, pts=twice_pts * parts // 2, duration=0, time_base=time_base)
+
+    for frame in frames:
+        if len(waiting) == 2:
+            second = halfway(frame.pts)
+            yield shown(2 * waiting[0].pts)
+            if second is not None:
+                yield shown(second)
+        waiting.append(frame)
+    second = halfway(waiting[1].pts + waiting[1].duration) if len(waiting) == 2 else None
+    if waiting:
+        yield shown(2 * waiting[0].pts)
+    if waiting:
+        yield shown(2 * waiting[0].pts if second is None else second)
+
+
+def _film_info(info: VideoInfo, *, is_soft: bool) -> VideoInfo:
+    if is_soft:
+        rate = _FILM / (2 * _CYCLE * _FIELD_SECONDS)
+        time_base = info.time_base / _FILM
+        last = round(1 / rate / time_base)
+        return replace(info, frame_rate=rate, time_base=time_base, last_duration=last)
     rate = info.frame_rate
     if rate is None or abs(rate - 30) > Fraction(1, 10):
         found = "no constant rate" if rate is None else f"{float(rate):.6g} frames a second"

@@ -25,17 +25,21 @@ from av.video.stream import VideoStream
 
 from interp_cli.errors import EncodeError, OpenError, PipeClosedError
 from interp_cli.options import OutputFormat
-from interp_cli.video.colour import UNTAGGED, native_format, planes_of
+from interp_cli.video.colour import UNTAGGED
 from interp_cli.video.picture import PictureDescription
-from interp_cli.video.probe import decode, describe, first_picture
+from interp_cli.video.probe import (
+    Y4M_HEAD_BYTES,
+    decode,
+    describe,
+    first_picture,
+    y4m_missing_bytes,
+)
 from interp_cli.video.reader import VideoReader
 from interp_cli.video.writer import FrameWriter
 
 _MUXERS = {"y4m": "yuv4mpegpipe", "nut": "nut"}
 # FFmpeg asks for this much at once; a callback for each 32 KiB would cost more than the copying.
 _BUFFER_BYTES = 1 << 20
-# More than any header of YUV4MPEG2 has.
-_HEAD_BYTES = 1024
 # How often a reader that waits for input looks whether it is to stop.
 _PAUSE_SECONDS = 0.1
 
@@ -109,13 +113,9 @@ class PipeReader(VideoReader):
         return self._container, self._stream
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-        count = 0
         for image in self._pictures:
-            count += 1
             yield image
-        if self._input.is_cut_off(
-            count, sum(plane.nbytes for plane in planes_of(native_format(image)))
-        ):
+        if self._input.is_cut_off(image):
             self.damage = "the stream ends within the next one"
 
 
@@ -287,18 +287,16 @@ class _Interruptible(io.RawIOBase):
             # Windows cannot wait for pipes; there a reader waits for its writer.
             if sys.platform == "win32" or select.select([self._pipe], [], [], _PAUSE_SECONDS)[0]:
                 content = os.read(self._pipe, max(size, 0))
-                if len(self._head) < _HEAD_BYTES:
-                    self._head += content[:_HEAD_BYTES]
+                if len(self._head) < Y4M_HEAD_BYTES:
+                    self._head += content[:Y4M_HEAD_BYTES]
                 self._bytes_read += len(content)
                 return content
         return b""
 
-    def is_cut_off(self, frames: int, frame_bytes: int) -> bool:
+    def is_cut_off(self, image: av.VideoFrame) -> bool:
         """Whether a YUV4MPEG2 stream ended within a frame, of which FFmpeg says nothing."""
-        begin = self._head.find(b"\nFRAME\n") + 1
-        if not self._head.startswith(b"YUV4MPEG2") or not begin or self._stopped.is_set():
-            return False
-        return self._bytes_read > begin + frames * (len(b"FRAME\n") + frame_bytes)
+        ended = not self._stopped.is_set()
+        return ended and y4m_missing_bytes(self._head, self._bytes_read, image) > 0
 
 
 def _untold(output_format: OutputFormat, picture: PictureDescription) -> tuple[str, ...]:

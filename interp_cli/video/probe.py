@@ -21,6 +21,9 @@ from interp_cli.video.sidedata import LightLevel, MasteringDisplay, read_listing
 # Seconds before the end from which packets are read to find the last time stamp: longer than
 # any usual distance between key frames, short enough to cost nothing.
 _TAIL_SECONDS = 12
+# More than any header of YUV4MPEG2 has.
+Y4M_HEAD_BYTES = 1024
+_Y4M_FRAME = b"FRAME\n"
 _SEES_OPACITY = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -198,7 +201,8 @@ def probe(path: str | Path) -> VideoInfo:
     path = Path(path)
     container, stream = open_video(path)
     with container:
-        info = describe(container, stream, first_picture(decode(container, stream), path), path)
+        first = first_picture(decode(container, stream), path)
+        info = describe(container, stream, first, path)
         listing = read_listing(path, stream.index)
         left, right, top, bottom = listing.cropping
         return replace(
@@ -206,7 +210,7 @@ def probe(path: str | Path) -> VideoInfo:
             width=info.width - left - right,
             height=info.height - top - bottom,
             last_duration=_last_duration(container, stream),
-            missing_bytes=_missing_bytes(path),
+            missing_bytes=_missing_bytes(path, first),
             streams=tuple(replace(s, tag=listing.tags.get(s.index, "")) for s in info.streams),
             cropping=listing.cropping,
             chroma_location=listing.chroma_location,
@@ -283,6 +287,17 @@ def first_picture(pictures: Iterator[av.VideoFrame], path: Path) -> av.VideoFram
     raise OpenError(f"{path}: the video stream holds no picture.")
 
 
+def frame_rate_of(path: Path) -> Fraction | None:
+    """The rate that a video's header means; `None` where there is none.
+
+    Raises:
+        OpenError: See `open_video`.
+    """
+    container, stream = open_video(path)
+    with container:
+        return _nominal_rate(stream, stream.time_base or Fraction(1, 1000))
+
+
 def refuse_interlaced(info: VideoInfo) -> None:
     """Raise `DecodeError`, with the fix named, where frames hold two fields."""
     if info.interlaced:
@@ -336,16 +351,33 @@ def _last_duration(container: InputContainer, stream: VideoStream) -> int | None
     return max(tail)[1] or None if tail else None
 
 
-def _missing_bytes(path: Path) -> int:
+def y4m_missing_bytes(head: bytes, size: int, first: av.VideoFrame) -> int:
+    """How many bytes of its last frame a YUV4MPEG2 stream lacks.
+
+    Args:
+        head: Its first `Y4M_HEAD_BYTES`.
+        size: Its length.
+        first: One of its frames, which all have the same size.
+    """
+    begin = head.find(b"\n" + _Y4M_FRAME) + 1
+    if not head.startswith(b"YUV4MPEG2") or not begin:
+        return 0
+    samples = (c.width * c.height * -(-c.bits // 8) for c in first.format.components)
+    return -(size - begin) % (len(_Y4M_FRAME) + sum(samples))
+
+
+def _missing_bytes(path: Path, first: av.VideoFrame) -> int:
     """How many bytes the container announces beyond the file's end.
 
     FFmpeg treats the end of a truncated file as a normal end and reports no error, so this is
-    read from the outermost elements: Matroska's Segment, MP4's boxes, RIFF's chunk. Formats
-    without such a size, and live recordings that leave it open, count as complete.
+    read from the outermost elements: Matroska's Segment, MP4's boxes, RIFF's chunk, YUV4MPEG2's
+    frames. Formats without such a size, and live recordings that leave it open, count as complete.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(64)
+        head = file.read(Y4M_HEAD_BYTES)
+        if head.startswith(b"YUV4MPEG2"):
+            return y4m_missing_bytes(head, size, first)
         if head.startswith(b"\x1a\x45\xdf\xa3"):
             return max(0, _matroska_end(head) - size)
         if head.startswith(b"RIFF"):

@@ -1,15 +1,21 @@
 import subprocess
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import clips
+import crafted
 import numpy as np
 import pytest
 
 from interp_cli.errors import DecodeError
+from interp_cli.interpolator import Interpolator
+from interp_cli.options import DoubleOptions, EncodeOptions
+from interp_cli.pipeline import double_video
 from interp_cli.video.ffmpeg import ffmpeg_path
-from interp_cli.video.fields import FieldReader
+from interp_cli.video.fields import FieldReader, is_soft_telecine
+from interp_cli.video.probe import probe
 from interp_cli.video.reader import Frame, VideoReader
 
 FILM = Fraction(24000, 1001)
@@ -47,6 +53,16 @@ def interlaced_clip(clip_folder: Path, film_clip: Path) -> Path:
         *("-vf", "tinterlace=interleave_top,setfield=tff", "-c:v", "ffv1"),
         *("-flags", "+ilme+ildct"),
     )
+
+
+@pytest.fixture(scope="module", params=["mpg", "mkv"])
+def soft_clip(request, clip_folder: Path, film_clip: Path) -> Path:
+    """The film as 48 whole frames of MPEG-2 that are to be shown for 3 and 2 fields in turn."""
+    plain = through_ffmpeg(film_clip, clip_folder / "plain.m2v", "-c:v", "mpeg2video", "-q:v", "2")
+    flagged = crafted.with_pulldown(plain, clip_folder / "flagged.m2v")
+    target = clip_folder / f"soft.{request.param}"
+    crafted.ffmpeg("-fflags", "+genpts", "-i", flagged, "-c", "copy", target)
+    return target
 
 
 def read(path: Path, fields) -> list[Frame]:
@@ -98,6 +114,43 @@ def test_what_comes_out_is_told(telecined_clip: Path, interlaced_clip: Path):
     assert info.last_duration * info.time_base == 1 / FILM
     with FieldReader(VideoReader(interlaced_clip), "deinterlace") as reader:
         assert reader.info == replace(reader._source, interlaced=False)
+
+
+def test_soft_telecine_gets_even_times_and_keeps_its_pictures(soft_clip: Path):
+    before = clips.times(soft_clip)
+    unit = probe(soft_clip).time_base
+    steps = [round(float(b - a) * 59.94) for a, b in pairwise(before)]
+    assert steps[:6] == [3, 2, 3, 2, 3, 2]
+    frames = read(soft_clip, "detelecine")
+    assert len(frames) == 48
+    even = [b.seconds - a.seconds for a, b in pairwise(frames[:46])]
+    assert max(abs(step - 1 / FILM) for step in even) <= unit
+    # The first of two stays where it was.
+    assert [frame.seconds for frame in frames[:46:2]] == before[:46:2]
+    for frame, original in zip(frames, clips.decoded(soft_clip), strict=True):
+        for plane, expected in zip(clips.planes(frame.image), clips.planes(original), strict=True):
+            np.testing.assert_array_equal(plane, expected)
+
+
+def test_soft_telecine_is_told_and_doubled(soft_clip: Path, tmp_path: Path, averaging):
+    options = DoubleOptions(encode=EncodeOptions(preset="ultrafast"))
+    model = Interpolator(averaging)
+    result = double_video(soft_clip, tmp_path / "uneven.mp4", options, interpolator=model)
+    assert result.frames_out == 96
+    assert result.warnings == (
+        "it is film whose frames stand for three and two fields of television in turn; "
+        "--detelecine gives them even times.",
+    )
+    even = replace(options, fields="detelecine")
+    result = double_video(soft_clip, tmp_path / "even.mp4", even, interpolator=model)
+    assert (result.frames_out, result.frame_rate, result.warnings) == (96, 2 * FILM, ())
+
+
+def test_a_jittered_rate_is_no_telecine(vfr_clip: Path):
+    assert not is_soft_telecine([*range(0, 24 * 1001, 1001)], Fraction(1, 30_000))
+    assert not is_soft_telecine([0, 50, 83], Fraction(1, 1000))
+    with pytest.raises(DecodeError, match="film is found again in 30"):
+        FieldReader(VideoReader(vfr_clip), "detelecine")
 
 
 def test_film_at_another_rate_is_refused(h264_clip: Path):

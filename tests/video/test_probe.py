@@ -2,10 +2,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import clips
+import crafted
 import pytest
 
-from interp_cli.errors import OpenError
-from interp_cli.video.probe import probe
+from interp_cli.errors import DecodeError, OpenError
+from interp_cli.video.probe import frame_rate_of, probe
+from interp_cli.video.reader import VideoReader
 
 
 def test_facts_of_a_plain_clip(h264_clip: Path):
@@ -48,6 +50,27 @@ def test_a_truncated_file_is_shorter_than_it_says(tmp_path: Path, ending: str):
     assert probe(whole).missing_bytes == 0
     # Matroska counts its closing index in, the others end with their last byte.
     assert probe(part).missing_bytes == 100
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "gray"])
+def test_a_y4m_file_that_ends_within_a_frame_is_damaged(tmp_path: Path, pix_fmt: str):
+    nut = clips.moving_clip(tmp_path / "a.mkv", 4, (101, 67), codec="ffv1", pix_fmt=pix_fmt)
+    whole, part = tmp_path / "whole.y4m", tmp_path / "part.y4m"
+    crafted.ffmpeg("-i", nut, "-strict", "-1", whole)
+    part.write_bytes(whole.read_bytes()[:-7])
+    assert probe(whole).missing_bytes == 0
+    assert probe(part).missing_bytes == 7
+    with (
+        VideoReader(part) as reader,
+        pytest.raises(DecodeError, match="decoded 3 frames .the file is 7 bytes shorter"),
+    ):
+        list(reader)
+    with VideoReader(part, keep_going=True) as reader:
+        assert len(list(reader)) == 3
+
+
+def test_the_rate_is_in_the_header(ten_bit_clip: Path):
+    assert frame_rate_of(ten_bit_clip) == probe(ten_bit_clip).frame_rate == Fraction(24000, 1001)
 
 
 @pytest.mark.parametrize(
