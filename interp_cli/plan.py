@@ -8,7 +8,7 @@ be shown in order, so a rule that must look further ahead may hold frames back.
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +24,7 @@ from interp_cli.bars import Area, picture_area
 from interp_cli.options import LONGEST_RUN, AtCut, Repeats
 from interp_cli.scenes import (
     MOST_AHEAD,
+    RECENT_PAIRS,
     Between,
     SceneJudge,
     Thumbnail,
@@ -143,7 +144,7 @@ class PairJudge:
         self._scenes = SceneJudge(scene_threshold)
         self._longest_gap = longest_gap
         self._last: Neighbour | None = None
-        self._last_motion = 0.0  # how much the last two frames differed that were no repeat
+        self._recent: deque[float] = deque(maxlen=RECENT_PAIRS)  # how much the last pairs differed
 
     def add(self, frame: Neighbour) -> Between | None:
         """Take the next frame; what lies before it, where the two alone tell that."""
@@ -155,10 +156,10 @@ class PairJudge:
         if self.is_gap(last, frame):
             return Between.GAP
         pair = (last.image, frame.image)
-        if is_repeat(*pair) or is_near_repeat(*pair, self._last_motion):
-            return Between.REPEAT
-        self._last_motion = luma_difference(*pair)
-        return None
+        recent_motion = max(self._recent, default=0.0)
+        self._recent.append(luma_difference(*pair))
+        is_same = is_repeat(*pair) or is_near_repeat(*pair, recent_motion)
+        return Between.REPEAT if is_same else None
 
     def is_gap(self, before: Neighbour, after: Neighbour) -> bool:
         """Whether too much time lies between two frames."""

@@ -41,15 +41,13 @@ _BLOCK_PX = 16
 # a frame has blocks from 2.1 on where the mean is 0.1, and 0.09 and more is explained.
 _NEAR_MEAN = 2.5
 _NEAR_BLOCK = 2.0
-_NEAR_EXPLAINED = 0.1
-_NEAR_SHIFT_PX = 0.12
-_NEAR_BRIGHTNESS = 0.6
 _SHIFT_BLOCK_PX = 64
-# H.264 at crf 23 refines what it repeats: up to 6 in a block and 0.3 explained, but the mean is far
-# below that of the motion before, while slow motion is as large as ever.
+# H.264 at crf 23 and above refines what it repeats: up to 6.5 in a block, but the mean is far below
+# that of the motion just before, while slow motion is as large as ever.
 _REFINED_MEAN = 1 / 6
 _REFINED_BLOCK = 6.5
-_REFINED_EXPLAINED = 0.35
+# Pairs before this one that say how much motion there is: enough for animation on fours.
+RECENT_PAIRS = 5
 
 # How likely a pair is a cut: a logistic rule over the logarithm of its change, the response of
 # phase correlation, and the logarithm of how much larger its difference is than the second largest
@@ -72,6 +70,38 @@ _SAME = 0.25
 # Luma of black bars at most, and the least share of the picture that is looked at between them.
 _BAR_LUMA = 24
 _LEAST_INSIDE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Slight:
+    """How much of a difference small shifts and changes of brightness explain; also, at most.
+
+    Attributes:
+        explained: Share of the squared difference that shifts of blocks explain.
+        middle_shift_px: Shift of a block: the median.
+        large_shift_px: What nine of ten blocks' shifts do not exceed.
+        brightness: Largest change of a block's mean, in codes of 255.
+    """
+
+    explained: float
+    middle_shift_px: float
+    large_shift_px: float
+    brightness: float
+
+    def is_within(self, limit: _Slight) -> bool:
+        """Whether nothing of it is larger."""
+        return (
+            self.explained <= limit.explained
+            and self.middle_shift_px <= limit.middle_shift_px
+            and self.large_shift_px <= limit.large_shift_px
+            and self.brightness <= limit.brightness
+        )
+
+
+_NOISE = (_Slight(0.1, 0.12, 0.12, 0.6),)
+# Blocks that are refined seem to shift, the others do not: either little is explained, or little
+# shifts. Found on half the sources of the training footage.
+_REFINEMENT = (_Slight(0.35, 0.12, 0.12, 0.6), _Slight(0.2, 0.05, 0.3, 1.6))
 
 
 class Between(Enum):
@@ -296,13 +326,13 @@ def luma_difference(image0: av.VideoFrame, image1: av.VideoFrame) -> float:
     return float(difference.mean()) * 255 / white_code(image0)
 
 
-def is_near_repeat(image0: av.VideoFrame, image1: av.VideoFrame, last_motion: float = 0.0) -> bool:
+def is_near_repeat(image0: av.VideoFrame, image1: av.VideoFrame, recent_motion: float = 0) -> bool:
     """Whether two frames differ by noise alone, and not by slow motion, a small thing or a fade.
 
     Args:
         image0: A frame.
         image1: The next one.
-        last_motion: `luma_difference` of the last pair before them that was no repeat.
+        recent_motion: The largest `luma_difference` of the `RECENT_PAIRS` pairs before them.
     """
     refined: bool | None = None  # told by the first plane
     unit = white_code(image0) / 255
@@ -310,7 +340,7 @@ def is_near_repeat(image0: av.VideoFrame, image1: av.VideoFrame, last_motion: fl
         difference = cv2.absdiff(plane0, plane1)
         mean = float(difference.mean()) / unit
         if refined is None:
-            refined = mean < _REFINED_MEAN * last_motion
+            refined = mean < _REFINED_MEAN * recent_motion
         if mean > _NEAR_MEAN:
             return False
         blocks = _block_means(difference.astype(np.float32), _BLOCK_PX)
@@ -320,11 +350,14 @@ def is_near_repeat(image0: av.VideoFrame, image1: av.VideoFrame, last_motion: fl
     luma0, luma1 = (planes_of(image)[0].astype(np.float32) / unit for image in (image0, image1))
     if luma0.ndim == 3:
         luma0, luma1 = luma0.mean(2), luma1.mean(2)
-    return not _moves(luma0, luma1, _REFINED_EXPLAINED if refined else _NEAR_EXPLAINED)
+    if abs(float((luma1 - luma0).mean())) > _REPEAT_MEAN:
+        return False
+    found = _slight_changes(luma0, luma1)
+    return any(found.is_within(limit) for limit in (_REFINEMENT if refined else _NOISE))
 
 
-def _moves(luma0: NDArray[np.float32], luma1: NDArray[np.float32], most_explained: float) -> bool:
-    """Whether small shifts or changes of brightness explain the difference of two pictures.
+def _slight_changes(luma0: NDArray[np.float32], luma1: NDArray[np.float32]) -> _Slight:
+    """Measure small shifts and changes of brightness, block by block.
 
     Each block's shift is the least squares solution of Lucas and Kanade (1981).
     """
@@ -336,12 +369,9 @@ def _moves(luma0: NDArray[np.float32], luma1: NDArray[np.float32], most_explaine
     dx = -((yy + 0.5) * xt - xy * yt) / determinant
     dy = -((xx + 0.5) * yt - xy * xt) / determinant
     explained = -(dx * xt + dy * yt).sum() / (_block_means(change**2, _SHIFT_BLOCK_PX).sum() + 1e-3)
-    return bool(
-        explained > most_explained
-        or np.quantile(np.hypot(dx, dy), 0.9) > _NEAR_SHIFT_PX
-        or np.abs(_block_means(change, _SHIFT_BLOCK_PX)).max() > _NEAR_BRIGHTNESS
-        or abs(float(change.mean())) > _REPEAT_MEAN
-    )
+    middle, large = np.quantile(np.hypot(dx, dy), (0.5, 0.9))
+    brightness = np.abs(_block_means(change, _SHIFT_BLOCK_PX)).max()
+    return _Slight(float(explained), float(middle), float(large), float(brightness))
 
 
 def _block_means(values: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Files with facts that no encoder here writes: boxes put into MP4, messages and flags in streams."""
+"""Files with facts that no encoder here writes: boxes in MP4, messages and flags in streams."""
 
 from __future__ import annotations
 

@@ -61,9 +61,7 @@ class FieldReader:
         if self._film:
             first = list(islice(self._frames, LOOKED_AT))
             self._frames = chain(first, self._frames)
-            self._is_soft = is_soft_telecine(
-                [frame.pts for frame in first], self.info.time_base
-            )
+            self._is_soft = is_soft_telecine([frame.pts for frame in first], self.info.time_base)
             self.info = _film_info(self.info, is_soft=self._is_soft)
 
     def __enter__(self) -> FieldReader:
@@ -186,19 +184,19 @@ def _evened(frames: Iterable[Frame], time_base: Fraction) -> Iterator[Frame]:
             if second is not None:
                 yield shown(second)
         waiting.append(frame)
-    second = halfway(waiting[1].pts + waiting[1].duration) if len(waiting) == 2 else None
+    last = halfway(waiting[1].pts + waiting[1].duration) if len(waiting) == 2 else None
     if waiting:
         yield shown(2 * waiting[0].pts)
     if waiting:
-        yield shown(2 * waiting[0].pts if second is None else second)
+        yield shown(2 * waiting[0].pts if last is None else last)
 
 
 def _film_info(info: VideoInfo, *, is_soft: bool) -> VideoInfo:
     if is_soft:
-        rate = _FILM / (2 * _CYCLE * _FIELD_SECONDS)
+        film_rate = _FILM / (2 * _CYCLE * _FIELD_SECONDS)
         time_base = info.time_base / _FILM
-        last = round(1 / rate / time_base)
-        return replace(info, frame_rate=rate, time_base=time_base, last_duration=last)
+        last = round(1 / film_rate / time_base)
+        return replace(info, frame_rate=film_rate, time_base=time_base, last_duration=last)
     rate = info.frame_rate
     if rate is None or abs(rate - 30) > Fraction(1, 10):
         found = "no constant rate" if rate is None else f"{float(rate):.6g} frames a second"
