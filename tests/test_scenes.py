@@ -5,9 +5,12 @@ import clips
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from interp_cli.options import DoubleOptions
+from interp_cli.plan import Neighbour, PairJudge
 from interp_cli.scenes import (
+    RECENT_PAIRS,
     Between,
     SceneJudge,
     is_near_repeat,
@@ -16,6 +19,8 @@ from interp_cli.scenes import (
     luma_thumbnail,
     split_at_cuts,
 )
+from interp_cli.video.colour import picture_format
+from interp_cli.video.probe import tags_of
 
 
 def image(picture: np.ndarray) -> av.VideoFrame:
@@ -160,6 +165,31 @@ def test_slow_change_is_no_repeat(change: str):
     else:
         pair = tuple(image(np.rint(p).clip(0, 255).astype(np.uint8)) for p in (first, second))
     assert not is_near_repeat(*pair)
+
+
+def repeats_in(pictures: list[np.ndarray]) -> list[int]:
+    """Which pictures the planner takes for a repeat of the one before."""
+    images = [image(picture.clip(0, 255).astype(np.uint8)) for picture in pictures]
+    layout = picture_format(images[0], tags_of(images[0]))
+    judge = PairJudge(None, 10)
+    found = [judge.add(Neighbour(i, n, layout, torch.device("cpu"))) for n, i in enumerate(images)]
+    return [number for number, what in enumerate(found) if what is Between.REPEAT]
+
+
+def test_motion_is_told_by_the_last_pairs_alone():
+    moving = [clips.true_frame(i, (320, 192)).astype(np.float32) for i in (0, 1)]
+
+    def refined(picture: np.ndarray, codes: int) -> np.ndarray:
+        picture = picture.copy()
+        picture[32:48, 64:80] += codes
+        return picture
+
+    # One that differs too much does not hide those after it.
+    missed = refined(moving[1], 9)
+    assert repeats_in([*moving, missed, refined(missed, -5), missed, missed]) == [3, 4, 5]
+    # After a still, motion is long ago.
+    still = [moving[1]] * RECENT_PAIRS
+    assert repeats_in([*moving, *still, refined(moving[1], 5)]) == [2, 3, 4, 5, 6]
 
 
 def test_a_refined_repeat_is_told_by_the_motion_before_it():

@@ -116,6 +116,22 @@ def test_slow_motion_keeps_the_rate_and_stretches_the_sound(double, h264_clip: P
     assert probe(silent.target).streams == ()
 
 
+@pytest.mark.parametrize("sound", ["sine=1000:duration=0.3", "anoisesrc=duration=0.3:seed=1"])
+def test_stretched_sound_stays_with_the_picture(double, tmp_path: Path, sound: str):
+    """A burst from 0.5 to 0.8 s, four times as long: its middle at 2.6 s, as EBU R37 allows."""
+    picture = clips.moving_clip(tmp_path / "picture.mkv", frames=38, size=(32, 32))
+    source = tmp_path / "burst.mkv"
+    burst = ["-f", "lavfi", "-i", f"{sound},adelay=500:all=1,apad=whole_dur=1.5"]
+    ffmpeg("-i", picture, *burst, "-map", 0, "-map", 1, "-c:v", "copy", "-c:a", "flac", source)
+    with av.open(double(source, "slow.mkv", slow_motion=4).target) as container:
+        frames = list(container.decode(audio=0))
+    samples = np.concatenate([f.to_ndarray().reshape(-1) for f in frames]).astype(np.float64)
+    rate = frames[0].sample_rate
+    times = float(frames[0].pts * frames[0].time_base) + np.arange(samples.size) / rate
+    middle = (times * samples**2).sum() / (samples**2).sum()
+    assert -0.04 < middle - 4 * 0.65 < 0.06
+
+
 def test_slow_motion_of_a_part_at_a_rate(double, tmp_path: Path):
     source = clips.moving_clip(tmp_path / "long.mkv", frames=50, audio="flac")
     options = replace(LOSSLESS, start_seconds=0.4, end_seconds=1.2)

@@ -77,6 +77,11 @@ def is_animation(target: Path) -> bool:
     return target.suffix.lower() in _BY_ENDING
 
 
+def animation_encoder(target: Path) -> str:
+    """Ffmpeg's name of the one encoder that makes an animation of this name."""
+    return _BY_ENDING[target.suffix.lower()].encoder
+
+
 class AnimationReader(VideoReader):
     """Reads the frames of a GIF or an APNG."""
 

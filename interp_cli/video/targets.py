@@ -8,7 +8,7 @@ from pathlib import Path
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
-from interp_cli.video.animations import AnimationWriter, is_animation
+from interp_cli.video.animations import AnimationWriter, animation_encoder, is_animation
 from interp_cli.video.containers import container_of, is_container
 from interp_cli.video.fields import FieldReader
 from interp_cli.video.images import image_format_of
@@ -27,7 +27,6 @@ from interp_cli.video.sources import STANDARD_STREAM
 from interp_cli.video.writer import FrameWriter, SideStreams, VideoWriter
 
 _STANDARD_OUTPUT = 1
-_ONE_ENCODER = "each kind of animation has one encoder (--encoder-option sets it)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +68,11 @@ def check_target(source: Path, target: Path, options: DoubleOptions) -> None:
         return
     _check_ending(target)
     if is_animation(target):
-        _refuse_settings(
-            replace(options, encode=replace(options.encode, options=())), target, _ONE_ENCODER
-        )
+        own = animation_encoder(target)
+        chosen = None if options.encode.encoder == own else options.encode.encoder
+        others = replace(options.encode, encoder=chosen, options=())
+        why = f"such a file has one encoder, {own} (--encoder-option sets it)"
+        _refuse_settings(replace(options, encode=others), target, why)
     if not target.exists():
         return
     if target.is_dir():
