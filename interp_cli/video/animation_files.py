@@ -48,11 +48,51 @@ def animation_facts(path: Path) -> AnimationFacts | None:
     return None
 
 
+def missing_bytes(path: Path) -> int:
+    """How many bytes a GIF or an APNG lacks, at least, of the block within which it ends."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        end = _gif_end(file) if file.read(4) == b"GIF8" else _png_end(file)
+    return max(0, end - size)
+
+
+def _gif_end(file: BinaryIO) -> int:
+    """Where a file must at least end; 0: it ends between two blocks, as some do, or later."""
+    file.seek(0)
+    try:
+        _skip_colours(file, file.read(13)[10])
+        while (kind := file.read(1)) in (b"!", b","):
+            if kind == b",":
+                _skip_colours(file, file.read(9)[8])
+            file.seek(1, os.SEEK_CUR)
+            while length := file.read(1)[0]:
+                file.seek(length, os.SEEK_CUR)
+    except IndexError:  # no byte there
+        return file.tell() + 1
+    return 0
+
+
+def _png_end(file: BinaryIO) -> int:
+    """Where the last chunk ends that begins in the file; 0 where that is the end of all."""
+    position = 8
+    while True:
+        file.seek(position)
+        head = file.read(8)
+        if head[4:] == b"IEND":
+            return 0
+        if len(head) < 8:
+            return position + 12  # a chunk of nothing
+        position += 12 + int.from_bytes(head[:4], "big")
+
+
+def _skip_colours(file: BinaryIO, flags: int) -> None:
+    if flags & 0x80:
+        file.seek(3 << ((flags & 7) + 1), os.SEEK_CUR)
+
+
 def _gif_plays(file: BinaryIO) -> int:
     """The repetitions that stand in an extension before the first picture, and one more."""
-    head = file.read(13)
-    if head[10] & 0x80:
-        file.seek(3 << ((head[10] & 7) + 1), os.SEEK_CUR)
+    _skip_colours(file, file.read(13)[10])
     while file.read(1) == b"!":  # an extension
         file.read(1)
         blocks = []

@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.animation_files import AnimationFacts, riff_chunks
+from interp_cli.video.animation_files import AnimationFacts, missing_bytes, riff_chunks
 from interp_cli.video.colour import Samples, planes_of
 from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.images import PNG, WEBP, FrameStorage, ImageFormat
@@ -165,7 +165,7 @@ class WebpReader(PipeReader):
 
 def animation_info(path: Path, facts: AnimationFacts) -> VideoInfo:
     """The facts of a GIF or an APNG, as `probe` gives them, with its own delays."""
-    info = probe(path)
+    info = replace(probe(path), missing_bytes=missing_bytes(path))
     return _timed(info, facts) if facts.delays else info
 
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from interp_cli.errors import EncodeError
+from interp_cli.errors import DecodeError, EncodeError
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import DoubleResult, double_video
-from interp_cli.video.animation_files import animation_facts
+from interp_cli.video.animation_files import animation_facts, missing_bytes
 from interp_cli.video.sources import open_source
 
 ENDINGS = (".gif", ".apng", ".webp")
@@ -208,6 +208,28 @@ def test_a_cut_off_webp_is_damaged(double, tmp_path: Path):
     with pytest.raises(VideoError, match=r"in\.webp"):
         double(source, "out.webp")
     assert [p.name for p in tmp_path.iterdir()] == ["in.webp"]
+
+
+@pytest.mark.parametrize("ending", ["gif", "apng"])
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.95])
+def test_a_cut_off_animation_is_damaged(double, tmp_path: Path, ending: str, share: float):
+    source = animation(tmp_path / f"in.{ending}", seconds(8, 8, 8, 8), 0)
+    content = source.read_bytes()
+    assert missing_bytes(source) == 0
+    source.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(DecodeError, match=r"decoded .* frames \(the file is .* bytes shorter"):
+        double(source, "out.mkv")
+    assert [p.name for p in tmp_path.iterdir()] == [source.name]
+    result = double(source, "out.mkv", keep_going=True)
+    # FFmpeg shows as much of a GIF's last frame as there is.
+    assert 1 <= result.frames_in <= 3 + (ending == "gif")
+    assert f"the input is damaged after {result.frames_in} frames" in result.warnings[-1]
+
+
+def test_a_gif_without_its_last_byte_is_whole(double, tmp_path: Path):
+    source = animation(tmp_path / "in.gif", seconds(8, 8), 0)
+    source.write_bytes(source.read_bytes().removesuffix(b";"))
+    assert double(source, "out.gif").frames_in == 2
 
 
 @pytest.mark.needs_footage
