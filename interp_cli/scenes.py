@@ -40,7 +40,8 @@ _BLOCK_PX = 16
 # the difference explained by small shifts, of up to 0.11 px in nine of ten blocks. A pan by 0.1 px
 # a frame has blocks from 2.1 on where the mean is 0.1, and 0.09 and more is explained.
 _NEAR_MEAN = 2.5
-_NEAR_BLOCK = 2.0
+_NEAR_BLOCK = 1.8
+_NEAR_BLOCK_GAIN = 2.5
 _SHIFT_BLOCK_PX = 64
 # H.264 at crf 23 and above refines what it repeats: up to 6.5 in a block, but the mean is far below
 # that of the motion just before, while slow motion is as large as ever.
@@ -344,7 +345,7 @@ def is_near_repeat(image0: av.VideoFrame, image1: av.VideoFrame, recent_motion: 
         if mean > _NEAR_MEAN:
             return False
         blocks = _block_means(difference.astype(np.float32), _BLOCK_PX)
-        limit = _REPEAT_BLOCK + _NEAR_BLOCK * mean
+        limit = _NEAR_BLOCK + _NEAR_BLOCK_GAIN * mean
         if blocks.max() / unit > max(limit, _REFINED_BLOCK * refined):
             return False
     luma0, luma1 = (planes_of(image)[0].astype(np.float32) / unit for image in (image0, image1))
