@@ -28,13 +28,14 @@ from interp_cli.scenes import Between
 from interp_cli.synthesis import WAITING_FRAMES, Synthesizer
 from interp_cli.timeline import InputTimes, Timeline, timeline_of
 from interp_cli.video.colour import PictureFormat, picture_format
+from interp_cli.video.commands import SideStreams
 from interp_cli.video.fields import LOOKED_AT, FieldReader, is_soft_telecine
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo, refuse_interlaced
 from interp_cli.video.reader import Frame, FrameReader
 from interp_cli.video.sources import open_source
 from interp_cli.video.targets import OutputTiming, check_target, notes_on, open_target
-from interp_cli.video.writer import FrameWriter, SideStreams
+from interp_cli.video.writer import FrameWriter
 
 Progress = Callable[[int, int | None], None]
 

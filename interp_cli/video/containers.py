@@ -43,6 +43,7 @@ class Container:
         tags: Names of the file's tags that it holds unless told otherwise; `None`: all.
         says_range: Whether it can say the range of a stream that does not say so itself.
         arguments: For ffmpeg's muxer.
+        segment_arguments: For a segment of the video alone that keeps its times exactly.
     """
 
     ending: str
@@ -59,8 +60,14 @@ class Container:
     tags: frozenset[str] | None = None
     says_range: bool = True
     arguments: tuple[str, ...] = ()
+    segment_arguments: tuple[str, ...] = ()
 
 
+# In fragments, each of which says its own time, without the edit list that counts milliseconds.
+_FRAGMENTS = (
+    *("-movflags", "frag_keyframe+empty_moov+default_base_moof+frag_discont"),
+    *("-use_editlist", "0", "-avoid_negative_ts", "disabled", "-write_tmcd", "0"),
+)
 # All that follows was measured with FFmpeg 9: what a file holds after a copy.
 _MP4_AUDIO = frozenset(
     """aac mp3 mp2 ac3 eac3 alac opus flac dts vorbis amr_nb amr_wb pcm_s16le pcm_s24le pcm_s32le
@@ -98,6 +105,7 @@ _CONTAINERS = {
             data=frozenset({"gpmd"}),
             tags=_MP4_TAGS,
             arguments=("-movflags", "+faststart"),
+            segment_arguments=_FRAGMENTS,
         ),
         Container(
             ".mov",
@@ -112,6 +120,7 @@ _CONTAINERS = {
             tags=_MOV_TAGS,
             says_range=False,
             arguments=("-movflags", "+faststart"),
+            segment_arguments=_FRAGMENTS,
         ),
         Container(
             ".mkv",

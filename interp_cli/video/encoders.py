@@ -157,7 +157,6 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
     Raises:
         EncodeError: There is no such encoder, or it has no such setting or pixel format.
     """
-    text = _help(name)
     encoder = _ENCODERS.get(name, _Encoder(says_range=False))
     pixel_format, warnings = _choose_format(name, encoder, layout, options.pixel_format)
     if layout.kind != "rgb" and not format_traits(pixel_format).rgb:
@@ -175,7 +174,7 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
         (encoder.quality, options.crf, None if asked & _RATE_CONTROL else encoder.crf),
         ("-preset", options.preset, encoder.preset),
     ):
-        known = f"  {flag} " in text or flag in ("-global_quality", "-q")  # of all encoders
+        known = has_option(name, flag[1:]) or flag in ("-global_quality", "-q")  # of all encoders
         if wish is not None and not known:
             raise EncodeError(f"{name} has no {flag[1:]} setting; use --encoder-option KEY=VALUE.")
         if wish is not None or default is not None:
@@ -194,6 +193,11 @@ def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> 
         encoder.says_range,
         tuple(warnings),
     )
+
+
+def has_option(name: str, option: str) -> bool:
+    """Whether an encoder has an option of its own of this name."""
+    return f"  -{option} " in _help(name)
 
 
 def _choose_format(

@@ -9,6 +9,7 @@ from pathlib import Path
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
 from interp_cli.video.animations import AnimationWriter, animation_encoder, is_animation
+from interp_cli.video.commands import SideStreams
 from interp_cli.video.containers import container_of, is_container
 from interp_cli.video.fields import FieldReader
 from interp_cli.video.images import image_format_of
@@ -24,7 +25,7 @@ from interp_cli.video.sequence_names import (
 )
 from interp_cli.video.sequences import SequenceReader, SequenceWriter
 from interp_cli.video.sources import STANDARD_STREAM
-from interp_cli.video.writer import FrameWriter, SideStreams, VideoWriter
+from interp_cli.video.writer import FrameWriter, VideoWriter
 
 _STANDARD_OUTPUT = 1
 
