@@ -5,6 +5,7 @@ This module owns everything around the network: device, precision, batch, paddin
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -153,6 +154,14 @@ class Interpolator:
             middle = (self.middle(tensor0, tensor1, timestep) * peak).round().clamp(0, peak)
             made.append(_pictures(middle).astype(frame0.dtype))
         return np.concatenate(made).reshape(frame0.shape)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the network's weights, in the order of their names."""
+        found = hashlib.sha256()
+        for name, value in sorted(self.net.state_dict().items()):
+            found.update(name.encode() + value.cpu().contiguous().view(-1).numpy().tobytes())
+        return found.hexdigest()
 
     @property
     def has_motion(self) -> bool:

@@ -7,10 +7,12 @@ methodology for optical flow", with the code published beside it).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +44,8 @@ _WHEEL_STEPS = (15, 6, 4, 11, 13, 6)
 # Side of the picture that explains the colours.
 _LEGEND_PX = 151
 _INDEX, _LEGEND = "motion.json", "colour_wheel.png"
+# In an unfinished folder: a line for each frame, from which the index is made.
+_NOTES = "frames.jsonl"
 _OUR_FILES = re.compile(
     rf"{re.escape(_INDEX)}|{re.escape(_LEGEND)}|\d{{6,}}_(flow_t[01]\.(flo|png)|blend_mask\.png)"
 )
@@ -174,6 +178,7 @@ class MotionWriter:
         scale_px: float | None = None,
         *,
         overwrite: bool = False,
+        kept_frames: Callable[[], int] | None = None,
     ) -> None:
         """Make sure that the folder may be written.
 
@@ -183,6 +188,8 @@ class MotionWriter:
             facts: What `motion.json` says besides, such as the video's name.
             scale_px: Length that gets the full colour; `None`: as `full_colour_px` has it.
             overwrite: Whether motion that an earlier job left in the folder may be replaced.
+            kept_frames: How many frames of the output are safe by now; their motion stays when
+                the job stops, to go on from. `None`: nothing stays.
 
         Raises:
             InterpError: The folder holds something, or cannot be made.
@@ -194,10 +201,15 @@ class MotionWriter:
         self._frames: list[dict[str, Any]] = []
         self._longest_px = 0.0
         self._part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+        self._kept_frames = kept_frames
+        if kept_frames is not None:
+            self._part = folder.with_name(f".{folder.name}.interp")
 
     def __enter__(self) -> MotionWriter:
         try:
-            self._part.mkdir()
+            if self._kept_frames is not None:
+                self._go_on(self._kept_frames())
+            self._part.mkdir(exist_ok=True)
         except OSError as error:
             raise InterpError(f"{self.folder}: cannot be made ({error.strerror}).") from error
         return self
@@ -212,7 +224,8 @@ class MotionWriter:
             if error is None:
                 self._publish()
         finally:
-            shutil.rmtree(self._part, ignore_errors=True)
+            if error is None or self._kept_frames is None or not self._kept_frames():
+                shutil.rmtree(self._part, ignore_errors=True)
 
     def write(self, number: int, motion: Motion, **facts: Any) -> None:
         """Add one frame's files.
@@ -225,19 +238,41 @@ class MotionWriter:
         Raises:
             InterpError: A file cannot be written.
         """
+        longest_px = 0.0
         for name in ("flow_t0", "flow_t1"):
             flow: Array = getattr(motion, name)
             stem = self._part / f"{number:06d}_{name}"
             write_flo(stem.with_suffix(".flo"), flow)
             _write_png(stem.with_suffix(".png"), flow_picture(flow, self.scale_px))
             longest = float(np.hypot(flow[..., 0], flow[..., 1]).max())
-            self._longest_px = max(self._longest_px, longest)
+            longest_px = max(longest_px, longest)
         mask = np.rint(motion.blend_mask * 255).astype(np.uint8)
         _write_png(self._part / f"{number:06d}_blend_mask.png", mask)
+        self._longest_px = max(self._longest_px, longest_px)
         self._frames.append({"number": number, **facts})
+        with (self._part / _NOTES).open("a", encoding="utf-8") as notes:
+            notes.write(json.dumps([longest_px, self._frames[-1]]) + "\n")
+
+    def _go_on(self, frames: int) -> None:
+        """Know again what was written for so many frames of the output; none: begin anew."""
+        if not frames:
+            shutil.rmtree(self._part, ignore_errors=True)
+            return
+        notes = self._part / _NOTES
+        lines = notes.read_text(encoding="utf-8").splitlines()
+        kept = []
+        for line in lines:
+            with contextlib.suppress(ValueError):  # the last one may be cut off
+                longest_px, facts = json.loads(line)
+                if facts["number"] < frames:
+                    kept.append(line + "\n")
+                    self._frames.append(facts)
+                    self._longest_px = max(self._longest_px, longest_px)
+        notes.write_text("".join(kept), encoding="utf-8")
 
     def _publish(self) -> None:
         """Put the finished folder in its place."""
+        (self._part / _NOTES).unlink(missing_ok=True)
         _write_png(self._part / _LEGEND, _legend())
         index = {
             **self._facts,

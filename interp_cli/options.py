@@ -129,7 +129,11 @@ class DoubleOptions:
         repeats: Whether repeated frames (animation on twos) stay, or all but the first of a run
             give way to frames that follow the motion up to the next picture.
         audio: Whether sound comes along.
-        overwrite: Whether an existing output may be replaced.
+        overwrite: Whether an existing output may be replaced, and finished frames of an earlier
+            run, unless `resume` is set.
+        resume: Whether to go on from the finished frames that a stopped run of the same job left.
+        keep_every: Frames of a video or a picture sequence after each of which those made so far
+            are safe; an output that has no more is made in one go.
         keep_going: Whether the good part of a damaged input is worth an output.
         input_frame_rate: Pictures a second of a picture sequence; `None`: 25.
         white: The value that a network sees as white, in floating-point pictures.
@@ -151,6 +155,8 @@ class DoubleOptions:
     repeats: Repeats = "keep"
     audio: bool = True
     overwrite: bool = False
+    resume: bool = False
+    keep_every: int = 500
     keep_going: bool = False
     input_frame_rate: Fraction | None = None
     white: float = 1.0
@@ -199,6 +205,10 @@ class DoubleOptions:
         )
         _require(
             self.max_gap_seconds > 0, f"max gap must be above 0 s, not {self.max_gap_seconds!r}"
+        )
+        _require(
+            isinstance(self.keep_every, int) and self.keep_every >= 1,
+            f"keep every must be a whole number from 1 on, not {self.keep_every!r}",
         )
         input_rate = self.input_frame_rate
         _require(

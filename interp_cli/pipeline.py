@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
@@ -21,21 +22,30 @@ import av
 
 from interp_cli.errors import DecodeError, WeightsError
 from interp_cli.interpolator import Interpolator
-from interp_cli.motion import MotionWriter, check_folder
+from interp_cli.motion import Motion, MotionWriter, check_folder
 from interp_cli.options import DoubleOptions
-from interp_cli.plan import Neighbour, PairJudge, Planner
+from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
+from interp_cli.resume import KeptWork, job_facts
 from interp_cli.scenes import Between
 from interp_cli.synthesis import WAITING_FRAMES, Synthesizer
 from interp_cli.timeline import InputTimes, Timeline, timeline_of
 from interp_cli.video.colour import PictureFormat, picture_format
 from interp_cli.video.commands import SideStreams
+from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.fields import LOOKED_AT, FieldReader, is_soft_telecine
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo, refuse_interlaced
 from interp_cli.video.reader import Frame, FrameReader
+from interp_cli.video.sequence_names import find_pictures, is_sequence
 from interp_cli.video.sources import open_source
-from interp_cli.video.targets import OutputTiming, check_target, notes_on, open_target
-from interp_cli.video.writer import FrameWriter
+from interp_cli.video.targets import (
+    OutputTiming,
+    check_target,
+    is_resumable,
+    notes_on,
+    open_target,
+)
+from interp_cli.video.writer import FrameWriter, reserving
 
 Progress = Callable[[int, int | None], None]
 
@@ -110,6 +120,9 @@ def double_video(
         interpolator: One that is already loaded; otherwise `options.inference` describes it.
         progress: Called with the frames done and their expected number (`None`: unknown).
 
+    What is finished of a long output is kept when the job fails or is interrupted: the exception
+    has a note that says so, and the same job with `options.resume` goes on.
+
     Raises:
         InterpError: The input, the output or the model is no good; then no output is left.
     """
@@ -138,7 +151,7 @@ def double_video(
         _check_model(interpolator, timeline, options)
         judge = PairJudge(options.scene_threshold, longest_gap(times, options))
         planner = Planner(timeline, judge, options.at_cut, options.repeats)
-        synthesizer = Synthesizer(interpolator, layout, with_motion=bool(options.save_motion))
+        total = _expected_frames(info, options)
         interlaced = 0
         stamps: list[int] = []  # of the first frames
 
@@ -155,16 +168,31 @@ def double_video(
         if reader.has_side_streams:
             side = _side_streams(info, options, shift_seconds, times)
         facts = {"video": target.name, "source": source.name, "model": interpolator.name}
+        # What a pipe carries cannot be read again, and a short output is soon made anew.
+        long = total is None or total * _frames_for_each(info, options) > options.keep_every
         with (
-            _motion_writer(options, layout, facts) as motions,
+            _kept_work(source, target, options, interpolator, layout)
+            if long and is_resumable(source, target)
+            else contextlib.nullcontext() as kept,
+            _motion_writer(options, layout, facts, kept) as motions,
             _EncoderThread(
-                open_target(target, reader, picture, _timing(timeline), options, side)
+                open_target(target, reader, picture, _timing(timeline), options, side, kept)
             ) as writer,
         ):
-            total = _expected_frames(info, options)
+            synthesizer = Synthesizer(
+                interpolator,
+                layout,
+                with_motion=bool(options.save_motion),
+                batch=kept.batch if kept else None,
+                every=kept.every if kept else None,
+            )
+            plan = planner.plan(neighbours())
             last_pts, frames_out, frames_done = 0, 0, 0
-            for image, shown, motion in synthesizer.images(planner.plan(neighbours())):
-                writer.write(image, shown.pts)
+            for image, shown, motion in _images(synthesizer, plan, kept.frames if kept else 0):
+                if image is None:
+                    writer.skip(shown.before.image if shown.after is None else None, shown.pts)
+                else:
+                    writer.write(image, shown.pts)
                 if motions is not None and motion is not None and shown.after is not None:
                     interval = (shown.after.pts - shown.before.pts) * first.time_base
                     motions.write(
@@ -232,12 +260,54 @@ def _open(source: Path, options: DoubleOptions) -> FrameReader | FieldReader:
     return reader
 
 
+def _images(
+    synthesizer: Synthesizer, plan: Iterator[Shown], skipped: int
+) -> Iterator[tuple[av.VideoFrame | None, Shown, Motion | None]]:
+    """Each frame of the plan with its picture and motion; the first ones were made before."""
+    for shown in itertools.islice(plan, skipped):
+        synthesizer.skip(shown)
+        yield None, shown, None
+    yield from synthesizer.images(plan)
+
+
+@contextlib.contextmanager
+def _kept_work(
+    source: Path,
+    target: Path,
+    options: DoubleOptions,
+    interpolator: Interpolator,
+    layout: PictureFormat,
+) -> Iterator[KeptWork]:
+    """Where the finished frames of a long job are kept."""
+    versions = (f"{name} {version(name)}" for name in ("interp-cli", "torch", "av"))
+    facts = job_facts(
+        find_pictures(source).files if is_sequence(source) else (source,),
+        options,
+        {
+            "model": f"{interpolator.name} {interpolator.digest[:12]}",
+            "device": interpolator.device,
+            "precision": interpolator.precision,
+            "quality": interpolator.quality,
+            "batch": options.inference.batch,
+            "tile": options.inference.tile,
+            "software": ", ".join((*versions, Path(ffmpeg_path()).name)),
+        },
+    )
+    batch = interpolator.batch_size(layout.height, layout.width)
+    kept = KeptWork(target, options.keep_every, batch, facts, resume=options.resume)
+    with reserving(target, kept.folder.parent):
+        kept.__enter__()
+    with contextlib.ExitStack() as stack:
+        stack.push(kept)
+        yield kept
+
+
 def _timing(timeline: Timeline) -> OutputTiming:
     return OutputTiming(timeline.time_base, timeline.frame_rate, timeline.last_seconds)
 
 
 def _motion_writer(
-    options: DoubleOptions, layout: PictureFormat, facts: dict[str, str]
+    options: DoubleOptions, layout: PictureFormat, facts: dict[str, str], kept: KeptWork | None
 ) -> contextlib.AbstractContextManager[MotionWriter | None]:
     if options.save_motion is None:
         return contextlib.nullcontext()
@@ -247,6 +317,7 @@ def _motion_writer(
         facts,
         options.motion_scale_px,
         overwrite=options.overwrite,
+        kept_frames=(lambda: kept.frames) if kept else None,
     )
 
 
@@ -351,6 +422,10 @@ class _EncoderThread:
             raise self._error
         self._queue.put((image, pts))
 
+    def skip(self, image: av.VideoFrame | None, pts: int) -> None:
+        """Pass over a frame that was written before; only ahead of all that are to be written."""
+        self._writer.skip(image, pts)
+
     def _feed(self) -> None:
         while (item := self._queue.get()) is not None:
             if self._error is None:
@@ -360,8 +435,15 @@ class _EncoderThread:
                     self._error = error
 
 
+def _frames_for_each(info: VideoInfo, options: DoubleOptions) -> Fraction:
+    """Frames out for each frame in, as far as the file says its rate."""
+    if options.frame_rate is None or info.frame_rate is None:
+        return Fraction(options.frames_for_each)
+    return options.frame_rate * (options.slow_motion or 1) / info.frame_rate
+
+
 def _expected_frames(info: VideoInfo, options: DoubleOptions) -> int | None:
-    """Frames that will be read, as far as the file says; for progress only."""
+    """Frames that will be read, as far as the file says."""
     whole = info.frame_count
     if whole is None and info.duration_seconds and info.frame_rate:
         whole = round(info.duration_seconds * float(info.frame_rate))

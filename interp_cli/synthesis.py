@@ -49,13 +49,34 @@ class Synthesizer:
     """
 
     def __init__(
-        self, interpolator: Interpolator, layout: PictureFormat, *, with_motion: bool
+        self,
+        interpolator: Interpolator,
+        layout: PictureFormat,
+        *,
+        with_motion: bool,
+        batch: int | None = None,
+        every: int | None = None,
     ) -> None:
-        """Keep what makes the frames, and what they are; `with_motion`: it is wanted, too."""
+        """Keep what makes the frames, and what they are.
+
+        Args:
+            interpolator: Makes the frames.
+            layout: What they are.
+            with_motion: Whether the motion is wanted, too.
+            batch: Pairs at once; `None`: as many as the interpolator says.
+            every: After so many frames of the plan a new batch begins, so that what is made does
+                not depend on where a job was stopped; `None`: never.
+        """
         self.synthesized = 0
+        self._batch = batch
+        self._every = every
         self._with_motion = with_motion
         self._interpolator = interpolator
         self._layout = layout
+
+    def skip(self, shown: Shown) -> None:
+        """Count a frame of the plan that was made before."""
+        self.synthesized += shown.is_synthesized
 
     def images(self, plan: Iterable[Shown]) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
         """Yield each frame of the plan with its picture and, if wanted, its motion, in order."""
@@ -72,16 +93,20 @@ class Synthesizer:
 
     def _batches(self, plan: Iterable[Shown]) -> Iterator[list[Shown]]:
         """Frames of the plan with as many pairs among them as the network takes at once."""
-        size = self._interpolator.batch_size(self._layout.height, self._layout.width)
+        planned = self._batch or self._interpolator.batch_size(
+            self._layout.height, self._layout.width
+        )
         waiting: list[Shown] = []
         originals = 0
-        for shown in plan:
+        for number, shown in enumerate(plan):
             originals += not waiting or waiting[-1].before is not shown.before
-            if originals > size or len(waiting) >= max(WAITING_FRAMES, 4 * size):
+            full = originals > planned or len(waiting) >= max(WAITING_FRAMES, 4 * planned)
+            if full or (self._every and number % self._every == 0 and waiting):
                 yield waiting
                 waiting, originals = [], 1
             waiting.append(shown)
-        yield waiting
+        if waiting:
+            yield waiting
 
     def _made(self, batch: list[Shown]) -> list[tuple[av.VideoFrame, Shown, Motion | None]]:
         areas = dict.fromkeys(shown.area for shown in batch if shown.is_synthesized)

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
-from interp_cli.cli.render import console, results
+from interp_cli.cli.render import console, error_text, results
 from interp_cli.errors import InterpError, PipeClosedError
 
 # What a shell reports of a program that wrote into a closed pipe: 128 and SIGPIPE.
@@ -64,7 +64,7 @@ def main() -> NoReturn:
         # ValueError: an option's value, checked where the option is defined.
         if os.environ.get("INTERP_DEBUG") or not _is_ours(error):
             raise
-        console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        console.print(f"[red]error:[/] {escape(error_text(error))}", soft_wrap=True)
         sys.exit(1 if isinstance(error, InterpError) else 2)
     sys.exit(0)
 

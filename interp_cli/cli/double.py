@@ -15,6 +15,7 @@ from interp_cli.cli.render import (
     ProgressStyle,
     batch_progress,
     console,
+    error_text,
     frame_progress,
     print_json,
     results,
@@ -35,6 +36,7 @@ from interp_cli.options import (
     parse_ffmpeg_output,
     parse_frame_rate,
 )
+from interp_cli.resume import kept_frames
 
 if TYPE_CHECKING:
     from interp_cli.pipeline import DoubleResult
@@ -137,6 +139,16 @@ def double(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT if it exists.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on where the same command was stopped, killed or out of disk."
+        ),
+    ] = False,
+    keep_every: Annotated[
+        int,
+        typer.Option(metavar="N", help="Frames of OUT after which those made so far are safe."),
+    ] = _DEFAULTS.keep_every,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Double the good part of a damaged input.")
     ] = False,
@@ -188,6 +200,8 @@ def double(
         repeats=repeats,
         audio=not no_audio,
         overwrite=overwrite,
+        resume=resume,
+        keep_every=keep_every,
         keep_going=keep_going,
         input_frame_rate=parse_frame_rate(input_fps) if input_fps else None,
         white=white,
@@ -218,8 +232,13 @@ def double(
         from interp_cli.pipeline import double_video
 
         source, target = _pair_of_files(paths)
-        with frame_progress(style, source.name, _frame_rate(source)) as update:
-            result = double_video(source, target, options, progress=update)
+        _say_what_is_kept(target, options)
+        try:
+            with frame_progress(style, source.name, _frame_rate(source)) as update:
+                result = double_video(source, target, options, progress=update)
+        except KeyboardInterrupt as stop:
+            _say_notes(target, stop)
+            raise
         _warn(result)
         on_stdout = str(target) != "-"  # which then is the video
         if json:
@@ -252,6 +271,11 @@ def _double_all(
     with batch_progress(style, len(jobs)) as one:
         for source, target in jobs.items():
             its = options
+            if options.resume and target.exists() and not options.overwrite:
+                console.print(f"{escape(str(target))}: is there already", soft_wrap=True)
+                outcomes.append({"source": source, "target": target, "skipped": True})
+                continue
+            _say_what_is_kept(target, options)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if options.save_motion:  # a folder in it for each
@@ -263,10 +287,13 @@ def _double_all(
                     )
                 outcomes.append(result)
                 _warn(result)
+            except KeyboardInterrupt as stop:
+                _say_notes(target, stop)
+                raise
             except (InterpError, OSError) as error:
                 failed.append(escape(str(source)))
-                outcomes.append({"source": source, "target": target, "error": str(error)})
-                console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+                outcomes.append({"source": source, "target": target, "error": error_text(error)})
+                console.print(f"[red]error:[/] {escape(error_text(error))}", soft_wrap=True)
     if json:
         print_json([item if isinstance(item, dict) else asdict(item) for item in outcomes])
     elif not quiet:
@@ -346,6 +373,19 @@ def _frame_rate(source: Path) -> Fraction | None:
         return frame_rate_of(source)
     except InterpError:
         return None
+
+
+def _say_what_is_kept(target: Path, options: DoubleOptions) -> None:
+    """Where a job that is to go on does so; what else is wrong is said by `double_video`."""
+    if options.resume:
+        frames = kept_frames(target)
+        text = f"goes on after {frames} finished frames" if frames else "begins: nothing was kept"
+        console.print(f"{escape(str(target))}: {text}", soft_wrap=True)
+
+
+def _say_notes(target: Path, stop: KeyboardInterrupt) -> None:
+    for note in getattr(stop, "__notes__", ()):
+        console.print(f"{escape(str(target))}: {escape(note)}", soft_wrap=True)
 
 
 def _warn(result: DoubleResult) -> None:

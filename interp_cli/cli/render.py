@@ -96,6 +96,11 @@ def print_json(value: Any, *, on_stdout: bool = True) -> None:
     stream.write(json.dumps(content, default=_plain_value, indent=2) + "\n")
 
 
+def error_text(error: BaseException) -> str:
+    """An error in one line, with what was noted on it."""
+    return " ".join((str(error), *getattr(error, "__notes__", ())))
+
+
 def size_text(size_bytes: int) -> str:
     """A file's size for people: `3.4 MB`."""
     size = float(size_bytes)

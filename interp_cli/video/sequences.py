@@ -17,6 +17,7 @@ import av
 import numpy as np
 
 from interp_cli.errors import DecodeError, EncodeError
+from interp_cli.resume import KeptWork
 from interp_cli.video.colour import native_format
 from interp_cli.video.floats import FloatCurve, float_image, float_planes
 from interp_cli.video.images import (
@@ -164,6 +165,7 @@ class SequenceWriter(FrameWriter):
         time_base: Fraction,
         frame_rate: Fraction,
         source: SequenceReader | None = None,
+        kept: KeptWork | None = None,
     ) -> None:
         """Make the hidden folder.
 
@@ -174,6 +176,7 @@ class SequenceWriter(FrameWriter):
             time_base: Unit of the time stamps, in seconds.
             frame_rate: Of the output: the numbers in the names count its frames.
             source: Where the frames come from, if from pictures.
+            kept: Where finished pictures are kept; `None`: they are not.
 
         Raises:
             EncodeError: The folder cannot be written, or the kind cannot hold such frames.
@@ -197,8 +200,12 @@ class SequenceWriter(FrameWriter):
         folder = names.folder
         home = folder if folder.is_dir() else folder.parent
         self._part = home / f".{folder.name or 'frames'}.{os.getpid()}.part"
+        self._kept = kept
+        self._fresh: list[Path] = []  # not yet kept
+        if kept is not None:
+            self._part = kept.folder / "pictures"
         with reserving(folder, home):
-            self._part.mkdir()
+            self._part.mkdir(exist_ok=kept is not None)
 
     @property
     def output_bytes(self) -> int:
@@ -221,11 +228,22 @@ class SequenceWriter(FrameWriter):
                 target.write_bytes(self._encoder.encode_file(original))
             else:
                 target.write_bytes(self._like_the_originals(self._encoder.encode(image)))
-            self._output_bytes += target.stat().st_size
+            self._fresh.append(target)
+            if self._kept is not None and len(self._fresh) == self._kept.every:
+                self._kept.keep_files(self._fresh, self._part)
+                self._fresh = []
         except OSError as error:
             raise EncodeError(
-                f"{self.names.folder}: cannot be written ({error.strerror}). No output was kept."
+                f"{self.names.folder}: cannot be written ({error.strerror})."
+                + ("" if self._kept and self._kept.segments else " No output was kept.")
             ) from error
+        self.frames_written += 1
+
+    def skip(self, image: av.VideoFrame | None, pts: int) -> None:
+        """See `FrameWriter`."""
+        self._number(pts)
+        if image is not None and isinstance(image.opaque, Path) and self._copies:
+            self._look = image.opaque
         self.frames_written += 1
 
     def close(self) -> None:
@@ -236,12 +254,19 @@ class SequenceWriter(FrameWriter):
         """
         folder = self.names.folder
         try:
+            files = list(self._part.iterdir())
+            if len(files) != self.frames_written:
+                raise EncodeError(
+                    f"{folder}: {len(files)} of {self.frames_written} pictures are there; use "
+                    "--overwrite in place of --resume to begin anew."
+                )
+            self._output_bytes = sum(path.stat().st_size for path in files)
             if not folder.is_dir():
                 self._part.replace(folder)
                 return
             for path in self.names.existing().values():  # known to the user: --overwrite
                 path.unlink()
-            for path in sorted(self._part.iterdir()):
+            for path in sorted(files):
                 path.replace(folder / path.name)
             self._part.rmdir()
         except OSError as error:
@@ -253,8 +278,9 @@ class SequenceWriter(FrameWriter):
 
     def abort(self) -> None:
         """Leave nothing behind; safe to call twice."""
-        with contextlib.suppress(OSError):
-            shutil.rmtree(self._part)
+        if self._kept is None:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self._part)
 
     def _number(self, pts: int) -> int:
         if self._step is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
+from interp_cli.resume import KeptWork, check_kept
 from interp_cli.video.animations import AnimationWriter, animation_encoder, is_animation
 from interp_cli.video.commands import SideStreams
 from interp_cli.video.containers import container_of, is_container
@@ -16,6 +17,7 @@ from interp_cli.video.images import image_format_of
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.pipes import PipeWriter
 from interp_cli.video.reader import FrameReader
+from interp_cli.video.segments import SegmentedWriter
 from interp_cli.video.sequence_names import (
     PictureFiles,
     find_pictures,
@@ -50,6 +52,14 @@ def is_written(path: Path) -> bool:
     return is_container(path) or is_animation(path)
 
 
+def is_resumable(source: Path, target: Path) -> bool:
+    """Whether finished frames can be kept, and the source be read again to go on."""
+    if STANDARD_STREAM in (source, target):
+        return False
+    pictures = find_pictures(source) if is_sequence(source) else None
+    return is_sequence_target(target, pictures) or is_container(target)
+
+
 def check_target(source: Path, target: Path, options: DoubleOptions) -> None:
     """Refuse, before any work, an output that could not be written in the end.
 
@@ -59,6 +69,13 @@ def check_target(source: Path, target: Path, options: DoubleOptions) -> None:
     """
     if options.output_format is not None and target != STANDARD_STREAM:
         raise EncodeError(f"{target}: --output-format is for a pipe as output (-).")
+    if options.resume and not is_resumable(source, target):
+        raise EncodeError(
+            f"{target}: --resume goes on with a video or with pictures; an animation and a pipe "
+            "are made in one go."
+        )
+    if target != STANDARD_STREAM:
+        check_kept(target, options)
     pictures = find_pictures(source) if is_sequence(source) else None
     if target == STANDARD_STREAM:
         _refuse_settings(options, target, "a pipe carries raw frames")
@@ -94,6 +111,7 @@ def open_target(
     timing: OutputTiming,
     options: DoubleOptions,
     side: SideStreams | None,
+    kept: KeptWork | None = None,
 ) -> FrameWriter:
     """Open the writer for what comes out.
 
@@ -104,6 +122,7 @@ def open_target(
         timing: When they stand.
         options: Settings.
         side: Where sound and the rest come from.
+        kept: Where finished frames are kept; `None`: the output is made in one go.
 
     Raises:
         EncodeError: The target cannot be written, or not with these settings.
@@ -113,7 +132,7 @@ def open_target(
     if is_sequence_target(target, pictures):
         names, kind = parse_target(target, pictures)
         source = reader if isinstance(reader, SequenceReader) else None
-        return SequenceWriter(names, kind, picture, *rates, source)
+        return SequenceWriter(names, kind, picture, *rates, source, kept)
     if picture.layout.is_float:
         raise EncodeError(
             f"{target}: holds no floating-point values; write .exr or .tif pictures, or convert "
@@ -133,6 +152,8 @@ def open_target(
             f"{target}: {float(timing.frame_rate):.6g} frames a second do not fit: the format "
             "counts whole milliseconds; choose .mp4 or .mov."
         )
+    if kept is not None:
+        return SegmentedWriter(target, picture, *rates, options.encode, side, kept)
     return VideoWriter(target, picture, *rates, options.encode, side)
 
 
