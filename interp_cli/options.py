@@ -207,8 +207,8 @@ class DoubleOptions:
             self.max_gap_seconds > 0, f"max gap must be above 0 s, not {self.max_gap_seconds!r}"
         )
         _require(
-            isinstance(self.keep_every, int) and self.keep_every >= 1,
-            f"keep every must be a whole number from 1 on, not {self.keep_every!r}",
+            isinstance(self.keep_every, int) and self.keep_every >= 4,
+            f"keep every must be a whole number of frames from 4 on, not {self.keep_every!r}",
         )
         input_rate = self.input_frame_rate
         _require(

@@ -7,12 +7,9 @@ the file rounds is rounded once, and the join copies every packet with its stamp
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-
-import av
 
 from interp_cli.ffmpeg_options import split_video_filter
 from interp_cli.options import EncodeOptions
@@ -23,11 +20,8 @@ from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo
 from interp_cli.video.stretch import chapters_url
 
-# What may be wished for a video stream whose packets are copied.
-_PACKET_FILTERS = frozenset({"bsf", "vbsf"})
-_FOR_COPIES = _PACKET_FILTERS | {"metadata", "disposition", "tag", "vtag"}
-# Tags of the video stream that its encoder and muxer set and a copy would lose.
-_MADE_TAGS = ("encoder", "alpha_mode")
+# What a wish for a video stream may be that is not for its encoder.
+_FOR_THE_MUXER = frozenset({"metadata", "disposition", "tag"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +95,7 @@ class VideoCommands:
             )
         self._picture = picture
         self._side = side
+        self._duration = 1 / frame_rate
         self._plan = None
         if side:
             self._plan = plan_streams(
@@ -129,10 +124,7 @@ class VideoCommands:
 
     def segment(self) -> list[str]:
         """Raw frames in, a segment out."""
-        arguments = [*self._raw_input(), "-map", "0:v", *self._encoding()]
-        for name, value, bare, where in self._wish_list():
-            if bare not in _PACKET_FILTERS or where[:1] not in ("", "v"):
-                arguments += [name, value]
+        arguments = [*self._raw_input(), "-map", "0:v", *self._encoding(), *self._wishes]
         return [*arguments, *self._container.segment_arguments]
 
     def joining(self, segments: list[Path], playlist: Path) -> list[str]:
@@ -149,14 +141,16 @@ class VideoCommands:
         playlist.write_text("\n".join([*lines, ""]), encoding="utf-8")
         arguments = ["-auto_convert", "0", "-f", "concat", "-i", f"file:{playlist}"]
         arguments += [*self._side_inputs(), "-map", "0:v", *self._side_outputs()]
-        with av.open(str(segments[0])) as container:
-            made = {k.lower(): v for k, v in container.streams.video[0].metadata.items()}
-        for name in made.keys() & set(_MADE_TAGS):
-            arguments += ["-metadata:s:v:0", f"{name}={made[name]}"]
+        if self._choice.traits.alpha and self.encoder.startswith("libvpx"):
+            arguments += ["-metadata:s:v:0", "alpha_mode=1"]  # or the opacity would not be shown
+        if self._container.unit:
+            # Read back, the last frame would stand for a duration that was rounded down.
+            arguments += ["-bsf:v:0", f"setts=duration={round(self._duration / self._container.unit)}"]
         arguments += ["-c:v:0", "copy", *self._container.arguments]
-        for name, value, bare, where in self._wish_list():
-            of_encoder = where.startswith("v") or has_option(self.encoder, bare)
-            if bare in _FOR_COPIES or not of_encoder:
+        for name, value in zip(self._wishes[::2], self._wishes[1::2], strict=True):
+            bare, _, where = name.removeprefix("-").partition(":")
+            encodes = where.startswith("v") or has_option(self.encoder, bare) or name == "-bsf"
+            if bare in _FOR_THE_MUXER or not encodes:
                 arguments += [name, value]
         return arguments
 
@@ -214,12 +208,6 @@ class VideoCommands:
         if side is None or side.stretch == 1:
             return None
         return chapters_url(side.source.path, side.shift_seconds, side.stretch, side.length_seconds)
-
-    def _wish_list(self) -> Iterator[tuple[str, str, str, str]]:
-        """What was wished of ffmpeg: option and value, its bare name and what it is for."""
-        for name, value in zip(self._wishes[::2], self._wishes[1::2], strict=True):
-            bare, _, where = name.removeprefix("-").partition(":")
-            yield name, value, bare, where
 
 
 def _seconds(value: Fraction) -> str:

@@ -25,6 +25,9 @@ from interp_cli.video.ffmpeg import FfmpegRun
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.writer import Encoding, FrameWriter
 
+# With fewer frames, encoders give the first of them another decoding time than in a longer run; so
+# many at the very end stay in the segment before.
+_SHORTEST = 3
 # What ffmpeg refuses, it refuses sooner; a source may have streams that begin late.
 _TRIAL_SECONDS = 5.0
 
@@ -63,8 +66,9 @@ class SegmentedWriter(FrameWriter):
         self._commands = VideoCommands(target, picture, frame_rate, options, side)
         self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
         self._frames = (picture.layout, time_base, frame_rate)
-        self._frames_seen = 0  # written or skipped
+        self._frames_seen = 0  # handed over or skipped
         self._number = len(kept.segments)
+        self._waiting: list[tuple[av.VideoFrame, int]] = []
         self._encoding: Encoding | None = None
         self._finishing: Encoding | None = None
         self._thread: threading.Thread | None = None
@@ -89,7 +93,11 @@ class SegmentedWriter(FrameWriter):
         with self._explaining():
             if self._frames_seen == 0:
                 self._try(image, pts)
+            self._frames_seen += 1
+            self._waiting.append((image, pts))
             if self._encoding and self._encoding.frames_written == self._kept.every:
+                if len(self._waiting) < _SHORTEST:
+                    return
                 self._await_last()
                 self._finishing, self._encoding = self._encoding, None
                 self._thread = threading.Thread(target=self._finish, name="interp-segment")
@@ -97,8 +105,7 @@ class SegmentedWriter(FrameWriter):
             if self._encoding is None:
                 self._encoding = self._begin(self._part(self._number))
                 self._number += 1
-            self._encoding.write(image, pts)
-        self._frames_seen += 1
+            self._write_waiting(self._encoding)
 
     def close(self) -> None:
         """Finish the last segment, join all, and give the file its name.
@@ -109,6 +116,7 @@ class SegmentedWriter(FrameWriter):
         with self._explaining():
             self._await_last()
             if self._encoding is not None:
+                self._write_waiting(self._encoding)
                 self._finishing, self._encoding = self._encoding, None
                 self._finish()
                 self._await_last()
@@ -138,6 +146,10 @@ class SegmentedWriter(FrameWriter):
         if self._join is not None:
             self._join.abort()
         self._commands.close()
+
+    def _write_waiting(self, encoding: Encoding) -> None:
+        while self._waiting:
+            encoding.write(*self._waiting.pop(0))
 
     def _begin(self, part: Path) -> Encoding:
         return Encoding(self._commands.segment(), part, *self._frames)
