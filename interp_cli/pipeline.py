@@ -59,6 +59,7 @@ class DoubleResult:
         target: The output.
         frames_in: Frames read.
         frames_out: Frames written.
+        frames_kept: Those of them that an earlier run had made.
         synthesized: Frames that the network made.
         cuts: Pairs with a cut between them; there the nearer frame is shown, or a blend.
         flashes: Flashes; the pairs at both ends are treated like cuts.
@@ -81,6 +82,7 @@ class DoubleResult:
     target: Path
     frames_in: int
     frames_out: int
+    frames_kept: int
     synthesized: int
     cuts: int
     flashes: int
@@ -186,9 +188,10 @@ def double_video(
                 batch=kept.batch if kept else None,
                 every=kept.every if kept else None,
             )
-            plan = planner.plan(neighbours())
+            frames_kept = kept.frames if kept else 0
             last_pts, frames_out, frames_done = 0, 0, 0
-            for image, shown, motion in _images(synthesizer, plan, kept.frames if kept else 0):
+            plan = planner.plan(neighbours())
+            for image, shown, motion in _images(synthesizer, plan, frames_kept):
                 if image is None:
                     writer.skip(shown.before.image if shown.after is None else None, shown.pts)
                 else:
@@ -228,6 +231,7 @@ def double_video(
         target=target,
         frames_in=frames_in,
         frames_out=frames_out,
+        frames_kept=frames_kept,
         synthesized=synthesizer.synthesized,
         cuts=planner.counts[Between.CUT],
         flashes=planner.counts[Between.FLASH],

@@ -396,8 +396,9 @@ def _warn(result: DoubleResult) -> None:
 
 
 def _sum_up(result: DoubleResult, *, on_stdout: bool = True) -> None:
-    fps = result.frames_out / result.seconds
+    fps = (result.frames_out - result.frames_kept) / result.seconds
     rare = (
+        (result.frames_kept, "made before"),
         (result.flashes, "flashes"),
         (result.retimed, "retimed"),
         (result.gaps, "gaps held"),

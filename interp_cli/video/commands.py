@@ -95,7 +95,6 @@ class VideoCommands:
             )
         self._picture = picture
         self._side = side
-        self._duration = 1 / frame_rate
         self._plan = None
         if side:
             self._plan = plan_streams(
@@ -143,9 +142,6 @@ class VideoCommands:
         arguments += [*self._side_inputs(), "-map", "0:v", *self._side_outputs()]
         if self._choice.traits.alpha and self.encoder.startswith("libvpx"):
             arguments += ["-metadata:s:v:0", "alpha_mode=1"]  # or the opacity would not be shown
-        if self._container.unit:
-            # Read back, the last frame would stand for a duration that was rounded down.
-            arguments += ["-bsf:v:0", f"setts=duration={round(self._duration / self._container.unit)}"]
         arguments += ["-c:v:0", "copy", *self._container.arguments]
         for name, value in zip(self._wishes[::2], self._wishes[1::2], strict=True):
             bare, _, where = name.removeprefix("-").partition(":")

@@ -43,7 +43,6 @@ class Container:
         tags: Names of the file's tags that it holds unless told otherwise; `None`: all.
         says_range: Whether it can say the range of a stream that does not say so itself.
         arguments: For ffmpeg's muxer.
-        unit: Of its time stamps, in seconds; `None`: that of the stream.
         segment_arguments: For a segment of the video alone that keeps its times exactly.
     """
 
@@ -61,11 +60,9 @@ class Container:
     tags: frozenset[str] | None = None
     says_range: bool = True
     arguments: tuple[str, ...] = ()
-    unit: Fraction | None = None
     segment_arguments: tuple[str, ...] = ()
 
 
-_MILLISECOND = Fraction(1, 1000)
 # In fragments, each of which says its own time, without the edit list that counts milliseconds.
 _FRAGMENTS = (
     *("-movflags", "frag_keyframe+empty_moov+default_base_moof+frag_discont"),
@@ -136,7 +133,6 @@ _CONTAINERS = {
             _MATROSKA_ROLES | {"descriptions"},
             attachments=True,
             covers=True,
-            unit=_MILLISECOND,
         ),
         Container(
             ".webm",
@@ -147,7 +143,6 @@ _CONTAINERS = {
             frozenset({"webvtt"}),
             "webvtt",
             frozenset({"default", "forced", "captions", "descriptions", "metadata"}),
-            unit=_MILLISECOND,
         ),
     )
 }
