@@ -210,6 +210,7 @@ class MotionWriter:
             if self._kept_frames is not None:
                 self._go_on(self._kept_frames())
             self._part.mkdir(exist_ok=True)
+            (self._part / _NOTES).touch()
         except OSError as error:
             raise InterpError(f"{self.folder}: cannot be made ({error.strerror}).") from error
         return self
@@ -220,11 +221,13 @@ class MotionWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        stays = self._kept_frames is not None and self._kept_frames() > 0
         try:
             if error is None:
                 self._publish()
+                stays = False
         finally:
-            if error is None or self._kept_frames is None or not self._kept_frames():
+            if not stays:
                 shutil.rmtree(self._part, ignore_errors=True)
 
     def write(self, number: int, motion: Motion, **facts: Any) -> None:
@@ -250,8 +253,11 @@ class MotionWriter:
         _write_png(self._part / f"{number:06d}_blend_mask.png", mask)
         self._longest_px = max(self._longest_px, longest_px)
         self._frames.append({"number": number, **facts})
-        with (self._part / _NOTES).open("a", encoding="utf-8") as notes:
-            notes.write(json.dumps([longest_px, self._frames[-1]]) + "\n")
+        try:
+            with (self._part / _NOTES).open("a", encoding="utf-8") as notes:
+                notes.write(json.dumps([longest_px, self._frames[-1]]) + "\n")
+        except OSError as error:
+            raise InterpError(f"{self.folder}: cannot be written ({error.strerror}).") from error
 
     def _go_on(self, frames: int) -> None:
         """Know again what was written for so many frames of the output; none: begin anew."""
@@ -272,7 +278,6 @@ class MotionWriter:
 
     def _publish(self) -> None:
         """Put the finished folder in its place."""
-        (self._part / _NOTES).unlink(missing_ok=True)
         _write_png(self._part / _LEGEND, _legend())
         index = {
             **self._facts,
@@ -286,6 +291,7 @@ class MotionWriter:
             if self.folder.exists():
                 shutil.rmtree(self.folder)
             self._part.rename(self.folder)
+            (self.folder / _NOTES).unlink()
         except OSError as error:
             raise InterpError(f"{self.folder}: cannot be replaced ({error.strerror}).") from error
 

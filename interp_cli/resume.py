@@ -252,11 +252,13 @@ class KeptWork:
         try:
             if sys.platform != "win32":
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(lock)
             raise EncodeError(
                 f"{self._target}: another run is making it; wait for that, or choose another name."
             ) from error
+        except OSError:
+            pass  # some network drives know no locks
         return lock
 
     def _unlock(self) -> None:
@@ -287,9 +289,14 @@ def _whole_segments(folder: Path, journal: dict[str, Any] | None) -> list[Segmen
 
 def _flush(path: Path) -> None:
     """Have what was written to a file, or into a folder, on the disk."""
-    if sys.platform == "win32" and path.is_dir():
-        return  # folders cannot be opened there
-    file = os.open(path, os.O_RDONLY)
+    if path.is_dir():
+        with contextlib.suppress(OSError):  # not every system can flush a folder
+            _flush_open(os.open(path, os.O_RDONLY))
+    else:
+        _flush_open(os.open(path, os.O_RDWR))
+
+
+def _flush_open(file: int) -> None:
     try:
         os.fsync(file)
     finally:
