@@ -41,7 +41,7 @@ _LARGEST_BATCH = 16
 # On a CPU a batch only pays while the frames are too small to fill the caches by themselves.
 _CPU_BATCH_PIXELS = 320_000
 # About how long the shorter side of what the network sees is; the cost grows with its square.
-_SEEN_PX = {"fast": 180, "balanced": 270, "best": 1080}
+_SEEN_PX = {"fast": 150, "balanced": 270, "best": 1080}
 _QUALITY_ON: dict[str, Quality] = {"cpu": "balanced", "cuda": "best", "mps": "best"}
 _MOST_WORKERS = 4
 # Middles of middles of middles … blur; nobody wants more than this.
