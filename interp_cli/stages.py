@@ -21,7 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli.bars import Area
 from interp_cli.devices import DTYPES, worker_pool
-from interp_cli.interpolator import Interpolator, Seen
+from interp_cli.inference import Seen
+from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, Precision
 from interp_cli.pipeline import DoubleResult, input_times, longest_gap
 from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
@@ -237,14 +238,15 @@ class _Step:
 
     def _find(self) -> list[Any]:
         """What the network finds: of each pair one result for each of its pictures."""
-        net = self._interpolator
+        interpolator = self._interpolator
         timesteps = [(_MIDDLE,)] * sum(len(pictures) for pictures in self.pictures[1:])
-        if not net.has_motion:
+        if not interpolator.has_motion:
             before, after = torch.cat(self.pictures[:-1]), torch.cat(self.pictures[1:])
-            return net.between(before, after, timesteps)
+            return interpolator.between(before, after, timesteps)
         # A frame is seen once for both of its pairs, so in the long run one for each pair.
-        seen = [net.see(pictures) for pictures in self.pictures[1:]]
-        return net.recipes(Seen.joined([seen[-1], *seen[:-1]]), Seen.joined(seen), timesteps)
+        inference = interpolator.inference
+        seen = [inference.see(pictures) for pictures in self.pictures[1:]]
+        return inference.recipes(Seen.joined([seen[-1], *seen[:-1]]), Seen.joined(seen), timesteps)
 
 
 def time_stage(stage: Stage, device: torch.device) -> tuple[float, float]:

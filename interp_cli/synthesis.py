@@ -19,7 +19,8 @@ from torch import Tensor
 
 from interp_cli.bars import Area, paste
 from interp_cli.devices import worker_pool
-from interp_cli.interpolator import Interpolator, Seen, motion_of
+from interp_cli.inference import Seen
+from interp_cli.interpolator import Interpolator, motion_of
 from interp_cli.models.render import Recipe, render
 from interp_cli.motion import Motion
 from interp_cli.plan import Neighbour, Shown, stacked
@@ -146,7 +147,7 @@ class Synthesizer:
         timesteps = [times for times in pairs.values() for _ in range(pictures)]
         befores, afters = zip(*pairs, strict=True)
         seen = [Seen.joined([self._seen(n, area) for n in side]) for side in (befores, afters)]
-        rows = self._interpolator.recipes(seen[0], seen[1], timesteps)
+        rows = self._interpolator.inference.recipes(seen[0], seen[1], timesteps)
         made: list[Made] = []
         for number, times in enumerate(pairs.values()):
             of_pair = rows[number * pictures : (number + 1) * pictures]
@@ -161,7 +162,8 @@ class Synthesizer:
         """What the network has worked out about a part of a frame, once."""
         with frame.being_seen:  # by both pairs that it belongs to, at once
             if area not in frame.seen:
-                frame.seen[area] = self._interpolator.see(self.small_pictures(frame, area))
+                pictures = self.small_pictures(frame, area)
+                frame.seen[area] = self._interpolator.inference.see(pictures)
             seen: Seen = frame.seen[area]
         return seen
 

@@ -46,14 +46,15 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     interpolator = Interpolator(arguments.model, "cpu", quality=arguments.quality)
+    inference = interpolator.inference
     factor = interpolator.reduction(height, width)
     pictures = torch.rand(2, 1, 3, height // factor, width // factor)
     pictures = torch.nn.functional.avg_pool2d(pictures.flatten(0, 1), 5, 1, 2).split(1)
 
-    known = interpolator.see(pictures[1])  # as of a frame that belongs to the pair before, too
+    known = inference.see(pictures[1])  # as of a frame that belongs to the pair before, too
 
     def one_pair() -> None:
-        interpolator.recipes(interpolator.see(pictures[0]), known, [(0.5,)])
+        inference.recipes(inference.see(pictures[0]), known, [(0.5,)])
 
     with FlopCounterMode(display=False) as counter:
         one_pair()

@@ -11,7 +11,8 @@ import torch
 
 from interp_cli.devices import choose_device, choose_precision, keep_freed_memory, worker_pool
 from interp_cli.errors import ResourceError, WeightsError
-from interp_cli.interpolator import Interpolator, Seen
+from interp_cli.inference import Seen
+from interp_cli.interpolator import Interpolator
 from interp_cli.models.registry import create_model
 from interp_cli.models.render import Recipe
 
@@ -143,9 +144,10 @@ def test_batches_shrink_as_frames_grow(averaging):
     assert interpolator.batch_size(144, 256) == 4
     assert interpolator.batch_size(1080, 1920) == 1
     assert Interpolator(averaging, batch=3).batch_size(1080, 1920) == 3
-    assert interpolator.tile_size(1080, 1920) is None
-    assert Interpolator(averaging, tile=512).tile_size(1080, 1920) == 512
-    assert Interpolator(averaging, tile=512).tile_size(400, 500) is None
+    assert interpolator.inference.budget.tile_size(1080, 1920) is None
+    tiled = Interpolator(averaging, tile=512).inference.budget
+    assert tiled.tile_size(1080, 1920) == 512
+    assert tiled.tile_size(400, 500) is None
 
 
 def test_several_timesteps_of_several_pairs_come_in_order(averaging):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from interp_cli import stages
+from interp_cli.inference import Inference
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
@@ -91,9 +92,9 @@ def test_a_network_with_motion_sees_each_frame_once(
     h264_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apart = taken_apart(h264_clip, tmp_path, "flow")
-    see, moved = Interpolator.see, Synthesizer.moved_image
+    see, moved = Inference.see, Synthesizer.moved_image
     calls: list[str] = []
-    monkeypatch.setattr(Interpolator, "see", lambda *a: [calls.append("see"), see(*a)][1])
+    monkeypatch.setattr(Inference, "see", lambda *a: [calls.append("see"), see(*a)][1])
     monkeypatch.setattr(Synthesizer, "moved_image", lambda *a: [calls.append("make"), moved(*a)][1])
     done = {each.name: each.run() for each in apart.stages}
     assert calls == ["see", "see", "make", "make"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from interp_cli.cli import flags
 from interp_cli.cli.render import console, print_json, results
-from interp_cli.options import DEFAULT_MODEL, BenchOptions, InferenceOptions, Precision, Quality
+from interp_cli.options import DEFAULT_MODEL, BenchOptions
 
 if TYPE_CHECKING:
     from interp_cli.speeds import BenchReport, ClipSpeed, Spread
@@ -82,16 +82,11 @@ def bench(
     slowest and the fastest round.
     """
     options = BenchOptions(
-        inference=InferenceOptions(
-            model=model,
-            device=device,
-            precision=cast(Precision, precision),
-            quality=cast(Quality, quality),
-        ),
+        inference=flags.inference_options(model, device, precision, quality),
         sizes=tuple(_size(text) for text in size or ()) or _DEFAULTS.sizes,
         input=input,
         seconds=seconds,
-        against=tuple(name.strip() for name in against.split(",") if name.strip()),
+        against=flags.names(against),
         against_commands=tuple(against_command or ()),
         preset=preset,
         repeats=repeats,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.markup import escape
@@ -28,10 +28,7 @@ from interp_cli.options import (
     AtCut,
     DoubleOptions,
     EncodeOptions,
-    InferenceOptions,
     OutputFormat,
-    Precision,
-    Quality,
     Repeats,
     parse_ffmpeg_output,
     parse_frame_rate,
@@ -208,16 +205,7 @@ def double(
         output_format=cast(OutputFormat | None, output_format),
         save_motion=save_motion,
         motion_scale_px=motion_scale,
-        inference=InferenceOptions(
-            model=model,
-            device=device,
-            precision=cast(Precision, precision),
-            quality=cast(Quality, quality),
-            batch="auto" if batch == "auto" else _whole(batch, "--batch"),
-            tile=cast(Literal["auto", "off"], tile)
-            if tile in ("auto", "off")
-            else _whole(tile, "--tile"),
-        ),
+        inference=flags.inference_options(model, device, precision, quality, batch, tile),
         encode=EncodeOptions(
             encoder=encoder,
             crf=crf,
@@ -413,15 +401,6 @@ def _sum_up(result: DoubleResult, *, on_stdout: bool = True) -> None:
         f"{result.device} in {result.precision}, {result.quality}, {result.encoder}",
         soft_wrap=True,
     )
-
-
-def _whole(text: str, flag: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is neither a word it knows nor a number", param_hint=flag
-        ) from None
 
 
 def _pair(text: str) -> tuple[str, str]:

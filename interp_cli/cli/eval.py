@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from interp_cli.cli import flags
 from interp_cli.cli.render import ProgressStyle, frame_progress, print_json, results
-from interp_cli.options import DEFAULT_MODEL, EvalOptions, InferenceOptions, Precision, Quality
+from interp_cli.options import DEFAULT_MODEL, EvalOptions
 
 if TYPE_CHECKING:
     from interp_cli.scores import EvalReport
@@ -102,14 +102,9 @@ def eval(
     of middles, and is left out where that cannot be done.
     """
     options = EvalOptions(
-        inference=InferenceOptions(
-            model=model,
-            device=device,
-            precision=cast(Precision, precision),
-            quality=cast(Quality, quality),
-        ),
-        against=_names(against),
-        only=_names(only),
+        inference=flags.inference_options(model, device, precision, quality),
+        against=flags.names(against),
+        only=flags.names(only),
         hide=hide,
         limit=limit,
         tta=tta,
@@ -138,10 +133,6 @@ def eval(
         for text in (f"{each.kind}, {each.protocol}.", *each.notes):
             results.print(f"{each.name}: {text}", soft_wrap=True, markup=False)
     results.print(f"Seconds a picture on {machine}.", soft_wrap=True)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _table(report: EvalReport) -> Table:

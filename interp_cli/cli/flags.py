@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
+
+from interp_cli.options import InferenceOptions, Precision, Quality
 
 Model = Annotated[str, typer.Option(help="Name of a bundled model, or a .safetensors file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
@@ -17,3 +19,33 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+
+
+def inference_options(
+    model: str, device: str, precision: str, quality: str, batch: str = "auto", tile: str = "auto"
+) -> InferenceOptions:
+    """What the flags of inference say; `InferenceOptions` checks the names among them."""
+    return InferenceOptions(
+        model=model,
+        device=device,
+        precision=cast(Precision, precision),
+        quality=cast(Quality, quality),
+        batch="auto" if batch == "auto" else _whole(batch, "--batch"),
+        tile=cast(Literal["auto", "off"], tile)
+        if tile in ("auto", "off")
+        else _whole(tile, "--tile"),
+    )
+
+
+def names(text: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _whole(text: str, flag: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a word it knows nor a number", param_hint=flag
+        ) from None

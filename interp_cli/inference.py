@@ -1,0 +1,306 @@
+"""A network run on pairs of frames: at any times, in batches and tiles that the memory holds.
+
+Frames have here the size that the network sees. It is called once for each round of timesteps,
+and what serves them all is computed once.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from interp_cli.budget import Budget
+from interp_cli.devices import autocast
+from interp_cli.models.render import Recipe
+from interp_cli.options import InferenceOptions, Precision
+from interp_cli.resample import padded
+from interp_cli.tiles import tiles
+
+# Middles of middles of middles … blur; nobody wants more than this.
+_FINEST_HALVING = 64
+# Of `Recipe`, side by side.
+_RECIPE_CHANNELS = [2, 2, 1, 1, 1, 3]
+
+
+class Inference:
+    """Runs a network: its recipes where it has motion, else its pictures.
+
+    Attributes:
+        has_motion: Whether the network makes its frames from motion.
+        budget: How much it is given at once.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        name: str,
+        device: torch.device,
+        precision: Precision,
+        options: InferenceOptions,
+    ) -> None:
+        """Take a network that is ready for inference.
+
+        Args:
+            net: On its device. Any: networks share methods (`size_multiple`) that nn.Module does
+                not declare.
+            name: Of the model, for messages.
+            device: Where it runs.
+            precision: Of its arithmetic, as settled.
+            options: Of which `batch` and `tile` count.
+        """
+        self.has_motion = hasattr(net, "synthesize")
+        self.budget = Budget(
+            device, precision, options.batch, options.tile, has_motion=self.has_motion
+        )
+        self._net, self._name = net, name
+        self._device, self._precision = device, precision
+
+    def can_make(self, timestep: Fraction | float) -> bool:
+        """Whether the model can make the frame at `timestep`, by itself or by halving."""
+        parts = Fraction(timestep).denominator
+        return self._net.supports_timestep or (
+            parts & (parts - 1) == 0 and parts <= _FINEST_HALVING
+        )
+
+    @torch.inference_mode()
+    def see(self, pictures: Tensor) -> Seen:
+        """Show frames to a model that has motion.
+
+        Args:
+            pictures: RGB in [0, 1], (N, 3, h, w), at the size that the network is to see; on its
+                device.
+
+        Returns:
+            What serves both pairs that each frame belongs to.
+        """
+        pictures = padded(pictures, self._net.size_multiple(*pictures.shape[-2:]))
+        if self.budget.tile_size(*pictures.shape[-2:]) is not None:
+            return Seen(pictures, None)
+        try:
+            with autocast(self._device, self._precision):
+                return Seen(pictures, self._net.encode(pictures))
+        except torch.cuda.OutOfMemoryError:
+            return Seen(pictures, None)  # in tiles, then
+
+    @torch.inference_mode()
+    def recipes(
+        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
+    ) -> list[Recipe]:
+        """Find how frames at several timesteps of each pair come about.
+
+        What does not depend on the timestep is computed once.
+
+        Args:
+            seen0: The earlier frames of N pairs.
+            seen1: The later ones.
+            timesteps: For each pair at least one, between 0 and 1.
+
+        Returns:
+            For each pair its recipes, (T, C, h, w), at the (padded) size that was seen.
+
+        Raises:
+            ValueError: A timestep is not in (0, 1).
+        """
+        self._check(timesteps)
+        rows = self._in_rounds(seen0, seen1, timesteps)
+        return [Recipe(*torch.split(row, _RECIPE_CHANNELS, 1)) for row in rows]
+
+    @torch.inference_mode()
+    def pictures(
+        self, frame0: Tensor, frame1: Tensor, timesteps: Sequence[Sequence[Fraction | float]]
+    ) -> list[Tensor]:
+        """Let a model that has no motion make frames at several timesteps of each pair.
+
+        A model that makes only the middle makes middles of middles.
+
+        Args:
+            frame0: RGB in [0, 1], (N, 3, H, W), any size; on the network's device.
+            frame1: Likewise.
+            timesteps: For each pair at least one, between 0 and 1.
+
+        Returns:
+            For each pair (T, 3, H, W), float32.
+
+        Raises:
+            ValueError: The model cannot make one of the timesteps, or it is not in (0, 1).
+        """
+        self._check(timesteps)
+        make = self._in_rounds if self._net.supports_timestep else self._by_halving
+        return make(Seen(frame0, None), Seen(frame1, None), timesteps)
+
+    def _check(self, timesteps: Sequence[Sequence[Fraction | float]]) -> None:
+        for timestep in itertools.chain.from_iterable(timesteps):
+            if not 0 < timestep < 1:
+                raise ValueError(f"timestep must lie between 0 and 1, not at {timestep}")
+            if not self.can_make(timestep):
+                raise ValueError(f"model {self._name} makes only middles, not timestep {timestep}")
+
+    def _by_halving(
+        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
+    ) -> list[Tensor]:
+        """The middle of each pair first, then the rest between it and the frames beside it."""
+        middle = torch.cat(self._in_rounds(seen0, seen1, [(0.5,)] * len(timesteps)))
+        frame0, frame1 = seen0.pictures, seen1.pictures
+        made: list[dict[Fraction | float, Tensor]] = [{0.5: picture} for picture in middle]
+        for side0, side1, offset in ((frame0, middle, 0), (middle, frame1, 1)):
+            wanted = [[t for t in times if 0 < 2 * t - offset < 1] for times in timesteps]
+            chosen = [i for i, times in enumerate(wanted) if times]
+            if chosen:
+                inner = [[2 * t - offset for t in wanted[i]] for i in chosen]
+                seen = [Seen(side[chosen], None) for side in (side0, side1)]
+                rows = self._by_halving(seen[0], seen[1], inner)
+                for i, row in zip(chosen, rows, strict=True):
+                    made[i].update(zip(wanted[i], row, strict=True))
+        return [torch.stack([made[i][t] for t in times]) for i, times in enumerate(timesteps)]
+
+    def _in_rounds(
+        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
+    ) -> list[Tensor]:
+        """What the network makes for each pair's timesteps: pictures, or recipes side by side.
+
+        Where the memory does not suffice, half of the pairs are made at a time, then tiles.
+
+        Raises:
+            ResourceError: It does not suffice for the smallest tile.
+        """
+        try:
+            return self._rows(seen0, seen1, timesteps)
+        except torch.cuda.OutOfMemoryError as error:
+            height, width = seen0.pictures.shape[-2:]
+            self.budget.shrink(len(timesteps), height, width, error)
+        if len(timesteps) == 1:
+            return self._in_rounds(
+                Seen(seen0.pictures, None), Seen(seen1.pictures, None), timesteps
+            )
+        half = len(timesteps) // 2
+        return [
+            row
+            for part in (list(range(half)), list(range(half, len(timesteps))))
+            for row in self._in_rounds(
+                _select(seen0, part), _select(seen1, part), [timesteps[i] for i in part]
+            )
+        ]
+
+    def _rows(
+        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
+    ) -> list[Tensor]:
+        # The pairs that have a first timestep, those that have a second one, and so on.
+        rounds = []
+        for number in range(max(len(times) for times in timesteps)):
+            chosen = [i for i, times in enumerate(timesteps) if number < len(times)]
+            rounds.append(_Round(chosen, [float(timesteps[i][number]) for i in chosen]))
+        rows: list[list[Tensor]] = [[] for _ in timesteps]
+        for wanted, made in zip(rounds, self._make(seen0, seen1, rounds), strict=True):
+            for i, picture in zip(wanted.pairs, made, strict=True):
+                rows[i].append(picture)
+        return [torch.stack(row) for row in rows]
+
+    def _make(self, seen0: Seen, seen1: Seen, rounds: list[_Round]) -> list[Tensor]:
+        """Results of each round, in tiles where the pictures are too large for the memory."""
+        side = self.budget.tile_size(*seen0.pictures.shape[-2:])
+        if side is None:
+            return self._run(seen0, seen1, rounds)
+        return self._run_tiles(seen0.pictures, seen1.pictures, rounds, side)
+
+    def _run_tiles(
+        self, frame0: Tensor, frame1: Tensor, rounds: list[_Round], side: int
+    ) -> list[Tensor]:
+        """Overlapping tiles, faded into each other so that no seam shows."""
+        height, width = frame0.shape[-2:]
+        channels = sum(_RECIPE_CHANNELS) if self.has_motion else 3
+        totals = [frame0.new_zeros((len(r.pairs), channels, height, width)) for r in rounds]
+        weight = frame0.new_zeros((1, 1, height, width))
+        for area, fade in tiles(height, width, side):
+            fade = fade.to(weight)
+            weight[area] += fade
+            made = self._run(Seen(frame0[area], None), Seen(frame1[area], None), rounds)
+            for total, tile in zip(totals, made, strict=True):
+                total[area] += tile * fade
+        return [total / weight for total in totals]
+
+    def _run(self, seen0: Seen, seen1: Seen, rounds: list[_Round]) -> list[Tensor]:
+        """Call the network once for each round, padded to the size that it needs."""
+        height, width = seen0.pictures.shape[-2:]
+        made = []
+        with autocast(self._device, self._precision):
+            at = self._at_timestep(seen0, seen1)
+            for wanted in rounds:
+                pairs = None if len(wanted.pairs) == len(seen0.pictures) else wanted.pairs
+                result = at(pairs, timestep_column(wanted.timesteps, seen0.pictures))
+                made.append(result[..., :height, :width].float())
+        return made
+
+    def _at_timestep(
+        self, seen0: Seen, seen1: Seen
+    ) -> Callable[[list[int] | None, Tensor], Tensor]:
+        """A function from pairs (`None`: all) and their timesteps to pictures, or to recipes.
+
+        Networks in pieces do here what serves every timestep.
+        """
+        net = self._net
+        multiple = net.size_multiple(*seen0.pictures.shape[-2:])
+        if not self.has_motion:
+            pictures = [padded(seen.pictures, multiple) for seen in (seen0, seen1)]
+            return lambda pairs, times: net(*_select(pictures, pairs), times)
+        features = [
+            net.encode(padded(seen.pictures, multiple)) if seen.features is None else seen.features
+            for seen in (seen0, seen1)
+        ]
+        known = (*features, net.motion(*features))
+        return lambda pairs, times: torch.cat(net.synthesize(*_select(known, pairs), times), 1)
+
+
+class Seen(NamedTuple):
+    """Frames as the network sees them, and what it has worked out about each by itself.
+
+    Attributes:
+        pictures: RGB, (N, 3, h, w).
+        features: As the network returns them; `None`: it has no use for them, or they are too
+            large to be kept.
+    """
+
+    pictures: Tensor
+    features: Any
+
+    @staticmethod
+    def joined(parts: Sequence[Seen]) -> Seen:
+        """The frames of all parts."""
+        return parts[0] if len(parts) == 1 else Seen(*_joined(parts))
+
+
+class _Round(NamedTuple):
+    """One call of the network: which pairs, and the timestep of each."""
+
+    pairs: list[int]
+    timesteps: list[float]
+
+
+def _select(known: Any, pairs: list[int] | None) -> Any:
+    """Some pairs (`None`: all) out of tensors in tuples in tuples."""
+    if pairs is None or known is None:
+        return known
+    if isinstance(known, Tensor):
+        return known[pairs]
+    items = (_select(item, pairs) for item in known)
+    return type(known)(*items) if hasattr(known, "_fields") else tuple(items)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Tensors in tuples in tuples, one behind the other; `None` where one of them is missing."""
+    first = parts[0]
+    if any(part is None for part in parts):
+        return None
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts))
+    items = [_joined(some) for some in zip(*parts, strict=True)]
+    return type(first)(*items) if hasattr(first, "_fields") else tuple(items)
+
+
+def timestep_column(timesteps: Sequence[Fraction | float], like: Tensor) -> Tensor:
+    """As networks take them, (T, 1, 1, 1)."""
+    return like.new_tensor([float(timestep) for timestep in timesteps]).view(-1, 1, 1, 1)
