@@ -26,15 +26,8 @@ from interp_cli.errors import (
     VideoError,
     WeightsError,
 )
-from interp_cli.options import (
-    DoubleOptions,
-    EncodeOptions,
-    EvalOptions,
-    InferenceOptions,
-    PrepareOptions,
-    TrainOptions,
-    train_preset,
-)
+from interp_cli.options import DoubleOptions, EncodeOptions, EvalOptions, InferenceOptions
+from interp_cli.train_options import PrepareOptions, TrainOptions, train_preset
 
 # torch's threads spin while they wait for each other, and the decoder and the encoder need those
 # cores: on two cores a short clip took 25 s so, and 1.7 s with threads that sleep. torch reads this

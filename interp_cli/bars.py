@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp_cli.video.colour import PictureFormat, Planes, planes_of
+from interp_cli.video.planes import PictureFormat, Planes, planes_of
 
 # Codes (of 255) by which a sample of a bar may be off; encoders leave one or two.
 _TOLERANCE = 2

@@ -20,9 +20,9 @@ from interp_cli.errors import InterpError
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import BenchOptions, DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
-from interp_cli.video.colour import picture_format
 from interp_cli.video.encoders import choose_encoder
 from interp_cli.video.ffmpeg import ffmpeg_path
+from interp_cli.video.planes import picture_format
 from interp_cli.video.probe import open_video
 from interp_cli.video.reader import VideoReader
 

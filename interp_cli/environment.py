@@ -268,7 +268,7 @@ def _compare(source: Path, target: Path) -> str:
     """What is wrong with a doubled video; empty where nothing is."""
     import numpy as np
 
-    from interp_cli.video.colour import planes_of
+    from interp_cli.video.planes import planes_of
     from interp_cli.video.reader import VideoReader
 
     with VideoReader(source) as reader:

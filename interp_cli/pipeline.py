@@ -29,11 +29,11 @@ from interp_cli.resume import KeptWork, job_facts
 from interp_cli.scenes import Between
 from interp_cli.synthesis import WAITING_FRAMES, Synthesizer
 from interp_cli.timeline import InputTimes, Timeline, timeline_of
-from interp_cli.video.colour import PictureFormat, picture_format
 from interp_cli.video.commands import SideStreams
 from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.fields import LOOKED_AT, FieldReader, is_soft_telecine
 from interp_cli.video.picture import PictureDescription
+from interp_cli.video.planes import PictureFormat, picture_format
 from interp_cli.video.probe import VideoInfo, refuse_interlaced
 from interp_cli.video.reader import Frame, FrameReader
 from interp_cli.video.sequence_names import find_pictures, is_sequence

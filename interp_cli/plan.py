@@ -34,7 +34,8 @@ from interp_cli.scenes import (
     luma_thumbnail,
 )
 from interp_cli.timeline import Timeline
-from interp_cli.video.colour import PictureFormat, channels_of, planes_of, to_rgb
+from interp_cli.video.colour import channels_of, to_rgb
+from interp_cli.video.planes import PictureFormat, planes_of
 
 
 class Neighbour:

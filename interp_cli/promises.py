@@ -23,8 +23,8 @@ from interp_cli.errors import VideoError
 from interp_cli.interpolator import Interpolator
 from interp_cli.layouts import find_sets
 from interp_cli.metrics import finite_psnr
-from interp_cli.options import PrepareOptions
 from interp_cli.scenes import change, is_repeat, luma_thumbnail
+from interp_cli.train_options import PrepareOptions
 from interp_cli.video.colour import to_rgb8
 from interp_cli.video.probe import refuse_interlaced
 from interp_cli.video.reader import Frame, VideoReader

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_cli.video.colour import planes_of, white_code
+from interp_cli.video.planes import planes_of, white_code
 
 Thumbnail = NDArray[np.float32]
 _Frame = TypeVar("_Frame")

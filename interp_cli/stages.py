@@ -28,8 +28,9 @@ from interp_cli.pipeline import DoubleResult, input_times, longest_gap
 from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
 from interp_cli.synthesis import Synthesizer
 from interp_cli.timeline import timeline_of
-from interp_cli.video.colour import PictureFormat, from_rgb, picture_format, planes_of
+from interp_cli.video.colour import from_rgb
 from interp_cli.video.picture import PictureDescription
+from interp_cli.video.planes import PictureFormat, picture_format, planes_of
 from interp_cli.video.reader import Frame, VideoReader
 from interp_cli.video.writer import VideoWriter
 

@@ -24,16 +24,8 @@ from interp_cli.interpolator import Interpolator, motion_of
 from interp_cli.models.render import Recipe, render
 from interp_cli.motion import Motion
 from interp_cli.plan import Neighbour, Shown, stacked
-from interp_cli.video.colour import (
-    PictureFormat,
-    Planes,
-    from_rgb,
-    image_of,
-    planes_from,
-    planes_of,
-    to_changes,
-    to_small_rgb,
-)
+from interp_cli.video.colour import from_rgb, planes_from, to_changes, to_small_rgb
+from interp_cli.video.planes import PictureFormat, Planes, image_of, planes_of
 
 # Frames that may wait, for the network as for the encoder; with the reader's own queue and the
 # encoder's look-ahead, all that is held in memory.

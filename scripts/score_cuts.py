@@ -29,9 +29,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_cli.options import DoubleOptions, PrepareOptions
+from interp_cli.options import DoubleOptions
 from interp_cli.scenes import Between, SceneJudge, Thumbnail, change, luma_thumbnail
-from interp_cli.video.colour import native_format, planes_of
+from interp_cli.train_options import PrepareOptions
+from interp_cli.video.planes import native_format, planes_of
 
 Frames = NDArray[np.float32]
 

@@ -30,7 +30,7 @@ from score_cuts import is_for_test
 
 from interp_cli.plan import Neighbour, PairJudge
 from interp_cli.scenes import Between
-from interp_cli.video.colour import PictureFormat, native_format, picture_format
+from interp_cli.video.planes import PictureFormat, native_format, picture_format
 from interp_cli.video.probe import tags_of
 
 Picture = NDArray[np.uint8]  # planes of 4:2:0 below each other

@@ -26,7 +26,7 @@ from interp_cli.errors import DecodeError, OpenError
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import DoubleResult, double_video
-from interp_cli.video.colour import Planes, format_traits, planes_of
+from interp_cli.video.planes import Planes, format_traits, planes_of
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.reader import VideoReader
 

@@ -31,8 +31,8 @@ import torch
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
-from interp_cli.video.colour import native_format, picture_format, planes_of
 from interp_cli.video.ffmpeg import ffmpeg_path
+from interp_cli.video.planes import native_format, picture_format, planes_of
 from interp_cli.video.probe import ColourTags
 
 SIZE = (34, 18)

@@ -16,7 +16,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "interp_cli"
 
 # May be imported by everyone.
-GROUND = {"errors", "options", "ffmpeg_options"}
+GROUND = {"errors", "options", "ffmpeg_options", "train_options"}
 
 # "video" allows the whole package, "video.colour" that module alone. Modules of one package may
 # import each other.
@@ -24,12 +24,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "options": {"ffmpeg_options"},
     "ffmpeg_options": set(),
+    "train_options": {"options"},
     "devices": set(),
     "resample": set(),
     "resume": set(),
     "video": {"resample", "resume"},
-    "scenes": {"video.colour"},
-    "bars": {"video.colour"},
+    "scenes": {"video.planes"},
+    "bars": {"video.planes"},
     "metrics": set(),
     "motion": set(),
     "models": {"resample"},
@@ -39,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inference": {"budget", "devices", "resample", "models", "tiles"},
     "interpolator": {"devices", "resample", "models", "motion", "weights", "inference"},
     "timeline": set(),
-    "plan": {"timeline", "scenes", "bars", "video.colour"},
+    "plan": {"timeline", "scenes", "bars", "video.colour", "video.planes"},
     "synthesis": {
         "devices",
         "plan",
@@ -49,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "models",
         "motion",
         "video.colour",
+        "video.planes",
     },
     "pipeline": {
         "resume",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from interp_cli.bars import Area, paste, picture_area
-from interp_cli.video.colour import PictureFormat, image_of, picture_format, planes_of
+from interp_cli.video.planes import PictureFormat, image_of, picture_format, planes_of
 from interp_cli.video.probe import ColourTags
 
 SIZE = (128, 96)

@@ -110,7 +110,7 @@ def test_each_is_run_once_though_named_twice(h264_clip: Path, tmp_path: Path) ->
 
 def test_the_preset_is_that_of_double(h264_clip: Path) -> None:
     from interp_cli.doublers import double_options
-    from interp_cli.video.colour import picture_format
+    from interp_cli.video.planes import picture_format
     from interp_cli.video.probe import tags_of
 
     image = clips.decoded(h264_clip)[0]

@@ -14,14 +14,8 @@ import torch
 
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import InferenceOptions
-from interp_cli.video.colour import (
-    from_rgb,
-    image_of,
-    native_format,
-    picture_format,
-    planes_of,
-    to_rgb,
-)
+from interp_cli.video.colour import from_rgb, to_rgb
+from interp_cli.video.planes import image_of, native_format, picture_format, planes_of
 from interp_cli.video.probe import ColourTags
 from interp_cli.video.reader import VideoReader
 

@@ -19,7 +19,8 @@ from interp_cli.interpolator import Interpolator
 from interp_cli.motion import read_flo
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import DoubleResult, double_video
-from interp_cli.video.colour import from_rgb, picture_format, planes_of, to_rgb
+from interp_cli.video.colour import from_rgb, to_rgb
+from interp_cli.video.planes import picture_format, planes_of
 from interp_cli.video.probe import probe
 
 LOSSLESS = DoubleOptions(encode=EncodeOptions(encoder="ffv1"))

@@ -19,7 +19,7 @@ from interp_cli.scenes import (
     luma_thumbnail,
     split_at_cuts,
 )
-from interp_cli.video.colour import picture_format
+from interp_cli.video.planes import picture_format
 from interp_cli.video.probe import tags_of
 
 

@@ -20,7 +20,8 @@ from interp_cli.models.render import Recipe
 from interp_cli.options import Quality
 from interp_cli.plan import Neighbour, Shown
 from interp_cli.synthesis import Synthesizer
-from interp_cli.video.colour import PictureFormat, picture_format, planes_of, to_rgb8
+from interp_cli.video.colour import to_rgb8
+from interp_cli.video.planes import PictureFormat, picture_format, planes_of
 from interp_cli.video.probe import ColourTags
 
 TAGS = ColourTags()

@@ -9,7 +9,7 @@ import typer
 
 from interp_cli.cli import flags
 from interp_cli.cli.render import console, print_json, results, size_text
-from interp_cli.options import PrepareOptions
+from interp_cli.train_options import PrepareOptions
 
 _DEFAULTS = PrepareOptions()
 

@@ -15,13 +15,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from interp_cli.cli import flags
 from interp_cli.cli.render import PLAIN_LINE_SECONDS, ProgressStyle, console, print_json, results
-from interp_cli.options import (
-    DEFAULT_MODEL,
-    Precision,
-    TrainOptions,
-    fine_tune_preset,
-    train_preset,
-)
+from interp_cli.options import DEFAULT_MODEL, Precision
+from interp_cli.train_options import TrainOptions, fine_tune_preset, train_preset
 
 if TYPE_CHECKING:
     from interp_cli.training.loop import TrainProgress

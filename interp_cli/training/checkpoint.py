@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from interp_cli.errors import TrainingError
-from interp_cli.options import PrepareOptions, TrainOptions
+from interp_cli.train_options import PrepareOptions, TrainOptions
 
 CHECKPOINT = "last.pt"
 

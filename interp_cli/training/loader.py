@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interp_cli.options import TrainOptions
+from interp_cli.train_options import TrainOptions
 from interp_cli.training.losses import Labeller
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.triplets import TripletBatch

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from interp_cli.errors import TrainingError
-from interp_cli.options import TrainOptions
+from interp_cli.train_options import TrainOptions
 from interp_cli.training import ranks as processes
 from interp_cli.training.checkpoint import CHECKPOINT, load_checkpoint
 from interp_cli.training.curve import Curve

@@ -25,10 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.errors import OpenError, ResourceError, TrainingError, VideoError
-from interp_cli.options import PrepareOptions
 from interp_cli.scenes import change, is_repeat, luma_thumbnail
+from interp_cli.train_options import PrepareOptions
 from interp_cli.training.sources import Source, find_sources
-from interp_cli.video.colour import planes_of, to_rgb8
+from interp_cli.video.colour import to_rgb8
+from interp_cli.video.planes import planes_of
 from interp_cli.video.probe import ColourTags
 from interp_cli.video.reader import VideoReader
 

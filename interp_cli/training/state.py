@@ -15,7 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 from interp_cli.devices import autocast
 from interp_cli.errors import TrainingError
 from interp_cli.models.registry import create_model
-from interp_cli.options import Precision, TrainOptions
+from interp_cli.options import Precision
+from interp_cli.train_options import TrainOptions
 from interp_cli.training.checkpoint import Checkpoint, save_checkpoint
 from interp_cli.training.losses import Objective, objective
 from interp_cli.training.ranks import Ranks

@@ -27,11 +27,11 @@ from av.video.stream import VideoStream
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.animation_files import AnimationFacts, missing_bytes, riff_chunks
-from interp_cli.video.colour import Samples, planes_of
 from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.images import PNG, WEBP, FrameStorage, ImageFormat
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.pipes import PipeReader
+from interp_cli.video.planes import Samples, planes_of
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.reader import VideoReader
 from interp_cli.video.writer import FrameWriter, reserving

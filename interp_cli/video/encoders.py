@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.colour import FormatTraits, PictureFormat, format_traits, luma_weights
 from interp_cli.video.ffmpeg import ffmpeg_path, run_ffmpeg
+from interp_cli.video.planes import FormatTraits, PictureFormat, format_traits, luma_weights
 
 # Sides from which FFV1 can cut a picture into slices.
 _SMALLEST_SLICED = 32

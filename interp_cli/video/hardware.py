@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.colour import PictureFormat
 from interp_cli.video.encoders import EncoderChoice, choose_encoder
 from interp_cli.video.ffmpeg import run_ffmpeg
+from interp_cli.video.planes import PictureFormat
 
 # What `--encoder` takes for "whatever hardware works here".
 AUTO_HARDWARE = "auto-hw"

@@ -13,15 +13,7 @@ import numpy as np
 import torch
 
 from interp_cli.errors import DecodeError, EncodeError, OpenError
-from interp_cli.video.colour import (
-    PictureFormat,
-    from_rgb,
-    image_of,
-    native_format,
-    picture_format,
-    planes_of,
-    to_rgb,
-)
+from interp_cli.video.colour import from_rgb, to_rgb
 from interp_cli.video.floats import (
     FLOAT_FORMATS,
     FloatCurve,
@@ -34,6 +26,13 @@ from interp_cli.video.image_markers import (
     is_whole_jpeg,
     with_shown_chunks,
     with_shown_segments,
+)
+from interp_cli.video.planes import (
+    PictureFormat,
+    image_of,
+    native_format,
+    picture_format,
+    planes_of,
 )
 from interp_cli.video.probe import ColourTags
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from interp_cli.video.colour import UNTAGGED, FormatTraits, PictureFormat, usual_matrix
 from interp_cli.video.encoders import EncoderChoice
+from interp_cli.video.planes import UNTAGGED, FormatTraits, PictureFormat, usual_matrix
 from interp_cli.video.probe import ColourTags, VideoInfo
 from interp_cli.video.sidedata import LightLevel, MasteringDisplay
 

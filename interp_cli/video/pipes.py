@@ -25,8 +25,8 @@ from av.video.stream import VideoStream
 
 from interp_cli.errors import EncodeError, OpenError, PipeClosedError
 from interp_cli.options import OutputFormat
-from interp_cli.video.colour import UNTAGGED
 from interp_cli.video.picture import PictureDescription
+from interp_cli.video.planes import UNTAGGED
 from interp_cli.video.probe import (
     Y4M_HEAD_BYTES,
     decode,

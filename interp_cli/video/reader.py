@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from interp_cli.errors import DecodeError, OpenError
-from interp_cli.video.colour import cropped, native_format
+from interp_cli.video.planes import cropped, native_format
 from interp_cli.video.probe import VideoInfo, decode, open_video, probe
 
 

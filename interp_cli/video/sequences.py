@@ -18,7 +18,6 @@ import numpy as np
 
 from interp_cli.errors import DecodeError, EncodeError
 from interp_cli.resume import KeptWork
-from interp_cli.video.colour import native_format
 from interp_cli.video.floats import FloatCurve, float_image, float_planes
 from interp_cli.video.images import (
     ImageEncoder,
@@ -27,6 +26,7 @@ from interp_cli.video.images import (
     with_colours_of,
 )
 from interp_cli.video.picture import PictureDescription
+from interp_cli.video.planes import native_format
 from interp_cli.video.probe import VideoInfo, tags_of
 from interp_cli.video.reader import Frame, FrameReader
 from interp_cli.video.sequence_names import NumberedNames, PictureFiles, find_pictures

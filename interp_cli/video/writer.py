@@ -21,10 +21,10 @@ import av.error
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.colour import PictureFormat
 from interp_cli.video.commands import SideStreams, VideoCommands
 from interp_cli.video.ffmpeg import FfmpegRun
 from interp_cli.video.picture import PictureDescription
+from interp_cli.video.planes import PictureFormat
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from interp_cli import options as all_options
+from interp_cli import train_options
 from interp_cli.cli.prepare import prepare
 from interp_cli.cli.train import train
 from interp_cli.errors import TrainingError
@@ -28,7 +28,7 @@ SMALL = ("--crop", "16", "--batch", "2", "--ranks", "1", "--device", "cpu", "--p
 def short_validation(monkeypatch):
     """Two held-out triplets instead of many."""
     for name in ("train_preset", "fine_tune_preset"):
-        preset = getattr(all_options, name)
+        preset = getattr(train_options, name)
         monkeypatch.setattr(
             f"interp_cli.cli.train.{name}",
             lambda model, p=preset, **more: replace(p(model, **more), held_out=2),

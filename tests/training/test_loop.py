@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from interp_cli.errors import ResourceError, TrainingError, WeightsError
-from interp_cli.options import fine_tune_preset, flow_preset, train_preset
+from interp_cli.train_options import fine_tune_preset, flow_preset, train_preset
 from interp_cli.training import loop
 from interp_cli.training import state as state_module
 from interp_cli.training.checkpoint import load_checkpoint

@@ -4,16 +4,8 @@ import pytest
 import torch
 
 from interp_cli.errors import OpenError
-from interp_cli.video.colour import (
-    cropped,
-    from_rgb,
-    image_of,
-    native_format,
-    picture_format,
-    planes_of,
-    to_rgb,
-    to_rgb8,
-)
+from interp_cli.video.colour import from_rgb, to_rgb, to_rgb8
+from interp_cli.video.planes import cropped, image_of, native_format, picture_format, planes_of
 from interp_cli.video.probe import ColourTags
 
 FORMATS = """

@@ -15,17 +15,16 @@ from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
 from interp_cli.video import hardware
-from interp_cli.video.colour import (
+from interp_cli.video.colour import from_rgb, to_rgb
+from interp_cli.video.encoders import choose_encoder
+from interp_cli.video.picture import PictureDescription
+from interp_cli.video.planes import (
     PictureFormat,
-    from_rgb,
     image_of,
     native_format,
     picture_format,
     planes_of,
-    to_rgb,
 )
-from interp_cli.video.encoders import choose_encoder
-from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import ColourTags, probe
 from interp_cli.video.reader import VideoReader
 from interp_cli.video.writer import VideoWriter

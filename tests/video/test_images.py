@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from interp_cli.errors import DecodeError, EncodeError, OpenError
-from interp_cli.video.colour import native_format, picture_format, planes_of
 from interp_cli.video.floats import FloatCurve, float_image, float_planes
 from interp_cli.video.images import (
     EXR,
@@ -19,6 +18,7 @@ from interp_cli.video.images import (
     read_image,
     with_colours_of,
 )
+from interp_cli.video.planes import native_format, picture_format, planes_of
 from interp_cli.video.probe import ColourTags
 
 JFIF = ColourTags(matrix=5, full_range=True)

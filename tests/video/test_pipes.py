@@ -19,10 +19,10 @@ from conftest import VFR_PTS
 from interp_cli.errors import DecodeError, EncodeError, OpenError, PipeClosedError
 from interp_cli.models.registry import create_model
 from interp_cli.options import DoubleOptions
-from interp_cli.video.colour import PictureFormat, picture_format, planes_of
 from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.pipes import PipeReader, PipeWriter
+from interp_cli.video.planes import PictureFormat, picture_format, planes_of
 from interp_cli.video.probe import probe
 from interp_cli.video.reader import VideoReader
 from interp_cli.weights import save_weights

@@ -6,7 +6,7 @@ import pytest
 from conftest import VFR_PTS
 
 from interp_cli.errors import DecodeError
-from interp_cli.video.colour import planes_of
+from interp_cli.video.planes import planes_of
 from interp_cli.video.reader import VideoReader
 
 

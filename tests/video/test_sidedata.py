@@ -16,8 +16,8 @@ from interp_cli.cli.app import app
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
-from interp_cli.video.colour import planes_of
 from interp_cli.video.ffmpeg import ffmpeg_path
+from interp_cli.video.planes import planes_of
 from interp_cli.video.probe import probe
 from interp_cli.video.reader import VideoReader
 from interp_cli.video.sidedata import LightLevel, MasteringDisplay

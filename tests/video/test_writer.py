@@ -7,9 +7,9 @@ import pytest
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.colour import picture_format, planes_of
 from interp_cli.video.encoders import choose_encoder
 from interp_cli.video.picture import PictureDescription
+from interp_cli.video.planes import picture_format, planes_of
 from interp_cli.video.probe import ColourTags, probe
 from interp_cli.video.writer import VideoWriter
 
