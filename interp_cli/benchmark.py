@@ -6,7 +6,6 @@ down meanwhile slows both. Medians are reported, with the slowest and the fastes
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from interp_cli.devices import available_cores
 from interp_cli.doublers import (
     Doubler,
     count_frames,
@@ -206,7 +206,7 @@ class _Bench:
             memory=PeakMemory(watch.host_bytes, watch.children_bytes, watch.device_bytes),
             copies=stages.copies,
             rows=_rows((ours, *others), runs),
-            cores=_cores() if self.interpolator.device.type == "cpu" else None,
+            cores=available_cores() if self.interpolator.device.type == "cpu" else None,
         )
 
     def _network_speed(self, stages: Stages, found: tuple[StageSpeed, ...]) -> NetworkSpeed:
@@ -254,13 +254,6 @@ def _rows(doublers: Sequence[Doubler], rounds: list[list[_Run]]) -> tuple[Double
         )
         for doubler, its in zip(doublers, zip(*rounds, strict=True), strict=True)
     )
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _beginning(path: Path, seconds: float, folder: Path) -> Path:

@@ -154,6 +154,13 @@ def worker_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
         cv2.setNumThreads(opencv_threads)
 
 
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def free_bytes(device: torch.device) -> int:
     """Memory of a device that may be used now; of a computer, half of all it has."""
     if device.type == "cuda":

@@ -6,7 +6,6 @@ report here, not a reason to fail.
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -72,8 +71,10 @@ def describe_machine() -> str:
     """Processor, cores, GPUs and torch in one line, to stand beside measurements."""
     import torch
 
+    from interp_cli.devices import available_cores
+
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    parts = [_cpu_model(), f"{_cores()} cores", *gpus, f"torch {torch.__version__}"]
+    parts = [_cpu_model(), f"{available_cores()} cores", *gpus, f"torch {torch.__version__}"]
     return ", ".join(parts)
 
 
@@ -143,10 +144,12 @@ def _check_package(name: str, module: str) -> Check:
 def _check_devices() -> Iterator[Check]:
     import torch
 
-    from interp_cli.devices import cpu_has_bf16
+    from interp_cli.devices import available_cores, cpu_has_bf16
 
     arithmetic = "with" if cpu_has_bf16() else "without"
-    yield Check("cpu", "ok", f"{_cpu_model()}, {_cores()} cores, {arithmetic} bf16 arithmetic")
+    yield Check(
+        "cpu", "ok", f"{_cpu_model()}, {available_cores()} cores, {arithmetic} bf16 arithmetic"
+    )
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         memory = f"{properties.total_memory / 2**30:.0f} GiB"
@@ -226,13 +229,6 @@ def _cpu_model() -> str:
     except OSError:
         pass  # another system: what Python knows has to do
     return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _can_encode(ffmpeg: str, encoder: str) -> bool:

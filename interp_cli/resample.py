@@ -43,12 +43,7 @@ def resized(image: Tensor, height: int, width: int) -> Tensor:
     if image.shape[-2:] == (height, width):
         return image
     if for_opencv(image):
-        size = (width, height)
-        return _each_plane(
-            image,
-            (height, width),
-            lambda plane, out: cv2.resize(plane, size, out, interpolation=cv2.INTER_LINEAR),
-        )
+        return _resized_by_opencv(image, height, width, cv2.INTER_LINEAR)
     return F.interpolate(image, (height, width), mode="bilinear", align_corners=False)
 
 
@@ -64,13 +59,17 @@ def fitted(image: Tensor, height: int, width: int) -> Tensor:
     if image.shape[-2] % height or image.shape[-1] % width:
         return resized(image, height, width)
     if for_opencv(image):
-        size = (width, height)
-        return _each_plane(
-            image,
-            (height, width),
-            lambda plane, out: cv2.resize(plane, size, out, interpolation=cv2.INTER_AREA),
-        )
+        return _resized_by_opencv(image, height, width, cv2.INTER_AREA)
     return F.avg_pool2d(image, (image.shape[-2] // height, image.shape[-1] // width))
+
+
+def _resized_by_opencv(image: Tensor, height: int, width: int, interpolation: int) -> Tensor:
+    size = (width, height)
+    return _each_plane(
+        image,
+        (height, width),
+        lambda plane, out: cv2.resize(plane, size, out, interpolation=interpolation),
+    )
 
 
 def supersampled(image: Tensor) -> Tensor:

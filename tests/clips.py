@@ -239,3 +239,16 @@ def packets(path: Path, kind: str = "audio") -> list[bytes]:
             for packet in container.demux()
             if packet.stream.type == kind and packet.size
         ]
+
+
+def noise_image(name: str, width: int, height: int) -> av.VideoFrame:
+    """A frame of random codes, all of them legal."""
+    random = np.random.default_rng(1)
+    image = av.VideoFrame(width, height, name)
+    bits = image.format.components[0].bits
+    for plane in image.planes:
+        codes = np.frombuffer(memoryview(plane), np.uint16 if bits > 8 else np.uint8)
+        codes[...] = random.integers(0, 1 << bits, codes.shape)
+        if name.startswith("p0"):  # P010 keeps its ten bits at the top
+            codes <<= 16 - bits
+    return image

@@ -173,9 +173,7 @@ def double(
     ] = None,
     json: flags.Json = False,
     quiet: flags.Quiet = False,
-    progress: Annotated[
-        ProgressStyle, typer.Option(help="A bar on terminals, plain lines, or nothing.")
-    ] = ProgressStyle.AUTO,
+    progress: flags.Progress = ProgressStyle.AUTO,
 ) -> None:
     """Double the frame rate of videos.
 

@@ -83,9 +83,7 @@ def eval(
         ),
     ] = _DEFAULTS.predictions,
     json: flags.Json = False,
-    progress: Annotated[
-        ProgressStyle, typer.Option(help="A bar on terminals, plain lines, or nothing.")
-    ] = ProgressStyle.AUTO,
+    progress: flags.Progress = ProgressStyle.AUTO,
 ) -> None:
     """Score a model where the truth is known.
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from interp_cli.cli.render import ProgressStyle
 from interp_cli.options import InferenceOptions, Precision, Quality
 
 Model = Annotated[str, typer.Option(help="Name of a bundled model, or a .safetensors file.")]
@@ -17,6 +18,9 @@ QualityName = Annotated[
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
+]
+Progress = Annotated[
+    ProgressStyle, typer.Option(help="A bar on terminals, plain lines, or nothing.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 
@@ -30,10 +34,10 @@ def inference_options(
         device=device,
         precision=cast(Precision, precision),
         quality=cast(Quality, quality),
-        batch="auto" if batch == "auto" else _whole(batch, "--batch"),
+        batch="auto" if batch == "auto" else whole_number(batch, "--batch"),
         tile=cast(Literal["auto", "off"], tile)
         if tile in ("auto", "off")
-        else _whole(tile, "--tile"),
+        else whole_number(tile, "--tile"),
     )
 
 
@@ -42,10 +46,15 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _whole(text: str, flag: str) -> int:
+def whole_number(text: str, flag: str, otherwise: str = "a word it knows") -> int:
+    """The number that a flag says, which may be `otherwise`, too.
+
+    Raises:
+        BadParameter: It is no number.
+    """
     try:
         return int(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is neither a word it knows nor a number", param_hint=flag
+            f"{text!r} is neither {otherwise} nor a number", param_hint=flag
         ) from None

@@ -182,12 +182,7 @@ def _start(
 def _ranks(text: str | None) -> int | Literal["auto"] | None:
     if text is None or text == "auto":
         return cast(Literal["auto"] | None, text)
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is neither auto nor a number", param_hint="--ranks"
-        ) from None
+    return flags.whole_number(text, "--ranks", otherwise="auto")
 
 
 @contextmanager

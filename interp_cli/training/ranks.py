@@ -25,6 +25,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from interp_cli.devices import available_cores
 from interp_cli.errors import TrainingError
 
 # The others wait while rank 0 prepares footage. A rank that ends is noticed at once, without this.
@@ -76,8 +77,7 @@ def count_ranks(wanted: int | Literal["auto"], device: str, batch: int) -> int:
         ValueError: The batch cannot be shared out, or the device cannot be shared.
     """
     if wanted == "auto":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        most = (cores or 1) if device == "cpu" else 1
+        most = available_cores() if device == "cpu" else 1
         return next(n for n in range(min(most, batch), 0, -1) if batch % n == 0)
     if wanted > 1 and device != "cpu":
         raise ValueError(f"ranks share a CPU; for {wanted} {device} devices start with torchrun")

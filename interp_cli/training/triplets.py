@@ -169,13 +169,7 @@ class TripletSampler:
         first = int(rng.integers(0, run.frames - span))
         zoom = 1.0 if rng.random() < 0.4 else float(rng.uniform(*_ZOOM_RANGE))
         side = min(int(np.ceil(crop / zoom)), run.height, run.width)
-        places = tuple(
-            (
-                int(rng.integers(0, run.height - side + 1)),
-                int(rng.integers(0, run.width - side + 1)),
-            )
-            for _ in range(_PLACES)
-        )
+        places = _places(run, side, rng)
         return Draw(
             run=index,
             frames=(first, first + middle, first + span),
@@ -202,13 +196,7 @@ class TripletSampler:
         stride = min(2 if (run.frame_rate or 0) >= _FAST_RATE else 1, (run.frames - 1) // 2)
         first = int(rng.integers(0, run.frames - 2 * stride))
         side = min(crop, run.height, run.width)
-        places = tuple(
-            (
-                int(rng.integers(0, run.height - side + 1)),
-                int(rng.integers(0, run.width - side + 1)),
-            )
-            for _ in range(_PLACES)
-        )
+        places = _places(run, side, rng)
         return Draw(index, (first, first + stride, first + 2 * stride), 0.5, side, places)
 
     def _span(self, run: Run, rng: np.random.Generator) -> tuple[int, int]:
@@ -222,6 +210,17 @@ class TripletSampler:
                 return middle, span
         stride = min(int(rng.choice((1, 2, 3), p=_STRIDES[fast])), longest // 2)
         return stride, 2 * stride
+
+
+def _places(run: Run, side: int, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
+    """Rows and columns where squares of this side may be cut out of a run's frames."""
+    return tuple(
+        (
+            int(rng.integers(0, run.height - side + 1)),
+            int(rng.integers(0, run.width - side + 1)),
+        )
+        for _ in range(_PLACES)
+    )
 
 
 class FrameInterpolationDataset(Dataset[tuple[NDArray[np.uint8], float]]):

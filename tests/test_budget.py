@@ -1,0 +1,27 @@
+import cv2
+import torch
+
+from interp_cli.devices import worker_pool
+from interp_cli.interpolator import Interpolator
+
+
+def test_batches_shrink_as_frames_grow(averaging):
+    interpolator = Interpolator(averaging, device="cpu")
+    assert interpolator.batch_size(144, 256) == 4
+    assert interpolator.batch_size(1080, 1920) == 1
+    assert Interpolator(averaging, batch=3).batch_size(1080, 1920) == 3
+    assert interpolator.inference.budget.tile_size(1080, 1920) is None
+    tiled = Interpolator(averaging, tile=512).inference.budget
+    assert tiled.tile_size(1080, 1920) == 512
+    assert tiled.tile_size(400, 500) is None
+
+
+def test_steps_at_once_share_the_cores(averaging):
+    threads, opencv_threads = torch.get_num_threads(), cv2.getNumThreads()
+    with worker_pool(2) as pool:
+        seen = [pool.submit(torch.get_num_threads).result() for _ in range(4)]
+    assert set(seen) == {max(1, threads // 2)}
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == (threads, opencv_threads)
+    interpolator = Interpolator(averaging, device="cpu")
+    assert interpolator.workers(144, 256) == min(4, threads)
+    assert interpolator.workers(8640, 15360) == 1  # for want of memory
