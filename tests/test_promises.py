@@ -168,7 +168,7 @@ def test_the_order_of_the_frames_makes_no_difference(flow, timestep):
 
 # What the bundled weights hold over a ground that goes by (12, -4) and (-32, 8): mean error of 255,
 # the worse of the two, a little above what was measured. The promise is 1.
-STILL_LIMITS = {"caption": 0.4, "logo": 0.2, "letterbox": 0.4, "thin lines": 0.8}
+STILL_LIMITS = {"caption": 0.7, "logo": 0.2, "letterbox": 0.4, "thin lines": 0.8}
 
 
 def test_still_things_stay_still(flow):
