@@ -78,7 +78,9 @@ def scores(weights: Path, folders: list[Path]) -> dict[str, dict[str, dict[str, 
     """PSNR (dB), SSIM and IE of the weights and of averaging, by set."""
     if not folders:
         return {}
-    options = EvalOptions(inference=InferenceOptions(model=str(weights), quality="best"), against=("blend",))
+    options = EvalOptions(
+        inference=InferenceOptions(model=str(weights), quality="best"), against=("blend",)
+    )
     return {
         each.name: {
             "average" if row.predictor == "blend" else "model": {
