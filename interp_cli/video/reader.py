@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +21,9 @@ from av.video.stream import VideoStream
 from interp_cli.errors import DecodeError, OpenError
 from interp_cli.video.planes import cropped, native_format
 from interp_cli.video.probe import VideoInfo, decode, open_video, probe
+
+# So much before the first picture nothing is left out: decoding times lie before shown ones.
+_BEFORE_ALL_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +202,28 @@ class VideoReader(FrameReader):
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         """All pictures from shortly before the start on."""
-        if self._start is not None and stream.time_base:
-            container.seek(int(self._start / stream.time_base), stream=stream, backward=True)
-        return decode(container, stream)
+        if self._start is None or not stream.time_base:
+            return decode(container, stream)
+        # In MPEG-TS and others FFmpeg finds a place but no keyframe; the decoder then begins at the
+        # next keyframe, which may come after the start: look further back.
+        back = Fraction(0)
+        while True:
+            is_all = self._start - back < self.info.video_start_seconds
+            place = self._start - back - (_BEFORE_ALL_SECONDS if is_all else 0)
+            container.seek(int(place / stream.time_base), stream=stream, backward=not is_all)
+            images = decode(container, stream)
+            first = next(images, None)
+            if first is None and is_all:
+                return images
+            if first is not None and (is_all or self._begins_well(first)):
+                return chain((first,), images)
+            back = 2 * back or Fraction(1)
+
+    def _begins_well(self, first: av.VideoFrame) -> bool:
+        """Whether a picture that was found in the middle leads to the start, all complete."""
+        if first.pts is None or first.time_base is None or self._start is None:
+            return True
+        return first.key_frame and first.pts * first.time_base <= self._start
 
     def _wanted(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
         """Frames between start and end in a format that we read, times growing strictly."""

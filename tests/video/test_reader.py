@@ -28,6 +28,19 @@ def test_part_of_a_video_is_counted_from_its_first_frame(h264_clip: Path):
         assert [float(frame.seconds) for frame in reader] == [0.12, 0.16, 0.2]
 
 
+@pytest.mark.parametrize("start", [0.2, 0.84, 1.0, 1.16])
+def test_a_part_of_a_transport_stream_begins_between_keyframes(tmp_path: Path, start: float):
+    """There FFmpeg finds any packet before the start, and the decoder only the next keyframe."""
+    source = clips.moving_clip(
+        tmp_path / "long.ts", frames=50, options={"g": "25", "bf": "2", "sc_threshold": "0"}
+    )
+    with VideoReader(source) as reader:
+        every = [frame.pts for frame in reader]
+    first = round(start * clips.RATE)
+    with VideoReader(source, start_seconds=start, end_seconds=start + 0.12) as reader:
+        assert [frame.pts for frame in reader] == every[first : first + 3]
+
+
 def test_planes_are_those_that_were_written(ten_bit_clip: Path):
     with VideoReader(ten_bit_clip) as reader:
         frame = next(iter(reader))
