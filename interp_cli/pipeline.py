@@ -212,7 +212,9 @@ def double_video(
         frames_in = planner.frames_in
         warnings = [*notes_on(reader, target, options), *interpolator.notes, *writer.warnings]
         if reader.damage:
-            warnings.append(f"the input is damaged after {frames_in} frames ({reader.damage}).")
+            warnings.append(
+                f"the input is damaged ({reader.damage}); {frames_in} good frames were doubled."
+            )
         if interlaced and options.fields == "refuse":
             warnings.append(
                 f"{interlaced} of {frames_in} frames are marked as interlaced; "
