@@ -211,7 +211,7 @@ class KeptWork:
         before: dict[str, str] = journal["facts"]
         names = sorted(before.keys() | self._facts.keys())
         other = [
-            f"{name}: {before.get(name)}, now {self._facts.get(name)}"
+            f"{name}: {_said(before.get(name))}, now {_said(self._facts.get(name))}"
             for name in names
             if before.get(name) != self._facts.get(name)
         ]
@@ -265,6 +265,10 @@ class KeptWork:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _said(fact: str | None) -> str:
+    return "not given" if fact in (None, "None") else str(fact)
 
 
 def _read_journal(folder: Path) -> dict[str, Any] | None:

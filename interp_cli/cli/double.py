@@ -80,10 +80,11 @@ def double(
         str, typer.Option(help="Side of tiles for large frames: auto, off or pixels.")
     ] = "auto",
     start: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Where to begin in the input.")
+        float | None,
+        typer.Option(metavar="SECONDS", help="Where to begin, counted from the first frame."),
     ] = None,
     end: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Where to stop in the input.")
+        float | None, typer.Option(metavar="SECONDS", help="Where to stop, counted likewise.")
     ] = None,
     max_gap: Annotated[
         float,
@@ -395,7 +396,7 @@ def _sum_up(result: DoubleResult, *, on_stdout: bool = True) -> None:
         f"{escape(str(result.target))}: {result.frames_in} frames in, {result.frames_out} out at "
         f"{float(result.frame_rate):.6g}/s ({result.synthesized} synthesized, "
         f"{result.cuts} cuts, {result.repeats} repeats{more}) in {result.seconds:.1f} s "
-        f"({fps:.1f} frames/s),{size} {escape(result.model)} on "
+        f"({fps:.1f} frames/s out),{size} {escape(result.model)} on "
         f"{result.device} in {result.precision}, {result.quality}, {result.encoder}",
         soft_wrap=True,
     )

@@ -63,6 +63,11 @@ class FfmpegRun:
         assert self._process.stdin is not None  # for the type checker: PIPE was asked for
         self.pipe = self._process.stdin
 
+    @property
+    def reason(self) -> str:
+        """The beginning of what it said, to stand within a sentence; empty if it said nothing."""
+        return "; ".join(line.strip() for line in self.said[:2]).rstrip(".")
+
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Let it end; whether it did so well.
 

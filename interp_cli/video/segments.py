@@ -202,9 +202,8 @@ class SegmentedWriter(FrameWriter):
         return done and (bool(limits) or self._join.frames == self._frames_seen)
 
     def _why(self) -> str:
-        run = self._join
-        said = "; ".join(line.strip() for line in run.said[:2]) if run else ""
-        return said or f"it joined {run.frames if run else 0} of {self._frames_seen} frames"
+        assert self._join is not None  # it has just failed
+        return self._join.reason or (f"it joined {self._join.frames} of {self._frames_seen} frames")
 
     @contextlib.contextmanager
     def _explaining(self) -> Iterator[None]:

@@ -32,18 +32,18 @@ def reserving(target: Path, home: Path) -> Iterator[None]:
     """Say in one line why a hidden part of `target` cannot be begun in the folder `home`."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise EncodeError(
-            f"{target}: the folder {home} does not exist; create it first."
-        ) from error
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not home.is_dir():
+            raise EncodeError(
+                f"{target}: the folder {home} does not exist; create it first."
+            ) from error
         raise EncodeError(f"{target}: cannot be written ({error.strerror}).") from error
 
 
 class FrameWriter(ABC):
     """What every writer is; each kind of output has its class.
 
-    Leaving its block without an error completes the output; with an error, nothing is left.
+    Leaving its block without an error completes the output; with an error, nothing unfinished is left.
 
     Attributes:
         encoder: Name of what is at work.
@@ -90,7 +90,7 @@ class FrameWriter(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """Leave nothing behind; safe to call twice."""
+        """Leave nothing unfinished behind; safe to call twice."""
 
 
 class Encoding:
@@ -174,8 +174,7 @@ class Encoding:
         self._run.abort()
 
     def _reason(self) -> str:
-        said = "; ".join(line.strip() for line in self._run.said[:2])
-        return said or f"it wrote {self._run.frames} of {self.frames_written} frames"
+        return self._run.reason or f"it wrote {self._run.frames} of {self.frames_written} frames"
 
 
 class VideoWriter(FrameWriter):

@@ -203,7 +203,7 @@ def test_odd_sizes(tmp_path: Path, name: str, size: tuple[int, int], encoder: st
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ("libx265", r"libx265 failed \(libx265: Image size is too small \(1x1\)\.\)"),
+        ("libx265", r"libx265 failed \(libx265: Image size is too small \(1x1\)\)"),
         ("libsvtav1", r"libsvtav1 failed \(libsvtav1: TU size > 8 raw frame size"),
     ],
 )
