@@ -4,10 +4,10 @@
     scripts/score_repeats.py FOLDER … [--runs 25] [--codec libx264]
 
 FOLDERs are those of `score_cuts.py`, split by source in the same way. Of each run are encoded, at a
-quality by chance from crf 18 to 28: the frames with repeats (on twos, on threes, in 3:2 pulldown),
-the frames as they are, and one frame in slow motion (a steady pan, one that comes to rest, one
-that goes on slowly after it was fast). Printed is how many of the repeats are found, and what else
-is taken for one.
+quality by chance from crf 18 to 28: the frames with repeats (on twos, on threes or in 3:2
+pulldown), the first frames as they are, and one frame in slow motion (a steady pan, one that comes
+to rest, or one that goes on slowly after it was fast); chance decides which. Printed is how many of
+the repeats are found, and what else is taken for one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from score_cuts import is_for_test
 
 from interp_cli.plan import Neighbour, PairJudge
 from interp_cli.scenes import Between
-from interp_cli.video.planes import PictureFormat, native_format, picture_format
+from interp_cli.video.planes import native_format, picture_format
 from interp_cli.video.probe import tags_of
 
 Picture = NDArray[np.uint8]  # planes of 4:2:0 below each other
@@ -140,7 +140,7 @@ def scenes_of(
 
 def found_in(frames: Sequence[av.VideoFrame]) -> list[bool]:
     """For each pair, whether the product takes it for a repeat."""
-    layout: PictureFormat = picture_format(frames[0], tags_of(frames[0]))
+    layout = picture_format(frames[0], tags_of(frames[0]))
     judge = PairJudge(None, 10)
     cpu = torch.device("cpu")
     found = [judge.add(Neighbour(f, pts, layout, cpu)) for pts, f in enumerate(frames)]

@@ -115,10 +115,10 @@ class FieldReader:
                 yield frame
 
         # Fields that found no partner, as at edits, are filled up.
-        chain = f"fieldmatch,bwdif=mode=send_frame:deint=interlaced,decimate=cycle={_CYCLE}"
+        filters = f"fieldmatch,bwdif=mode=send_frame:deint=interlaced,decimate=cycle={_CYCLE}"
         waiting: deque[av.VideoFrame] = deque()
         shown = 0
-        for image in _filtered(kept(), self._source, chain):
+        for image in _filtered(kept(), self._source, filters):
             waiting.append(image)
             # The end of a cycle is known when the next one has begun.
             while waiting and len(stamps) > shown // _FILM + 1:
@@ -214,12 +214,12 @@ def _film_info(info: VideoInfo, *, is_soft: bool) -> VideoInfo:
     )
 
 
-def _filtered(frames: Iterable[Frame], info: VideoInfo, chain: str) -> Iterator[av.VideoFrame]:
+def _filtered(frames: Iterable[Frame], info: VideoInfo, filters: str) -> Iterator[av.VideoFrame]:
     """Push every frame through a chain of filters and yield what comes out."""
     graph: Graph | None = None
     for frame in frames:
         if graph is None:
-            graph = _graph(frame, info, chain)
+            graph = _graph(frame, info, filters)
         frame.image.pts, frame.image.time_base = frame.pts, frame.time_base
         graph.push(frame.image)
         yield from _pulled(graph)
@@ -228,7 +228,7 @@ def _filtered(frames: Iterable[Frame], info: VideoInfo, chain: str) -> Iterator[
         yield from _pulled(graph)
 
 
-def _graph(frame: Frame, info: VideoInfo, chain: str) -> Graph:
+def _graph(frame: Frame, info: VideoInfo, filters: str) -> Graph:
     graph = Graph()
     image, name = frame.image, frame.image.format.name
     rate = info.frame_rate or Fraction(25)
@@ -237,7 +237,7 @@ def _graph(frame: Frame, info: VideoInfo, chain: str) -> Graph:
         f"video_size={image.width}x{image.height}:pix_fmt={name}:time_base={frame.time_base}"
         f":frame_rate={rate}",
     )
-    for part in (*chain.split(","), f"format=pix_fmts={name}", "buffersink"):
+    for part in (*filters.split(","), f"format=pix_fmts={name}", "buffersink"):
         kind, _, arguments = part.partition("=")
         link = graph.add(kind, arguments)
         last.link_to(link)
