@@ -203,7 +203,7 @@ class SegmentedWriter(FrameWriter):
 
     def _why(self) -> str:
         assert self._join is not None  # it has just failed
-        return self._join.reason or (f"it joined {self._join.frames} of {self._frames_seen} frames")
+        return self._join.reason or f"it joined {self._join.frames} of {self._frames_seen} frames"
 
     @contextlib.contextmanager
     def _explaining(self) -> Iterator[None]:

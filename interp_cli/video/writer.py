@@ -43,7 +43,7 @@ def reserving(target: Path, home: Path) -> Iterator[None]:
 class FrameWriter(ABC):
     """What every writer is; each kind of output has its class.
 
-    Leaving its block without an error completes the output; with an error, nothing unfinished is left.
+    Leaving its block without an error completes the output; with one, nothing unfinished is left.
 
     Attributes:
         encoder: Name of what is at work.
