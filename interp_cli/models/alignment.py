@@ -5,6 +5,8 @@ Least squares need not learn it, so refinements get their step as `Matcher` gets
 volume, and say how far they trust it. Given to weights that knew nothing of it, the step of the
 finest level alone was worth 0.4 to 1.9 dB on pictures with smooth motion.
 
+Where both frames nearly agree on the motion, its mean is better than either (`agreed`).
+
 And what stands still: a caption or a wire over moving ground is smaller than the cells in which
 motion is sought, but both frames show it in one place.
 """
@@ -114,19 +116,19 @@ def stillness(frames: Tensor, motion: Tensor) -> Tensor:
     rebuilt = warp(frames.flip(1).flatten(0, 1), resized(motion.flatten(0, 1), *size))
     unlike = (frames[:, 0] - frames[:, 1]).abs().amax(1, keepdim=True)
     unlike_moved = (frames - rebuilt.view_as(frames)).abs().amax(2, keepdim=True)
-    alike = torch.exp(-((unlike / _ALIKE) ** 2))
+    same = alike(unlike)
     around = _around(unlike)
     surely = _clearly(unlike_moved.amin(1) - unlike, resized(around, *size), 0.5 / 255)
 
     seen = F.interpolate(_stays_inside(motion / to_px.view(1, 1, 2, 1, 1)), size)
     once_unlike = (unlike_moved * seen.unsqueeze(2)).amax(1)
-    ground = _around(once_unlike * (1 - alike)) / (_around(1 - alike) + 0.02)
+    ground = _around(once_unlike * (1 - same)) / (_around(1 - same) + 0.02)
     likely = _clearly(
         once_unlike - unlike, resized(torch.maximum(around, 1.5 * ground), *size), 4 / 255
     )
-    share = _around(alike * likely) / (_around(alike) + 0.01)
+    share = _around(same * likely) / (_around(same) + 0.01)
     spread = torch.sigmoid((share - 0.25) / 0.05) * F.interpolate(front, share.shape[-2:])
-    return alike * torch.maximum(surely, alike * resized(spread, *size))
+    return same * torch.maximum(surely, same * resized(spread, *size))
 
 
 def _that_explains(motion: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,6 +165,11 @@ def _stays_inside(motion: Tensor) -> Tensor:
     y = motion[:, :, 1] + torch.arange(height, device=motion.device).view(-1, 1)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     return inside.to(motion.dtype)
+
+
+def alike(unlike: Tensor) -> Tensor:
+    """How sure it is that pictures that differ by so much, of 1, show the same: 0 to 1."""
+    return torch.exp(-((unlike / _ALIKE) ** 2))
 
 
 def _clearly(excess: Tensor, than: Tensor, least: float) -> Tensor:

@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp_cli.models.alignment import agreed, least_squares_step, stillness
+from interp_cli.models.alignment import agreed, alike, least_squares_step, stillness
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.render import Recipe, render
 from interp_cli.models.warp import splat, warp
@@ -43,8 +43,6 @@ _MOST_LEVELS = 7
 # Channels of the features at 1/4 and 1/8, and of the descriptors there.
 _QUARTER, _EIGHTH = 32, 48
 _QUARTER_DESCRIPTOR, _EIGHTH_DESCRIPTOR = 16, 24
-# Warped frames that differ by this much, of 1, are alike to 37%: then nothing is softened.
-_ALIKE = 4 / 255
 
 
 class Features(NamedTuple):
@@ -245,9 +243,7 @@ class Flow(nn.Module):
         logit = at_full.logit
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
         # Softening is for motion that is not certain.
-        sharpness = torch.where(
-            sharpness < 0, sharpness * (1 - torch.exp(-((unlike / _ALIKE) ** 2))), sharpness
-        )
+        sharpness = torch.where(sharpness < 0, sharpness * (1 - alike(unlike)), sharpness)
         still = stillness(full, motion)
         mask = torch.sigmoid(logit[:, 0] - logit[:, 1])
         recipe = Recipe(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
