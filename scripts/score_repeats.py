@@ -101,9 +101,9 @@ def panned(picture: Picture, steps: Sequence[float]) -> list[Picture]:
 def encoded(pictures: Sequence[Picture], codec: str, crf: int, speed: str) -> list[av.VideoFrame]:
     """What a codec makes of them."""
     file = io.BytesIO()
-    options = {"crf": str(crf), "preset": speed, "x265-params": "log-level=none"}
-    if codec != "libx265":
-        del options["x265-params"]
+    options = {"crf": str(crf), "preset": speed}
+    if codec == "libx265":
+        options["x265-params"] = "log-level=none"
     with av.open(file, "w", format="matroska") as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.height, stream.width = pictures[0].shape[0] * 2 // 3, pictures[0].shape[1]

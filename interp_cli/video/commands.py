@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 from interp_cli.ffmpeg_options import split_video_filter
@@ -177,7 +178,7 @@ class VideoCommands:
         if side.shift_seconds:
             arguments += ["-itsoffset", _seconds(-side.shift_seconds)]
         arguments += ["-i", f"file:{side.source.path}"]
-        url = self._chapters()
+        url = self._chapters
         return [*arguments, "-f", "ffmetadata", "-i", url] if url else arguments
 
     def _side_outputs(self) -> list[str]:
@@ -189,7 +190,7 @@ class VideoCommands:
             return arguments
         arguments += plan.arguments
         if side.stretch > 1:
-            arguments += ["-map_chapters", "2" if self._chapters() else "-1"]
+            arguments += ["-map_chapters", "2" if self._chapters else "-1"]
         # Seeking lands early; copied packets from before the part would move everything.
         arguments += ["-ss", "0"] if side.start_seconds is not None else []
         if side.length_seconds is not None:
@@ -198,6 +199,7 @@ class VideoCommands:
             arguments += ["-t", _seconds(span)]
         return [*arguments, *attach_covers(plan, side.source.path, Path(self._covers.name))]
 
+    @cached_property
     def _chapters(self) -> str | None:
         """The source's chapters at their stretched times."""
         side = self._side
