@@ -40,11 +40,10 @@ def cost_volume(own: Tensor, other: Tensor, radius: int) -> Tensor:
     rows = torch.unflatten(F.pad(own, (0, excess)), 3, (strips, columns))
     wide = F.pad(other, (radius, radius + excess, radius, radius))
     wide = wide.unfold(3, columns + 2 * radius, columns)  # (N, C, H + 2r, strips, columns + 2r)
-    rows, wide = (x.permute(0, 3, 2, 4, 1).flatten(0, 1) for x in (rows, wide))
+    # Rows first, so that those at one offset are a piece of memory: (H, N, strips, columns, C).
+    rows, wide = (x.permute(2, 0, 3, 4, 1).contiguous() for x in (rows, wide))
     products: Tensor = _NearProducts.apply(rows, wide)  # type: ignore[no-untyped-call]
-    # (N, strips, H, dy, columns, dx) -> (N, dy, dx, H, strips, columns)
-    products = torch.unflatten(products, 0, (-1, strips)).permute(0, 3, 5, 2, 1, 4)
-    return products.reshape(-1, near * near, own.shape[2], strips * columns)[..., :width]
+    return products.flatten(4).flatten(1, 2)[..., :width]
 
 
 class _NearProducts(torch.autograd.Function):
@@ -52,15 +51,14 @@ class _NearProducts(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, wide: Tensor) -> Tensor:
-        """Multiply (B, H, W, C) with (B, H + 2r, W + 2r, C) to (B, H, 2r+1, W, 2r+1)."""
-        rows, wide = rows.contiguous(), wide.contiguous()
-        batch, height, width, _ = rows.shape
-        near = wide.shape[1] - height + 1
-        flat = rows.flatten(0, 1)
-        products = rows.new_empty(batch, height, near, width, near)
+        """Multiply (H, N, S, W, C) with (H + 2r, N, S, W + 2r, C) to (N, dy, dx, H, S, W)."""
+        height, batch, strips, width, _ = rows.shape
+        near = len(wide) - height + 1
+        flat = rows.flatten(0, 2)
+        products = rows.new_empty(batch, near, near, height, strips, width)
         for dy in range(near):
-            every = flat @ wide[:, dy : dy + height].flatten(0, 1).transpose(1, 2)
-            products[:, :, dy] = _diagonals(every, near).view(batch, height, width, near)
+            every = flat @ wide[dy : dy + height].flatten(0, 2).transpose(1, 2)
+            _at(products, dy).copy_(_diagonals(every, near).view(*rows.shape[:4], near))
         ctx.save_for_backward(rows, wide)
         return products
 
@@ -68,19 +66,23 @@ class _NearProducts(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of both inputs."""
         rows, wide = ctx.saved_tensors
-        batch, height, width, _ = rows.shape
-        near = wide.shape[1] - height + 1
-        flat = rows.flatten(0, 1)
+        height, width = len(rows), rows.shape[3]
+        near = len(wide) - height + 1
+        flat = rows.flatten(0, 2)
         of_rows, of_wide = torch.zeros_like(flat), torch.zeros_like(wide)
         # Only its diagonals are ever written; the rest stays zero.
-        every = rows.new_zeros(batch * height, width, wide.shape[2])
+        every = rows.new_zeros(len(flat), width, wide.shape[3])
+        kept = _diagonals(every, near).view(*rows.shape[:4], near)
         for dy in range(near):
-            _diagonals(every, near).copy_(gradient[:, :, dy].flatten(0, 1))
-            of_rows.baddbmm_(every, wide[:, dy : dy + height].flatten(0, 1))
-            of_wide[:, dy : dy + height] += (every.transpose(1, 2) @ flat).view(
-                batch, height, *wide.shape[2:]
-            )
+            kept.copy_(_at(gradient, dy))
+            of_rows.baddbmm_(every, wide[dy : dy + height].flatten(0, 2))
+            of_wide[dy : dy + height].flatten(0, 2).baddbmm_(every.transpose(1, 2), flat)
         return of_rows.view_as(rows), of_wide
+
+
+def _at(products: Tensor, dy: int) -> Tensor:
+    """The part of (N, dy, dx, H, S, W) at one offset as a view, (H, N, S, W, dx)."""
+    return products[:, dy].permute(2, 0, 3, 4, 1)
 
 
 def _diagonals(matrices: Tensor, count: int) -> Tensor:
