@@ -33,7 +33,7 @@ def cost_volume(own: Tensor, other: Tensor, radius: int) -> Tensor:
     """
     if own.shape != other.shape:
         raise ValueError(f"shapes must be the same, not {own.shape} and {other.shape}")
-    width, near = own.shape[-1], 2 * radius + 1
+    width = own.shape[-1]
     strips = -(-width // _STRIP)
     columns = -(-width // strips)
     excess = strips * columns - width

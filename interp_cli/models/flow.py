@@ -10,11 +10,12 @@ Sources: cost volume and warped features from PWC-Net (Sun et al. 2018), the spl
 softmax splatting (Niklaus and Liu 2020), flow refined together with the blend mask and a residual
 at the end from RIFE (Huang et al. 2022) and IFRNet (Kong et al. 2022).
 
-Ours differs in four things. A softmax over the cost volume turns descriptors into a flow step
+Ours differs in five things. A softmax over the cost volume turns descriptors into a flow step
 without any weights, so that little footage is enough. In the same way, the refinements start from
-the least squares step between the warped pictures (`alignment`). They treat both frames alike by
-construction (`SwapConv`): frames swapped and 1 - t give the same picture. The last warp is
-bicubic: bilinear sampling alone cost 0.7 dB on Middlebury's pictures.
+the least squares step between the warped pictures (`alignment`). Small things that move far are
+found by looking all around (`far`). The refinements treat both frames alike by construction
+(`SwapConv`): frames swapped and 1 - t give the same picture. The last warp is bicubic: bilinear
+sampling alone cost 0.7 dB on Middlebury's pictures.
 
 Tensors of a pair have a second axis for its sides, (N, 2, C, H, W): side 0 belongs to `frame0`,
 side 1 to `frame1`, and `flip(1)` is the other side.
@@ -33,6 +34,7 @@ from torch import Tensor, nn
 
 from interp_cli.models.alignment import agreed, alike, least_squares_step, stillness
 from interp_cli.models.correlation import cost_volume
+from interp_cli.models.far import far_matches
 from interp_cli.models.render import Recipe, render
 from interp_cli.models.warp import splat, warp
 from interp_cli.resample import box_mean, padded, resized, shrunk
@@ -193,6 +195,8 @@ class Flow(nn.Module):
                 flow = 2 * _each(_doubled, flow)[..., :height, :width]
             flow = _each(self.matcher, own, own.flip(1), flow)
             flows.append(flow)
+        far, sure = far_matches(levels[0], flow)
+        flow = torch.where(sure, far, flow)
         own = torch.stack((features0.descriptor, features1.descriptor), 1)
         flow = _each(self.fine_matcher, own, own.flip(1), 2 * _each(_doubled, flow))
         return (*flows, flow)
