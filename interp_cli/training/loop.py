@@ -189,7 +189,8 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
                 device,
                 state.step,
                 clock.share_at,
-                labeller(options.model),
+                # Labels are for weights that know nothing of motion yet.
+                labeller(options.model) if options.init is None else None,
                 loader_threads(device, ranks.world),
             )
         )

@@ -219,6 +219,23 @@ def test_going_on_does_not_need_the_weights_it_began_with(prepared_folder, optio
     assert train([prepared_folder], tmp_path / "run", longer, resume=True).last.step == 2
 
 
+def test_labels_are_made_only_for_weights_that_know_nothing(
+    prepared_folder, options, tmp_path, monkeypatch
+):
+    made = []
+
+    def label(frames, share):
+        made.append(len(frames))
+        return {}
+
+    monkeypatch.setattr("interp_cli.training.loop.labeller", lambda _: label)
+    start = train([prepared_folder], tmp_path / "start", replace(options, steps=1)).weights
+    assert made
+    made.clear()
+    train([prepared_folder], tmp_path / "run", replace(options, init=str(start), steps=1))
+    assert not made
+
+
 def test_a_checkpoint_of_another_shape_is_named(prepared_folder, options, tmp_path):
     train([prepared_folder], tmp_path, replace(options, steps=1))
     content = torch.load(tmp_path / "last.pt", weights_only=True)
