@@ -30,7 +30,7 @@ from interp_cli.weights import load_model
 Pictures = NDArray[np.uint8] | NDArray[np.uint16]
 
 # About how long the shorter side of what the network sees is; the cost grows with its square.
-_SEEN_PX = {"fast": 150, "balanced": 270, "best": 1080}
+_SEEN_PX = {"fast": 150, "balanced": 270, "best": 480}
 _QUALITY_ON: dict[str, Quality] = {"cpu": "balanced", "cuda": "best", "mps": "best"}
 
 

@@ -120,7 +120,7 @@ def test_quality_says_how_large_the_pictures_are_that_are_seen():
     expected = {
         "fast": {"360p": 2, "480p": 3, "720p": 5, "1080p": 7, "4K": 14, "8K": 29, "tiny": 1},
         "balanced": {"360p": 1, "480p": 2, "720p": 3, "1080p": 4, "4K": 8, "8K": 16, "tiny": 1},
-        "best": {"360p": 1, "480p": 1, "720p": 1, "1080p": 1, "4K": 2, "8K": 4, "tiny": 1},
+        "best": {"360p": 1, "480p": 1, "720p": 2, "1080p": 2, "4K": 4, "8K": 9, "tiny": 1},
     }
     for quality, factors in expected.items():
         interpolator = Interpolator(Sliding(), device="cpu", quality=quality)
