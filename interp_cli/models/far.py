@@ -5,8 +5,9 @@ hand or a foot that goes further than its own size gets the motion of what is be
 where it can be seen, each place is also compared with all others within reach, wherever the coarser
 levels point to. Descriptors of small windows tell few places apart for sure, so a match only counts
 if it is much better than what coarse to fine found, if no other place is nearly as good, and if the
-other frame agrees. Brox and Malik (2011), "Large displacement optical flow: descriptor matching in
-variational motion estimation", add matches of descriptors to a coarse-to-fine flow for this reason.
+other frame agrees; beside such a match, less is enough for the same motion. Brox and Malik (2011),
+"Large displacement optical flow: descriptor matching in variational motion estimation", add matches
+of descriptors to a coarse-to-fine flow for this reason.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from interp_cli.resample import box_mean
 _REACH = 8
 # By how much a match's cosine must be above that of the flow it replaces, and above that of any
 # place more than `_NEAR` cells from it.
-_BETTER, _UNLIKE_OTHERS, _NEAR = 0.2, 0.1, 2
+_BETTER, _UNLIKE_OTHERS, _NEAR = 0.3, 0.15, 2
 # Matches of both frames agree if they end this close to where they began, in cells.
 _RETURN = 1.5
+# The same as the first two, for one that moves as its neighbours that are sure do, to a cell; and
+# how many cells such a match may be from one that was sure by itself.
+_BETTER_BESIDE, _UNLIKE_OTHERS_BESIDE, _BESIDE = 0.1, 0.05, 2
 
 
 @torch.no_grad()
@@ -53,7 +57,14 @@ def far_matches(own: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     known = box_mean((one * warp(other, flow.flatten(0, 1))).sum(1, keepdim=True))
     back = warp(torch.unflatten(found, 0, pairs).flip(1).flatten(0, 1), found)
     away = (found + back).norm(dim=1, keepdim=True)
-    sure = (best - known > _BETTER) & (best - second > _UNLIKE_OTHERS) & (away < _RETURN)
+    gain, lead = best - known, best - second
+    sure = (gain > _BETTER) & (lead > _UNLIKE_OTHERS) & (away < _RETURN)
+    likely = (gain > _BETTER_BESIDE) & (lead > _UNLIKE_OTHERS_BESIDE)
+    for _ in range(_BESIDE):
+        share = box_mean(sure.to(found.dtype))
+        mean = box_mean(found * sure) / share.clamp(min=0.1)  # of 3x3 places one is 0.11
+        as_they = (found - mean).abs().amax(1, keepdim=True) <= 1
+        sure = sure | (likely & (share > 0.1) & as_they)
     return torch.unflatten(found, 0, pairs), torch.unflatten(sure, 0, pairs)
 
 

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli.models import far
 from interp_cli.models import flow as flow_module
 from interp_cli.models.far import far_matches
 from interp_cli.weights import load_model
@@ -81,6 +82,24 @@ def test_leaves_motion_alone_that_is_right():
 def test_takes_only_what_is_sure(first: list[tuple[int, int]], then: list[tuple[int, int]]):
     _, sure = matched(scene(*first), scene(*then))
     assert not sure[0].any()
+
+
+def test_less_is_enough_beside_what_is_sure(monkeypatch: pytest.MonkeyPatch):
+    """The thing has changed a little; at its edges, half of a window sees the ground."""
+    frame0, frame1 = scene((LEFT, TOP)), scene(THERE)
+    noise = torch.randn(frame1.shape, generator=torch.Generator().manual_seed(1))
+    place = inner(*THERE, margin=0)
+    frame1[:, *place] = F.normalize(
+        frame1[:, *place] + 0.75 * F.normalize(noise, dim=0)[:, *place], dim=0
+    )
+    edge = (TOP, slice(LEFT + 1, LEFT + SIZE - 1))
+    found, sure = matched(frame0, frame1)
+    assert sure[0][edge].all()
+    assert found[0, :, *edge].T.unique(dim=0).tolist() == [list(MOVE)]
+    monkeypatch.setattr(far, "_BESIDE", 0)
+    _, sure = matched(frame0, frame1)
+    assert not sure[0][edge].all()
+    assert sure[0][inner(LEFT, TOP)].all()
 
 
 def test_frames_swapped_give_the_same_matches():
