@@ -18,7 +18,7 @@ from interp_cli.budget import Budget
 from interp_cli.devices import autocast
 from interp_cli.models.render import Recipe
 from interp_cli.options import InferenceOptions, Precision
-from interp_cli.resample import padded
+from interp_cli.resample import constants, padded
 from interp_cli.tiles import tiles
 
 # Middles of middles of middles … blur; nobody wants more than this.
@@ -303,4 +303,4 @@ def _joined(parts: Sequence[Any]) -> Any:
 
 def timestep_column(timesteps: Sequence[Fraction | float], like: Tensor) -> Tensor:
     """As networks take them, (T, 1, 1, 1)."""
-    return like.new_tensor([float(timestep) for timestep in timesteps]).view(-1, 1, 1, 1)
+    return constants(like, *map(float, timesteps)).view(-1, 1, 1, 1)

@@ -22,6 +22,15 @@ _TAPS = np.sinc(_PLACES) * np.sinc(_PLACES / 4)
 _BETWEEN: list[float] = (_TAPS / _TAPS.sum()).tolist()
 
 
+def constants(like: Tensor, *values: float) -> Tensor:
+    """Numbers as a tensor of the type of another, (len(values),), made on its device.
+
+    `new_tensor` copies them from the host, for which a GPU is waited for, and of which no CUDA
+    graph can be captured.
+    """
+    return torch.stack([like.new_full((), value) for value in values])
+
+
 def padded(image: Tensor, multiple: int) -> Tensor:
     """Repeat the last row and column of (N, C, H, W) until both sides are multiples."""
     height, width = image.shape[-2:]
@@ -96,7 +105,7 @@ def supersampled(image: Tensor) -> Tensor:
 def _with_between(rows: Tensor) -> Tensor:
     """Put what lies between the pixels of each row, (N, 1, H, W), there: (N, 1, H, 2 W - 1)."""
     reach = len(_BETWEEN) // 2 - 1
-    kernel = rows.new_tensor(_BETWEEN).view(1, 1, 1, -1)
+    kernel = constants(rows, *_BETWEEN).view(1, 1, 1, -1)
     between = F.conv2d(F.pad(rows, (reach, reach, 0, 0), mode="replicate"), kernel)
     pairs = torch.stack((rows[..., :-1], between), -1).flatten(-2)
     return torch.cat((pairs, rows[..., -1:]), -1)

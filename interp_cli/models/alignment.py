@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp_cli.models.warp import warp
-from interp_cli.resample import box_mean, resized, shrunk
+from interp_cli.resample import box_mean, constants, resized, shrunk
 
 # The formula holds for less than a pixel.
 _LARGEST_PX = 1.0
@@ -78,7 +78,7 @@ def agreed(flow: Tensor, times: Tensor) -> Tensor:
     Returns:
         As `flow`.
     """
-    towards = times * times.new_tensor((-1.0, 1.0)).view(1, 2, 1, 1, 1)
+    towards = times * constants(times, -1.0, 1.0).view(1, 2, 1, 1, 1)
     motion = flow / towards  # from frame0 to frame1, as either side has it
     apart = (motion[:, 0] - motion[:, 1]).square().sum(1)
     share = torch.exp(-apart / _AGREED_PX**2).unsqueeze(1).unsqueeze(1)
@@ -111,7 +111,7 @@ def stillness(frames: Tensor, motion: Tensor) -> Tensor:
         How sure it is that nothing moves, (N, 1, H, W), 0 to 1.
     """
     size = frames.shape[-2:]
-    to_px = motion.new_tensor([size[1] / motion.shape[-1], size[0] / motion.shape[-2]])
+    to_px = constants(motion, size[1] / motion.shape[-1], size[0] / motion.shape[-2])
     motion, front = _that_explains(motion * to_px.view(1, 1, 2, 1, 1))
     rebuilt = warp(frames.flip(1).flatten(0, 1), resized(motion.flatten(0, 1), *size))
     unlike = (frames[:, 0] - frames[:, 1]).abs().amax(1, keepdim=True)
@@ -142,7 +142,7 @@ def _that_explains(motion: Tensor) -> tuple[Tensor, Tensor]:
         is that most moves, (N, 1, h, w), 0 to 1.
     """
     size = motion.shape[-2:]
-    forward = motion.new_tensor((1.0, -1.0)).view(1, 2, 1, 1, 1)
+    forward = constants(motion, 1.0, -1.0).view(1, 2, 1, 1, 1)
     length = motion.norm(dim=2, keepdim=True)
     moves = (1 - torch.exp(-(length**2))).prod(1)
     # About the same cells whatever the size, and means over half of them in both directions.

@@ -37,7 +37,7 @@ from interp_cli.models.correlation import cost_volume
 from interp_cli.models.far import far_matches
 from interp_cli.models.render import Recipe, render
 from interp_cli.models.warp import splat, warp
-from interp_cli.resample import box_mean, padded, resized, shrunk
+from interp_cli.resample import box_mean, constants, padded, resized, shrunk
 
 # The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
 _COARSEST_PX = 80
@@ -439,7 +439,7 @@ def _aligned(frames: Tensor, flow: Tensor, times: Tensor) -> tuple[Tensor, Tenso
 
 def _forward(like: Tensor) -> Tensor:
     """Which way a side's own motion goes from `frame0` to `frame1`, (1, 2, 1, 1, 1)."""
-    return like.new_tensor((1.0, -1.0)).view(1, 2, 1, 1, 1)
+    return constants(like, 1.0, -1.0).view(1, 2, 1, 1, 1)
 
 
 def _blend(warped: Tensor, logit: Tensor) -> Tensor:

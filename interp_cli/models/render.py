@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from interp_cli.models.warp import Sampling, warp
-from interp_cli.resample import box_mean, resized
+from interp_cli.resample import box_mean, constants, resized
 
 
 class Recipe(NamedTuple):
@@ -39,8 +39,8 @@ class Recipe(NamedTuple):
         """The same for frames of another size."""
         if self.flow_t0.shape[-2:] == (height, width):
             return self
-        scale = self.flow_t0.new_tensor(
-            (width / self.flow_t0.shape[-1], height / self.flow_t0.shape[-2])
+        scale = constants(
+            self.flow_t0, width / self.flow_t0.shape[-1], height / self.flow_t0.shape[-2]
         ).view(1, 2, 1, 1)
         scaled = self._replace(flow_t0=self.flow_t0 * scale, flow_t1=self.flow_t1 * scale)
         return Recipe(*(resized(part, height, width) for part in scaled))
