@@ -37,6 +37,7 @@ from interp_cli.speeds import (
     BenchReport,
     ClipSpeed,
     DoublerSpeed,
+    GraphUse,
     NetworkSpeed,
     PeakMemory,
     Spread,
@@ -101,8 +102,16 @@ def benchmark(
         threads=torch.get_num_threads(),
         repeats=options.repeats,
         peak_teraflops=peak_teraflops,
+        graphs=_graph_use(interpolator),
         clips=found,
     )
+
+
+def _graph_use(interpolator: Interpolator) -> GraphUse | None:
+    graphs = interpolator.inference.graphs
+    if interpolator.device.type != "cuda":
+        return None
+    return GraphUse(graphs.count, graphs.seconds, tuple(graphs.notes))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from interp_cli.budget import Budget
 from interp_cli.devices import autocast
+from interp_cli.graphs import Graphs, mapped, recorder_for
 from interp_cli.models.render import Recipe
 from interp_cli.options import InferenceOptions, Precision
 from interp_cli.resample import constants, padded
@@ -33,6 +34,7 @@ class Inference:
     Attributes:
         has_motion: Whether the network makes its frames from motion.
         budget: How much it is given at once.
+        graphs: What is recorded of it on a GPU.
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class Inference:
         device: torch.device,
         precision: Precision,
         options: InferenceOptions,
+        *,
+        may_record: bool = False,
     ) -> None:
         """Take a network that is ready for inference.
 
@@ -52,11 +56,14 @@ class Inference:
             device: Where it runs.
             precision: Of its arithmetic, as settled.
             options: Of which `batch` and `tile` count.
+            may_record: Whether CUDA graphs may be made of the network: it always does the same
+                with tensors of the same shapes, and its weights stay where they are.
         """
         self.has_motion = hasattr(net, "synthesize")
         self.budget = Budget(
             device, precision, options.batch, options.tile, has_motion=self.has_motion
         )
+        self.graphs = Graphs(device, recorder_for(device, precision) if may_record else None)
         self._net, self._name = net, name
         self._device, self._precision = device, precision
 
@@ -83,9 +90,13 @@ class Inference:
             return Seen(pictures, None)
         try:
             with autocast(self._device, self._precision):
-                return Seen(pictures, self._net.encode(pictures))
+                features = self.graphs("features", self._net.encode, pictures)
+            return Seen(pictures, features)
         except torch.cuda.OutOfMemoryError:
-            return Seen(pictures, None)  # in tiles, then
+            pass
+        if self.graphs.drop():
+            return self.see(pictures)
+        return Seen(pictures, None)  # in tiles, then
 
     @torch.inference_mode()
     def recipes(
@@ -163,7 +174,8 @@ class Inference:
     ) -> list[Tensor]:
         """What the network makes for each pair's timesteps: pictures, or recipes side by side.
 
-        Where the memory does not suffice, half of the pairs are made at a time, then tiles.
+        Where the memory does not suffice, CUDA graphs are given up, then half of the pairs are
+        made at a time, then tiles.
 
         Raises:
             ResourceError: It does not suffice for the smallest tile.
@@ -171,8 +183,12 @@ class Inference:
         try:
             return self._rows(seen0, seen1, timesteps)
         except torch.cuda.OutOfMemoryError as error:
-            height, width = seen0.pictures.shape[-2:]
-            self.budget.shrink(len(timesteps), height, width, error)
+            again = self.graphs.drop()
+            if not again:
+                height, width = seen0.pictures.shape[-2:]
+                self.budget.shrink(len(timesteps), height, width, error)
+        if again:
+            return self._in_rounds(seen0, seen1, timesteps)
         if len(timesteps) == 1:
             return self._in_rounds(
                 Seen(seen0.pictures, None), Seen(seen1.pictures, None), timesteps
@@ -242,17 +258,21 @@ class Inference:
 
         Networks in pieces do here what serves every timestep.
         """
-        net = self._net
+        net, call = self._net, self.graphs
         multiple = net.size_multiple(*seen0.pictures.shape[-2:])
         if not self.has_motion:
             pictures = [padded(seen.pictures, multiple) for seen in (seen0, seen1)]
-            return lambda pairs, times: net(*_select(pictures, pairs), times)
+            return lambda pairs, times: call("picture", net, *_select(pictures, pairs), times)
         features = [
-            net.encode(padded(seen.pictures, multiple)) if seen.features is None else seen.features
+            call("features", net.encode, padded(seen.pictures, multiple))
+            if seen.features is None
+            else seen.features
             for seen in (seen0, seen1)
         ]
-        known = (*features, net.motion(*features))
-        return lambda pairs, times: torch.cat(net.synthesize(*_select(known, pairs), times), 1)
+        known = (*features, call("motion", net.motion, *features))
+        return lambda pairs, times: torch.cat(
+            call("recipes", net.synthesize, *_select(known, pairs), times), 1
+        )
 
 
 class Seen(NamedTuple):
@@ -282,12 +302,9 @@ class _Round(NamedTuple):
 
 def _select(known: Any, pairs: list[int] | None) -> Any:
     """Some pairs (`None`: all) out of tensors in tuples in tuples."""
-    if pairs is None or known is None:
+    if pairs is None:
         return known
-    if isinstance(known, Tensor):
-        return known[pairs]
-    items = (_select(item, pairs) for item in known)
-    return type(known)(*items) if hasattr(known, "_fields") else tuple(items)
+    return mapped(lambda tensor: tensor[pairs], known)
 
 
 def _joined(parts: Sequence[Any]) -> Any:

@@ -88,7 +88,14 @@ class Interpolator:
             loaded = load_model(model)
             self.name, self.net = loaded.name, loaded.net
         self.net.eval().to(self.device)
-        self.inference = Inference(self.net, self.name, self.device, self.precision, self.options)
+        self.inference = Inference(
+            self.net,
+            self.name,
+            self.device,
+            self.precision,
+            self.options,
+            may_record=not isinstance(model, nn.Module),  # others' networks may do anything
+        )
         if not self.has_motion:
             self.quality = "best"  # it sees frames as they are
 
@@ -151,8 +158,8 @@ class Interpolator:
 
     @property
     def notes(self) -> list[str]:
-        """What had to be done otherwise than planned, for want of memory."""
-        return self.inference.budget.notes
+        """What had to be done otherwise than planned."""
+        return [*self.inference.budget.notes, *self.inference.graphs.notes]
 
     def motion(self, frame0: Pictures, frame1: Pictures, timestep: float = 0.5) -> Motion:
         """Find the motion that the frame at `timestep` is made from, or for a batch of pairs.

@@ -11,6 +11,7 @@ __all__ = [
     "BenchReport",
     "ClipSpeed",
     "DoublerSpeed",
+    "GraphUse",
     "NetworkSpeed",
     "PeakMemory",
     "Spread",
@@ -176,6 +177,22 @@ class ClipSpeed:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphUse:
+    """CUDA graphs of the network.
+
+    Attributes:
+        recorded: How many, one for each part of the network and size of its pictures; parts with
+            many or large pictures run without.
+        seconds: What recording them took.
+        notes: Why there are none any more, where that is so.
+    """
+
+    recorded: int
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BenchReport:
     """What `benchmark` found.
 
@@ -187,6 +204,7 @@ class BenchReport:
         threads: Threads of the network on the CPU.
         repeats: Rounds behind each median.
         peak_teraflops: What a matrix product of that precision reaches on the device.
+        graphs: What was recorded of the network on a GPU; `None` elsewhere.
         clips: One for each size, or the input.
     """
 
@@ -197,6 +215,7 @@ class BenchReport:
     threads: int
     repeats: int
     peak_teraflops: float
+    graphs: GraphUse | None
     clips: tuple[ClipSpeed, ...]
 
     def as_dict(self) -> dict[str, Any]:

@@ -166,7 +166,8 @@ class Stages:
         interpolator = self._interpolator
         step = _Step(interpolator, self._layout, self._neighbours())
         self.batch, self._picture_bytes = step.batch, step.pictures[0].nbytes
-        with FlopCounterMode(display=False) as counter:
+        # A replay multiplies what nobody counts.
+        with interpolator.inference.graphs.paused(), FlopCounterMode(display=False) as counter:
             step.run_network()
         self.gmac_per_pair = counter.get_total_flops() / 2e9 / step.batch
         workers = interpolator.workers(self._layout.height, self._layout.width)

@@ -58,7 +58,7 @@ def test_the_cores_allow_what_the_stages_cost_together() -> None:
 
 
 def test_json_has_what_follows_too() -> None:
-    report = BenchReport("flow", 9, "cpu", "fp32", 1, 3, 0.1, (clip(),))
+    report = BenchReport("flow", 9, "cpu", "fp32", 1, 3, 0.1, None, (clip(),))
     read = json.loads(json.dumps(report.as_dict(), allow_nan=False))
     assert read["parameters"] == 9
     assert read["clips"][0]["bottleneck"] == "network"

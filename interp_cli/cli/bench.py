@@ -14,7 +14,7 @@ from interp_cli.cli.render import console, print_json, results
 from interp_cli.options import DEFAULT_MODEL, BenchOptions
 
 if TYPE_CHECKING:
-    from interp_cli.speeds import BenchReport, ClipSpeed, Spread
+    from interp_cli.speeds import BenchReport, ClipSpeed, GraphUse, Spread
 
 _DEFAULTS = BenchOptions()
 
@@ -120,6 +120,8 @@ def bench(
         for line in _findings(clip, report):
             results.print(line, soft_wrap=True)
         results.print()
+    if report.graphs is not None:
+        results.print(_graphs_text(report.graphs), soft_wrap=True)
     results.print(about, soft_wrap=True)
 
 
@@ -178,6 +180,15 @@ def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
     total = _figure(sum(clip.copies.values()) / 1e6)
     written = f"Host memory written for a frame out: {total} MB ({copies})"
     return [f"{line}." for line in (whole, made, f"Peak memory: {', '.join(peaks)}", written)]
+
+
+def _graphs_text(graphs: GraphUse) -> str:
+    made = (
+        f"CUDA graphs: {graphs.recorded}, recorded in {_figure(graphs.seconds)} s"
+        if graphs.recorded
+        else "CUDA graphs: none"
+    )
+    return " ".join((f"{made}.", *map(escape, graphs.notes)))
 
 
 def _plot(report: BenchReport, about: str, path: Path) -> None:

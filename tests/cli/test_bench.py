@@ -7,9 +7,10 @@ from typer.testing import CliRunner
 
 from interp_cli import stages
 from interp_cli.cli.app import app
-from interp_cli.cli.bench import _figure
+from interp_cli.cli.bench import _figure, _graphs_text
 from interp_cli.errors import InterpError
 from interp_cli.interpolator import Interpolator
+from interp_cli.speeds import GraphUse
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,7 @@ def test_json_has_every_measurement(h264_clip: Path) -> None:
     assert clip["share_of_bottleneck"] > 0
     assert clip["encoder"] == "libx264 preset ultrafast crf 17"
     assert read["repeats"] == 1
+    assert read["graphs"] is None  # on a CPU
     assert "cores" in read["machine"]
 
 
@@ -80,3 +82,9 @@ def test_a_program_that_fails_is_said(h264_clip: Path) -> None:
 )
 def test_figures_have_three_digits(value: float, figure: str) -> None:
     assert _figure(value) == figure
+
+
+def test_what_was_recorded_on_a_gpu_is_told():
+    assert _graphs_text(GraphUse(3, 0.4567, ())) == "CUDA graphs: 3, recorded in 0.457 s."
+    off = GraphUse(0, 0.0, ("cuda: CUDA graphs are off, for …",))
+    assert _graphs_text(off) == "CUDA graphs: none. cuda: CUDA graphs are off, for …"
