@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -110,4 +111,9 @@ class Budget:
         """Pixels of one step that half of the memory has room for."""
         scale = 1.0 if self._precision == "fp32" else 0.5
         each = _BYTES_PER_PIXEL_OF_MOTION if self._has_motion else _BYTES_PER_PIXEL
-        return int(free_bytes(self._device) * 0.5 / (each * scale))
+        return int(self._free_bytes * 0.5 / (each * scale))
+
+    @cached_property
+    def _free_bytes(self) -> int:
+        """As found before the first step: torch keeps what that takes for the next ones."""
+        return free_bytes(self._device)

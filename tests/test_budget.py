@@ -16,6 +16,16 @@ def test_batches_shrink_as_frames_grow(averaging):
     assert tiled.tile_size(400, 500) is None
 
 
+def test_memory_that_the_first_steps_keep_still_counts_as_free(averaging, monkeypatch):
+    """A GPU has less free memory after a step, which the next one does not need anew."""
+    free = iter((3 << 30, 1 << 30))
+    monkeypatch.setattr("interp_cli.budget.free_bytes", lambda device: next(free))
+    budget = Interpolator(averaging, device="cpu", precision="fp32").inference.budget
+    affordable = int((3 << 30) * 0.5 / 2600)
+    assert [budget.tile_size(affordable // 700, 700) for _ in range(3)] == [None] * 3
+    assert budget.tile_size(affordable // 700 + 1, 700) is not None
+
+
 def test_steps_at_once_share_the_cores(averaging):
     threads, opencv_threads = torch.get_num_threads(), cv2.getNumThreads()
     with worker_pool(2) as pool:
