@@ -34,6 +34,7 @@ from interp_cli.scenes import (
     luma_thumbnail,
 )
 from interp_cli.timeline import Timeline
+from interp_cli.transfers import upload
 from interp_cli.video.colour import channels_of, to_rgb
 from interp_cli.video.planes import PictureFormat, planes_of
 
@@ -94,9 +95,7 @@ class Neighbour:
     def _planes(self) -> tuple[Tensor, ...]:
         """On the device, as they were decoded."""
         planes = (torch.from_numpy(plane)[None] for plane in planes_of(self.image))
-        if self._device.type == "cuda":  # from pinned buffers, which torch keeps and reuses
-            planes = (plane.pin_memory() for plane in planes)
-        return tuple(plane.to(self._device, non_blocking=True) for plane in planes)
+        return upload(planes, self._device)
 
 
 def stacked(rgb: Tensor, alpha: Tensor | None) -> Tensor:

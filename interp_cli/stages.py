@@ -215,14 +215,18 @@ class _Step:
     def make_images(self) -> int:
         """The third part; returns the number of middles."""
         layout, parts = self._layout, 1 + self._layout.has_alpha
+        images = []
         for number, (before, after) in enumerate(pairwise(self._frames)):
             shown = Shown(0, before, after, _MIDDLE, 0, self._area)
             found = self._found[parts * number : parts * (number + 1)]
             if self._interpolator.has_motion:
-                self._synthesizer.moved_image(shown, self._area, found)
+                images.append(self._synthesizer.moved_image(shown, self._area, found))
             else:
                 alpha = found[-1].mean(1, keepdim=True) if layout.has_alpha else None
-                self._synthesizer.image(from_rgb(found[0], alpha, layout), self._area, shown)
+                planes = from_rgb(found[0], alpha, layout)
+                images.append(self._synthesizer.image(planes, self._area, shown))
+        for arriving in images:
+            arriving()
         return self.batch
 
     def transfer(self) -> int:

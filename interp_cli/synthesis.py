@@ -8,7 +8,7 @@ are equal in both frames stay equal. Other models make RGB, which becomes planes
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from fractions import Fraction
 
@@ -24,6 +24,7 @@ from interp_cli.interpolator import Interpolator, motion_of
 from interp_cli.models.render import Recipe, render
 from interp_cli.motion import Motion
 from interp_cli.plan import Neighbour, Shown, stacked
+from interp_cli.transfers import Download
 from interp_cli.video.colour import from_rgb, planes_from, to_changes, to_small_rgb
 from interp_cli.video.planes import PictureFormat, Planes, image_of, planes_of
 
@@ -31,7 +32,9 @@ from interp_cli.video.planes import PictureFormat, Planes, image_of, planes_of
 # encoder's look-ahead, all that is held in memory.
 WAITING_FRAMES = 8
 
-Made = tuple[av.VideoFrame, Motion | None]
+# Makes a frame of planes that may still be on their way from the device.
+Arriving = Callable[[], av.VideoFrame]
+Made = tuple[Arriving, Motion | None]
 
 
 class Synthesizer:
@@ -75,14 +78,14 @@ class Synthesizer:
         """Yield each frame of the plan with its picture and, if wanted, its motion, in order."""
         workers = self._interpolator.workers(self._layout.height, self._layout.width)
         with worker_pool(workers) as pool:
-            running: deque[Future[list[tuple[av.VideoFrame, Shown, Motion | None]]]] = deque()
+            running: deque[Future[list[tuple[Arriving, Shown, Motion | None]]]] = deque()
             for batch in self._batches(plan):
                 self.synthesized += sum(shown.is_synthesized for shown in batch)
                 running.append(pool.submit(self._made, batch))
                 if len(running) > workers:
-                    yield from running.popleft().result()
+                    yield from _arrived(running.popleft())
             while running:
-                yield from running.popleft().result()
+                yield from _arrived(running.popleft())
 
     def _batches(self, plan: Iterable[Shown]) -> Iterator[list[Shown]]:
         """Frames of the plan with as many pairs among them as the network takes at once."""
@@ -101,7 +104,7 @@ class Synthesizer:
         if waiting:
             yield waiting
 
-    def _made(self, batch: list[Shown]) -> list[tuple[av.VideoFrame, Shown, Motion | None]]:
+    def _made(self, batch: list[Shown]) -> list[tuple[Arriving, Shown, Motion | None]]:
         areas = dict.fromkeys(shown.area for shown in batch if shown.is_synthesized)
         made: dict[int, Made] = {}
         for area in areas:  # pictures between black bars are smaller: another batch
@@ -110,13 +113,15 @@ class Synthesizer:
                 made.update(zip(map(id, its), self._synthesize(its, area), strict=True))
         shown_images = []
         for shown in batch:
-            image, motion = shown.before.image, None
             if shown.is_synthesized:
-                image, motion = made[id(shown)]
-            elif shown.after is not None:
+                arriving, motion = made[id(shown)]
+                shown_images.append((arriving, shown, motion))
+                continue
+            image = shown.before.image
+            if shown.after is not None:
                 weight = float(shown.timestep)
                 image = _blend(image, shown.after.image, weight, self._layout)
-            shown_images.append((image, shown, motion))
+            shown_images.append((_here(image), shown, None))
         return shown_images
 
     @torch.inference_mode()
@@ -167,8 +172,8 @@ class Synthesizer:
         channels = {c: area.crop(x, layout.steps(c)) for c, x in frame.channels.items()}
         return stacked(*to_small_rgb(channels, layout, factor, multiple))
 
-    def moved_image(self, shown: Shown, area: Area, recipes: list[Recipe]) -> av.VideoFrame:
-        """The frame that the recipes of its picture and, where it has one, its opacity make."""
+    def moved_image(self, shown: Shown, area: Area, recipes: list[Recipe]) -> Arriving:
+        """As `image`, what the recipes of the picture and, if there is any, its opacity make."""
         return self.image(self._moved(shown, area, recipes), area, shown)
 
     def _moved(self, shown: Shown, area: Area, recipes: list[Recipe]) -> tuple[Tensor, ...]:
@@ -234,16 +239,37 @@ class Synthesizer:
             for i, shown in enumerate(batch)
         ]
 
-    def image(self, planes: tuple[Tensor, ...], area: Area, shown: Shown) -> av.VideoFrame:
-        """A frame of (1, h, w[, channels]) and, around the area, of what the frame before shows."""
+    def image(self, planes: tuple[Tensor, ...], area: Area, shown: Shown) -> Arriving:
+        """A frame of (1, h, w[, channels]) and, around the area, of what the frame before shows.
+
+        On a CPU it is made at once. A GPU is waited for when the frame is asked for, so that it
+        has other work meanwhile.
+        """
         layout = self._layout
-        samples: Planes = tuple(
-            np.asarray(plane[0].cpu(), layout.dtype)  # type: ignore[misc]
-            for plane in planes
-        )
-        if area != Area.whole(layout):
-            samples = paste(samples, area, shown.before.image, layout)
-        return image_of(samples, layout)
+        download = Download(planes)
+
+        def make() -> av.VideoFrame:
+            samples: Planes = tuple(
+                np.asarray(plane[0], layout.dtype)  # type: ignore[misc]
+                for plane in download.wait()
+            )
+            if area != Area.whole(layout):
+                samples = paste(samples, area, shown.before.image, layout)
+            return image_of(samples, layout)
+
+        return _here(make()) if download.is_done else make
+
+
+def _here(image: av.VideoFrame) -> Arriving:
+    return lambda: image
+
+
+def _arrived(
+    batch: Future[list[tuple[Arriving, Shown, Motion | None]]],
+) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
+    """Each frame of a batch as soon as it is there."""
+    for arriving, shown, motion in batch.result():
+        yield arriving(), shown, motion
 
 
 def _blend(

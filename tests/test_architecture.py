@@ -41,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inference": {"budget", "devices", "graphs", "resample", "models", "tiles"},
     "interpolator": {"devices", "resample", "models", "motion", "weights", "inference"},
     "timeline": set(),
-    "plan": {"timeline", "scenes", "bars", "video.colour", "video.planes"},
+    "transfers": set(),
+    "plan": {"timeline", "transfers", "scenes", "bars", "video.colour", "video.planes"},
     "synthesis": {
         "devices",
         "plan",
@@ -50,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "interpolator",
         "models",
         "motion",
+        "transfers",
         "video.colour",
         "video.planes",
     },

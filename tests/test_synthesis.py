@@ -174,3 +174,35 @@ def test_opacity_has_motion_of_its_own():
     alpha = planes_of(made)[0][..., 3]
     assert alpha[45, 28:68].min() == 255
     assert alpha[45, :24].max() == 0
+
+
+@pytest.mark.parametrize("has_motion", [True, False])
+def test_frames_are_waited_for_when_the_next_batch_is_under_way(monkeypatch, averaging, has_motion):
+    """As on a GPU: what is still on its way is not looked at before it is asked for."""
+    events = []
+
+    class Slow:
+        is_done = False
+
+        def __init__(self, tensors):
+            self.number = sum(event.startswith("begin") for event in events)
+            self.tensors = tuple(tensor.clone() for tensor in tensors)
+            events.append(f"begin {self.number}")
+
+        def wait(self):
+            events.append(f"wait {self.number}")
+            return self.tensors
+
+    frames, layout = video(pan(7, (64, 48), (4, 2)), "yuv420p")
+    net = Known(4, 2) if has_motion else averaging
+    interpolator = Interpolator(net, device="cpu", precision="fp32", batch=2)
+    monkeypatch.setattr(Interpolator, "workers", lambda *_: 1)
+    expected = middles(interpolator, frames, layout)
+    monkeypatch.setattr("interp_cli.synthesis.Download", Slow)
+    made = middles(interpolator, frames, layout)
+    for one, other in zip(made, expected, strict=True):
+        for plane, same in zip(planes_of(one), planes_of(other), strict=True):
+            np.testing.assert_array_equal(plane, same)
+    assert [e for e in events if e.startswith("wait")] == [f"wait {n}" for n in range(6)]
+    for first in (0, 2, 4):  # all of a batch are on their way before the first is waited for
+        assert events.index(f"begin {first + 1}") < events.index(f"wait {first}")

@@ -1,0 +1,52 @@
+"""Planes of frames to a GPU and back, through pinned memory; on a CPU nothing is copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def upload(planes: Iterable[Tensor], device: torch.device) -> tuple[Tensor, ...]:
+    """Bring tensors of the host to a device; a GPU is not waited for.
+
+    A stream of its own would not pay: a frame of 1920x1080 is on its way for a tenth of a
+    millisecond, and the GPU works on the batch before meanwhile.
+    """
+    if device.type == "cuda":  # from pinned buffers, which torch keeps and reuses
+        planes = (plane.pin_memory() for plane in planes)
+    return tuple(plane.to(device, non_blocking=True) for plane in planes)
+
+
+class Download:
+    """Tensors on their way to the host.
+
+    Attributes:
+        is_done: Whether they are there without waiting; so on a CPU, where they stay.
+    """
+
+    def __init__(self, tensors: tuple[Tensor, ...]) -> None:
+        """Begin; what a GPU still has to do for the tensors is not waited for."""
+        device = tensors[0].device
+        self.is_done = device.type != "cuda"
+        self._event: torch.cuda.Event | None = None
+        if self.is_done:
+            self._tensors = tuple(tensor.cpu() for tensor in tensors)
+            return
+        self._tensors = tuple(
+            torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(
+                tensor, non_blocking=True
+            )
+            for tensor in tensors
+        )
+        # Whoever waits leaves its core to the encoder.
+        self._event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        # By its device: the thread's current one may be another.
+        self._event.record(torch.cuda.current_stream(device))
+
+    def wait(self) -> tuple[Tensor, ...]:
+        """Return the tensors on the host when all of them have arrived."""
+        if self._event is not None:
+            self._event.synchronize()
+        return self._tensors
