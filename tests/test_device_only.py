@@ -1,4 +1,4 @@
-"""Nothing that the networks compute passes through the host, so a GPU need never wait for it.
+"""From planes to planes nothing passes through the host, so a GPU need never wait for it.
 
 On the `meta` device tensors have a shape and no content: whatever asks for content, or meets a
 tensor that was made on the host, fails there as the capture of a CUDA graph would. What copies
@@ -6,14 +6,23 @@ numbers from the host to the device fails by its name.
 """
 
 from contextlib import nullcontext
+from fractions import Fraction
 
+import av
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
+from interp_cli.bars import Area
 from interp_cli.inference import timestep_column
+from interp_cli.interpolator import Interpolator
 from interp_cli.models.registry import create_model
 from interp_cli.models.render import render
+from interp_cli.plan import Neighbour, Shown
+from interp_cli.synthesis import Synthesizer
+from interp_cli.video.colour import from_rgb, to_rgb
+from interp_cli.video.planes import picture_format, planes_of
+from interp_cli.video.probe import ColourTags
 
 _COPIES = ("new_tensor", "tensor", "as_tensor", "from_numpy", "asarray", "scalar_tensor")
 
@@ -59,6 +68,30 @@ def test_fusion_stays_on_its_device():
     with NoCopies():
         made = net(frame0, frame1, timestep_column((0.5, 0.5), frame0))
     assert (made.shape, made.device.type) == (frame0.shape, "meta")
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuva444p10le", "rgba"])
+@torch.inference_mode()
+def test_middles_of_planes_stay_on_their_device(pixel_format):
+    image = av.VideoFrame(1280, 720, pixel_format)
+    layout = picture_format(image, ColourTags())
+    interpolator = Interpolator("flow", device="cpu", quality="balanced")
+    interpolator.net.to("meta")
+    synthesizer = Synthesizer(interpolator, layout, with_motion=False)
+    frames = [Neighbour(image, n, layout, torch.device("meta")) for n in range(2)]
+    area = Area.whole(layout)
+    shown = Shown(1, frames[0], frames[1], Fraction(1, 2), 1, area)
+    for frame in frames:
+        assert frame.channels  # uploaded
+    with NoCopies():
+        pictures = [synthesizer.small_pictures(frame, area) for frame in frames]
+        seen = [interpolator.inference.see(picture) for picture in pictures]
+        rows = interpolator.inference.recipes(*seen, [(Fraction(1, 2),)] * len(pictures[0]))
+        planes = synthesizer._moved(shown, area, rows)
+        with_rgb = from_rgb(*to_rgb(planes, layout), layout)
+    for made, also, plane in zip(planes, with_rgb, planes_of(image), strict=True):
+        assert made.shape == also.shape == (1, *plane.shape)
+        assert made.device.type == "meta"
 
 
 @pytest.mark.parametrize(
