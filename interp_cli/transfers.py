@@ -11,8 +11,7 @@ from torch import Tensor
 def upload(planes: Iterable[Tensor], device: torch.device) -> tuple[Tensor, ...]:
     """Bring tensors of the host to a device; a GPU is not waited for.
 
-    A stream of its own would not pay: a frame of 1920x1080 is on its way for a tenth of a
-    millisecond, and the GPU works on the batch before meanwhile.
+    A stream of its own would hardly pay: at 25 GB/s a frame of 1920x1080 takes 0.1 ms.
     """
     if device.type == "cuda":  # from pinned buffers, which torch keeps and reuses
         planes = (plane.pin_memory() for plane in planes)
