@@ -20,6 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli import Interpolator
+from interp_cli.devices import DTYPES
 from interp_cli.options import DEFAULT_MODEL, QUALITIES
 
 _KINDS = {
@@ -67,7 +68,10 @@ def main() -> None:
         if event.key.startswith("aten::") and event.self_cpu_time_total:
             kinds[_kind(event.key)] += event.self_cpu_time_total / 1e6 / arguments.pairs
     kinds[_OUTSIDE] = max(0.0, seconds - sum(kinds.values()))
-    print(f"| {arguments.model}, a pair of {arguments.size}, {arguments.quality} | ms | share |")
+    print(
+        f"| {arguments.model}, a pair of {arguments.size}, {arguments.quality},"
+        f" {interpolator.precision} | ms | share |"
+    )
     print("|---|---|---|")
     for kind, spent in sorted(kinds.items(), key=lambda item: -item[1]):
         print(f"| {kind} | {spent * 1e3:.1f} | {spent / seconds:.0%} |")
@@ -75,7 +79,7 @@ def main() -> None:
     print(f"| together, otherwise | {_seconds(one_pair, arguments.pairs) * 1e3:.1f} | |")
     flops = counter.get_total_flops()
     side = 1024
-    matrix = torch.rand(side, side)
+    matrix = torch.rand(side, side, dtype=DTYPES[interpolator.precision])
     peak = 2 * side**3 / min(_seconds(lambda: torch.mm(matrix, matrix), 1) for _ in range(9))
     source, target = torch.ones(2, _COPY_BYTES // 4).unbind()
     bandwidth = 2 * _COPY_BYTES / min(_seconds(lambda: target.copy_(source), 1) for _ in range(5))
