@@ -147,6 +147,11 @@ def found_in(frames: Sequence[av.VideoFrame]) -> list[bool]:
     return [between is Between.REPEAT for between in found[1:]]
 
 
+def share(part: int, whole: int) -> str:
+    """A share in three digits; there is none of nothing."""
+    return f"{part / whole:.3f}" if whole else "none"
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -171,7 +176,8 @@ def main() -> None:
             print(f"{name:20}{pairs:6}{repeats:9}{false:7}{missed:8}")
         _, repeats, false, missed = counts["all"]
         hits = repeats - missed
-        print(f"precision {hits / (hits + false):.3f}, recall {hits / repeats:.3f}", flush=True)
+        precision, recall = share(hits, hits + false), share(hits, repeats)
+        print(f"precision {precision}, recall {recall}", flush=True)
 
 
 if __name__ == "__main__":

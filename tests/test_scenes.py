@@ -1,3 +1,7 @@
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -202,3 +206,21 @@ def test_a_refined_repeat_is_told_by_the_motion_before_it():
     assert is_near_repeat(*pair, motion)
     assert not is_near_repeat(*pair)
     assert not is_near_repeat(*pair, 0.1)
+
+
+def test_repeats_are_scored_where_one_part_has_no_footage(tmp_path):
+    clips.moving_clip(tmp_path / "a.mkv", 12, size=(64, 48))
+    (tmp_path / "manifest.json").write_text(json.dumps([{"source": "drawn", "file": "a.mkv"}]))
+    script = Path(__file__).parent.parent / "scripts" / "score_repeats.py"
+    run = subprocess.run(
+        [sys.executable, script, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert run.returncode == 0, run.stderr
+    tuning, test = run.stdout.split("test part")
+    assert "precision none, recall none" in tuning
+    assert "motion                  11        0" in test
+    assert "recall 1.000" in test
