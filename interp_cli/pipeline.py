@@ -120,7 +120,8 @@ def double_video(
             pictures, or `-`, the standard output.
         options: See `DoubleOptions`.
         interpolator: One that is already loaded; otherwise `options.inference` describes it.
-        progress: Called with the frames done and their expected number (`None`: unknown).
+        progress: Called with the frames done and their expected number (`None`: unknown); where
+            a job goes on, first with those that were done before.
 
     What is finished of a long output is kept when the job fails or is interrupted: the exception
     has a note that says so, and the same job with `options.resume` goes on.
@@ -206,9 +207,9 @@ def double_video(
                         interval_seconds=float(interval),
                     )
                 last_pts, frames_out = shown.pts, frames_out + 1
-                if progress and shown.frames_done > frames_done:
-                    progress(shown.frames_done, total)
-                frames_done = shown.frames_done
+                if progress and frames_out >= frames_kept and shown.frames_done > frames_done:
+                    frames_done = shown.frames_done
+                    progress(frames_done, total)
         frames_in = planner.frames_in
         warnings = [*notes_on(reader, target, options), *interpolator.notes, *writer.warnings]
         if reader.damage:

@@ -229,6 +229,21 @@ def test_a_resumed_video_equals_an_uninterrupted_one(case, request, tmp_path, in
     assert sorted(path.name for path in tmp_path.iterdir()) == [target.name, whole.name]
 
 
+def test_progress_begins_with_what_was_done_before(source, tmp_path, interpolator):
+    target, calls = tmp_path / "out.mkv", []
+    interrupted(source, target, OPTIONS, interpolator)
+    frames = kept_frames(target)
+    double_video(
+        source,
+        target,
+        replace(OPTIONS, resume=True),
+        interpolator=interpolator,
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    # Of two frames for each, the last kept one is a middle, whose later frame is still to come.
+    assert calls == [(done, 24) for done in range(frames // 2, 25)]
+
+
 @pytest.mark.parametrize("ending", ["mkv", "mov"])
 def test_segments_are_joined_to_the_frame_and_the_tick(vfr_source, tmp_path, interpolator, ending):
     made = []

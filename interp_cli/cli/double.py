@@ -219,9 +219,9 @@ def double(
         from interp_cli.pipeline import double_video
 
         source, target = _pair_of_files(paths)
-        _say_what_is_kept(target, options)
+        resumed = _goes_on(target, options)
         try:
-            with frame_progress(style, source.name, _frame_rate(source)) as update:
+            with frame_progress(style, source.name, _frame_rate(source), resumed) as update:
                 result = double_video(source, target, options, progress=update)
         except KeyboardInterrupt as stop:
             _say_notes(target, stop)
@@ -262,13 +262,13 @@ def _double_all(
                 console.print(f"{escape(str(target))}: is there already", soft_wrap=True)
                 outcomes.append({"source": source, "target": target, "skipped": True})
                 continue
-            _say_what_is_kept(target, options)
+            resumed = _goes_on(target, options)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if options.save_motion:  # a folder in it for each
                     options.save_motion.mkdir(parents=True, exist_ok=True)
                     its = replace(options, save_motion=options.save_motion / target.stem)
-                with one(source.name, _frame_rate(source)) as update:
+                with one(source.name, _frame_rate(source), resumed) as update:
                     result = double_video(
                         source, target, its, interpolator=interpolator, progress=update
                     )
@@ -362,12 +362,14 @@ def _frame_rate(source: Path) -> Fraction | None:
         return None
 
 
-def _say_what_is_kept(target: Path, options: DoubleOptions) -> None:
-    """Where a job that is to go on does so; what else is wrong is said by `double_video`."""
-    if options.resume:
-        frames = kept_frames(target)
-        text = f"goes on after {frames} finished frames" if frames else "begins: nothing was kept"
-        console.print(f"{escape(str(target))}: {text}", soft_wrap=True)
+def _goes_on(target: Path, options: DoubleOptions) -> bool:
+    """Whether a job goes on, and say where; what else is wrong is said by `double_video`."""
+    if not options.resume:
+        return False
+    frames = kept_frames(target)
+    text = f"goes on after {frames} finished frames" if frames else "begins: nothing was kept"
+    console.print(f"{escape(str(target))}: {text}", soft_wrap=True)
+    return frames > 0
 
 
 def _say_notes(target: Path, stop: KeyboardInterrupt) -> None:

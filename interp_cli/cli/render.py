@@ -41,12 +41,12 @@ class ProgressStyle(StrEnum):
 
 
 Update = Callable[[int, int | None], None]
-Label = Callable[[str, Fraction | None], AbstractContextManager[Update | None]]
+Label = Callable[[str, Fraction | None, bool], AbstractContextManager[Update | None]]
 
 
 @contextmanager
 def frame_progress(
-    style: ProgressStyle, label: str, frame_rate: Fraction | None = None
+    style: ProgressStyle, label: str, frame_rate: Fraction | None = None, resumed: bool = False
 ) -> Iterator[Update | None]:
     """Give a `progress(done, total)` callback that shows frames, speed and time left.
 
@@ -54,14 +54,16 @@ def frame_progress(
         style: Bar, plain lines or nothing.
         label: What is being done.
         frame_rate: The input's rate, for the speed as a multiple of real time.
+        resumed: The first call says what was done before, which counts as done and not as speed.
     """
+    pace = _Pace(frame_rate, resumed=resumed)
     if style is ProgressStyle.OFF:
         yield None
     elif style is ProgressStyle.AUTO and console.is_terminal:
-        with _bars() as bars, _task(bars, label, frame_rate) as update:
+        with _bars() as bars, _task(bars, label, pace) as update:
             yield update
     else:
-        yield _plain(label, frame_rate)
+        yield _plain(label, pace)
 
 
 @contextmanager
@@ -73,15 +75,15 @@ def batch_progress(style: ProgressStyle, total: int) -> Iterator[Label]:
         total: Number of files.
     """
     if style is not ProgressStyle.AUTO or not console.is_terminal:
-        yield lambda label, frame_rate: frame_progress(style, label, frame_rate)
+        yield lambda label, frame_rate, resumed: frame_progress(style, label, frame_rate, resumed)
         return
     with _bars() as bars:
         every = bars.add_task("all", total=total, unit="videos", speed="")
 
         @contextmanager
-        def one(label: str, frame_rate: Fraction | None) -> Iterator[Update]:
+        def one(label: str, frame_rate: Fraction | None, resumed: bool) -> Iterator[Update]:
             try:
-                with _task(bars, label, frame_rate) as update:
+                with _task(bars, label, _Pace(frame_rate, resumed=resumed)) as update:
                     yield update
             finally:
                 bars.advance(every)
@@ -125,13 +127,35 @@ def _bars() -> Progress:
     )
 
 
+class _Pace:
+    """How fast frames are done in this sitting."""
+
+    def __init__(self, frame_rate: Fraction | None, *, resumed: bool) -> None:
+        self._frame_rate = frame_rate
+        self._before = None if resumed else 0
+        self._begun = time.monotonic()
+
+    def fps(self, done: int) -> float | None:
+        """Frames of the input a second; `None` as long as there are none of this sitting."""
+        now = time.monotonic()
+        if self._before is None:
+            self._before, self._begun = done, now
+        made = done - self._before
+        return made / max(now - self._begun, 1e-6) if made else None
+
+    def text(self, fps: float) -> str:
+        """A speed, and how it compares with watching the video."""
+        times = f" ({fps / float(self._frame_rate):.2f}x)" if self._frame_rate else ""
+        return f"{fps:.1f} frames/s{times}"
+
+
 @contextmanager
-def _task(bars: Progress, label: str, frame_rate: Fraction | None) -> Iterator[Update]:
+def _task(bars: Progress, label: str, pace: _Pace) -> Iterator[Update]:
     task = bars.add_task(escape(label), total=None, unit="frames", speed="")
-    begun = time.monotonic()
 
     def update(done: int, total: int | None) -> None:
-        speed = _speed_text(done, time.monotonic() - begun, frame_rate)
+        fps = pace.fps(done)
+        speed = pace.text(fps) if fps else ""
         # A file's announced count may be an estimate; a bar never runs past its end.
         bars.update(task, completed=done, total=max(total, done) if total else None, speed=speed)
 
@@ -141,29 +165,24 @@ def _task(bars: Progress, label: str, frame_rate: Fraction | None) -> Iterator[U
         bars.remove_task(task)
 
 
-def _plain(label: str, frame_rate: Fraction | None) -> Update:
-    begun = time.monotonic()
-    last = begun
+def _plain(label: str, pace: _Pace) -> Update:
+    last = time.monotonic()
 
     def update(done: int, total: int | None) -> None:
         nonlocal last
+        fps = pace.fps(done)
         now = time.monotonic()
         if now - last < PLAIN_LINE_SECONDS and done != total:
             return
         last = now
-        elapsed = now - begun
-        left = f", {elapsed / done * max(0, total - done):.0f} s left" if total else ""
-        of_total = f" of {total}" if total else ""
-        speed = _speed_text(done, elapsed, frame_rate)
-        console.print(f"{label}: {done}{of_total} frames, {speed}{left}", soft_wrap=True)
+        said = [f"{label}: {done} of {total} frames" if total else f"{label}: {done} frames"]
+        if fps:
+            said.append(pace.text(fps))
+            if total:
+                said.append(f"{max(0, total - done) / fps:.0f} s left")
+        console.print(", ".join(said), soft_wrap=True)
 
     return update
-
-
-def _speed_text(done: int, seconds: float, frame_rate: Fraction | None) -> str:
-    """Input frames a second, and how that compares with watching the video."""
-    fps = done / max(seconds, 1e-6)
-    return f"{fps:.1f} frames/s" + (f" ({fps / float(frame_rate):.2f}x)" if frame_rate else "")
 
 
 def _plain_value(value: Any) -> Any:
