@@ -17,7 +17,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
@@ -46,6 +45,15 @@ class Segment:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Journal:
+    """What is noted of a job: see `KeptWork`."""
+
+    facts: dict[str, str]
+    batch: int
+    segments: list[Segment]
+
+
 def kept_folder(target: Path) -> Path:
     """Where the work on a target is kept while it is unfinished."""
     home = target.parent
@@ -55,7 +63,11 @@ def kept_folder(target: Path) -> Path:
 
 
 def kept_frames(target: Path) -> int:
-    """How many finished frames an earlier, unfinished run has left."""
+    """How many finished frames an earlier, unfinished run has left.
+
+    Raises:
+        EncodeError: Another version left them, and in another way.
+    """
     journal = _read_journal(kept_folder(target))
     return sum(segment.frames for segment in _whole_segments(kept_folder(target), journal))
 
@@ -64,7 +76,8 @@ def check_kept(target: Path, options: DoubleOptions) -> None:
     """Refuse to lose what an earlier run has left, unless that was asked for.
 
     Raises:
-        EncodeError: There is something, and neither `resume` nor `overwrite`.
+        EncodeError: There is something, and neither `resume` nor `overwrite`, or it is of another
+            version.
     """
     frames = 0 if options.resume or options.overwrite else kept_frames(target)
     if frames:
@@ -147,7 +160,8 @@ class KeptWork:
         """Take the folder for this process.
 
         Raises:
-            EncodeError: Another process has it, or it is of a job with other facts.
+            EncodeError: Another process has it, or it is of a job with other facts or of another
+                version.
             OSError: It cannot be written.
         """
         self.folder.mkdir(exist_ok=True)
@@ -204,11 +218,11 @@ class KeptWork:
             _flush(path)
         self._note(Segment(folder.name, len(files), 0))
 
-    def _load(self, journal: dict[str, Any] | None) -> None:
+    def _load(self, journal: _Journal | None) -> None:
         segments = _whole_segments(self.folder, journal)
         if journal is None or not segments:
             return
-        before: dict[str, str] = journal["facts"]
+        before = journal.facts
         names = sorted(before.keys() | self._facts.keys())
         other = [
             f"{name}: {_said(before.get(name))}, now {_said(self._facts.get(name))}"
@@ -221,7 +235,7 @@ class KeptWork:
                 f"({'; '.join(other)}); make it the same again, or use --overwrite in place of "
                 "--resume to begin anew."
             )
-        self.segments, self.batch = segments, journal["batch"]
+        self.segments, self.batch = segments, journal.batch
 
     def _remove_the_rest(self) -> None:
         """Everything in the folder that is not finished."""
@@ -235,11 +249,7 @@ class KeptWork:
         self._write_journal()
 
     def _write_journal(self) -> None:
-        content = {
-            "facts": self._facts,
-            "batch": self.batch,
-            "segments": [asdict(segment) for segment in self.segments],
-        }
+        content = asdict(_Journal(self._facts, self.batch, self.segments))
         part = self.folder / f"{_JOURNAL}.part"
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         _flush(part)
@@ -271,19 +281,28 @@ def _said(fact: str | None) -> str:
     return "not given" if fact in (None, "None") else str(fact)
 
 
-def _read_journal(folder: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(OSError, ValueError):
-        content = json.loads((folder / _JOURNAL).read_text(encoding="utf-8"))
-        if isinstance(content, dict) and {"facts", "batch", "segments"} <= content.keys():
-            return content
-    return None
+def _read_journal(folder: Path) -> _Journal | None:
+    path = folder / _JOURNAL
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return None
+    try:
+        content = json.loads(text)
+        segments = [Segment(**item) for item in content.pop("segments")]
+        return _Journal(**content, segments=segments)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise EncodeError(
+            f"{path}: another version of interp wrote it, or it is damaged, so that the finished "
+            "frames there cannot be used; go on with that version, or begin anew with --overwrite "
+            "and without --resume."
+        ) from error
 
 
-def _whole_segments(folder: Path, journal: dict[str, Any] | None) -> list[Segment]:
+def _whole_segments(folder: Path, journal: _Journal | None) -> list[Segment]:
     """The finished segments up to the first that is not there as the journal has it."""
     found: list[Segment] = []
-    for item in journal["segments"] if journal else ():
-        segment = Segment(**item)
+    for segment in journal.segments if journal else ():
         path = folder / segment.name
         if not path.exists() or (path.is_file() and path.stat().st_size != segment.size_bytes):
             break

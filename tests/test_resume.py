@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -107,6 +108,44 @@ def test_hours_of_work_are_not_lost_unasked(stopped: Path):
 def test_only_whole_segments_count(stopped: Path, damage: Callable[[Path], object]):
     damage(kept_folder(stopped) / "1.mkv")
     assert kept_frames(stopped) == 8
+
+
+def add_a_field(journal: dict) -> None:
+    journal["segments"][1]["seconds"] = 2.5
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        add_a_field,
+        lambda journal: journal["segments"][0].pop("frames"),
+        lambda journal: journal.pop("batch"),
+        lambda journal: journal.update(order="by name"),
+        lambda journal: journal.update(segments=[["0.mkv", 8, 7]]),
+        lambda journal: journal.update(segments=None),
+    ],
+)
+def test_a_journal_of_another_version_costs_one_line_and_no_frame(stopped: Path, alter):
+    path = kept_folder(stopped) / "journal.json"
+    journal = json.loads(path.read_text())
+    alter(journal)
+    path.write_text(json.dumps(journal))
+    told = r"journal.json: another version of interp wrote it, or it is damaged.* anew with --overwrite"
+    with pytest.raises(EncodeError, match=told):
+        kept(stopped).__enter__()
+    with pytest.raises(EncodeError, match=told):
+        check_kept(stopped, DoubleOptions())
+    assert (kept_folder(stopped) / "1.mkv").exists()
+    check_kept(stopped, DoubleOptions(overwrite=True))
+    with kept(stopped, resume=False) as work:
+        assert work.frames == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7"])
+def test_a_damaged_journal_costs_one_line_too(stopped: Path, text: str):
+    (kept_folder(stopped) / "journal.json").write_text(text)
+    with pytest.raises(EncodeError, match=r"journal.json: .* or it is damaged"):
+        kept_frames(stopped)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no lock there")

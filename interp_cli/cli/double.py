@@ -262,8 +262,8 @@ def _double_all(
                 console.print(f"{escape(str(target))}: is there already", soft_wrap=True)
                 outcomes.append({"source": source, "target": target, "skipped": True})
                 continue
-            resumed = _goes_on(target, options)
             try:
+                resumed = _goes_on(target, options)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if options.save_motion:  # a folder in it for each
                     options.save_motion.mkdir(parents=True, exist_ok=True)
