@@ -71,10 +71,8 @@ def describe_machine() -> str:
     """Processor, cores, GPUs and torch in one line, to stand beside measurements."""
     import torch
 
-    from interp_cli.devices import available_cores
-
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    parts = [_cpu_model(), f"{available_cores()} cores", *gpus, f"torch {torch.__version__}"]
+    parts = [_cpu_model(), _cores_text(), *gpus, f"torch {torch.__version__}"]
     return ", ".join(parts)
 
 
@@ -121,6 +119,13 @@ def self_test(double: Callable[[Path, Path], object]) -> Check:
     )
 
 
+def _cores_text() -> str:
+    from interp_cli.devices import available_cores
+
+    cores = available_cores()
+    return "1 core" if cores == 1 else f"{cores} cores"
+
+
 def _version_of(distribution: str) -> str:
     try:
         return version(distribution)
@@ -144,12 +149,11 @@ def _check_package(name: str, module: str) -> Check:
 def _check_devices() -> Iterator[Check]:
     import torch
 
-    from interp_cli.devices import available_cores, cpu_has_bf16
+    from interp_cli.devices import cpu_has_bf16
 
     arithmetic = "with" if cpu_has_bf16() else "without"
-    yield Check(
-        "cpu", "ok", f"{_cpu_model()}, {available_cores()} cores, {arithmetic} bf16 arithmetic"
-    )
+    found = f"{_cpu_model()}, {_cores_text()}, {arithmetic} bf16 arithmetic"
+    yield Check("cpu", "ok", found)
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         memory = f"{properties.total_memory / 2**30:.0f} GiB"

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from interp_cli import environment
+from interp_cli.devices import available_cores
 from interp_cli.environment import Check, describe_machine, diagnose, self_test
 from interp_cli.errors import EncodeError, WeightsError
 from interp_cli.interpolator import Interpolator
@@ -75,7 +76,14 @@ def test_the_machine_fits_in_a_line() -> None:
     line = describe_machine()
     assert "\n" not in line
     assert f"torch {torch.__version__}" in line
-    assert " cores" in line
+    assert f"{available_cores()} core" in line
+
+
+@pytest.mark.parametrize(("cores", "text"), [(1, "1 core"), (8, "8 cores")])
+def test_cores_are_counted_in_english(monkeypatch: pytest.MonkeyPatch, cores, text) -> None:
+    monkeypatch.setattr("interp_cli.devices.available_cores", lambda: cores)
+    assert f", {text}, torch" in describe_machine()
+    assert f", {text}, with" in by_name(list(environment._check_devices()))["cpu"].found
 
 
 def lossless(interpolator: Interpolator):

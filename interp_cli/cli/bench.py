@@ -154,10 +154,10 @@ def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
         f" ({clip.frames_in} frames in, {clip.whole.frames_out} out)"
     )
     if clip.cores_allow_fps is not None:
+        cores = "1 core" if clip.cores == 1 else f"{clip.cores} cores"
         whole += (
             f", and {clip.share_of_cores:.2f} of the {_figure(clip.cores_allow_fps)} frames/s that"
-            f" {clip.cores} cores would allow if they were never idle and every stage cost what it"
-            " costs alone"
+            f" {cores} would allow if never idle and if every stage cost what it costs alone"
         )
     network = clip.network
     made = (
