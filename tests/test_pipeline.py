@@ -437,7 +437,8 @@ def test_the_network_runs_once_for_picture_and_motion(h264_clip, tmp_path):
 
 
 def test_motion_of_a_failed_job_is_not_kept(h264_clip, tmp_path):
-    options = DoubleOptions(save_motion=tmp_path / "m", encode=EncodeOptions(preset="none"))
+    encode = EncodeOptions(ffmpeg_output=("-level", "none"))
+    options = DoubleOptions(save_motion=tmp_path / "m", encode=encode)
     with pytest.raises(EncodeError, match="libx264 failed"):
         double_video(h264_clip, tmp_path / "out.mkv", options)
     assert list(tmp_path.iterdir()) == []

@@ -12,10 +12,11 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
+from interp_cli.errors import EncodeError
 from interp_cli.ffmpeg_options import split_video_filter
 from interp_cli.options import EncodeOptions
 from interp_cli.video.containers import attach_covers, container_of, plan_streams
-from interp_cli.video.encoders import choose_encoder, has_option
+from interp_cli.video.encoders import choose_encoder, has_option, why_not
 from interp_cli.video.hardware import AUTO_HARDWARE, hardware_encoder
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.probe import VideoInfo
@@ -79,8 +80,8 @@ class VideoCommands:
             side: Where the other streams come from; `None`: video alone.
 
         Raises:
-            EncodeError: The target is of no kind that is written, or the encoder has no such
-                setting.
+            EncodeError: The target is of no kind that is written, or the encoder does not work
+                with these settings.
         """
         self._container = container = container_of(target)
         layout = picture.layout
@@ -89,6 +90,9 @@ class VideoCommands:
         if name == AUTO_HARDWARE:
             name, notes = hardware_encoder(usual, layout, options)
         self._choice = choice = choose_encoder(name, layout, options)
+        # What the user chose is tried now; ffmpeg would refuse it when frames have been made.
+        if options != EncodeOptions() and (reason := why_not(choice, layout)):
+            raise EncodeError(f"{target}: {name} cannot encode this ({reason}).")
         if not (container.says_range or choice.says_range or picture.says_usual_range(choice)):
             notes += (
                 f"{container.ending} cannot say the range of {name}'s frames, so players will "

@@ -200,6 +200,24 @@ def has_option(name: str, option: str) -> bool:
     return f"  -{option} " in _help(name)
 
 
+@functools.cache
+def why_not(choice: EncoderChoice, layout: PictureFormat) -> str:
+    """Encode a few frames of this size and format; the reason why not, empty where that works."""
+    filters = [f"format={choice.pixel_format}", *([choice.upload] if choice.upload else [])]
+    run = run_ffmpeg(
+        *("-v", "error", "-nostdin", *choice.global_arguments),
+        *("-f", "lavfi", "-i", f"color=gray:size={layout.width}x{layout.height}:rate=25"),
+        *("-frames:v", "3", "-filter:v:0", ",".join(filters)),
+        *("-c:v:0", choice.name, *choice.arguments, "-f", "null", "-"),
+    )
+    if run.returncode == 0:
+        return ""
+    lines = [line for line in run.stderr.splitlines() if line.strip()]
+    # "[libx264 @ 0x55d0] text": who says it, at which address.
+    reason = re.sub(r"^(\[[^\]]* @ [^\]]*\] )+", "", lines[0]) if lines else ""
+    return reason.strip().rstrip(".") or f"ffmpeg ended with {run.returncode}"
+
+
 def _choose_format(
     name: str, encoder: _Encoder, layout: PictureFormat, asked: str | None
 ) -> tuple[str, list[str]]:

@@ -27,7 +27,12 @@ def run_ffmpeg(*arguments: str) -> subprocess.CompletedProcess[str]:
         errors="replace",
         stdin=subprocess.DEVNULL,
         check=False,
+        env=_environment(),
     )
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "SVT_LOG": "1"}  # SVT-AV1 logs past ffmpeg: errors alone
 
 
 class FfmpegRun:
@@ -58,7 +63,7 @@ class FfmpegRun:
             stdout=self._progress,
             stderr=self._log,
             start_new_session=True,  # Ctrl-C is for us: we end ffmpeg ourselves
-            env={**os.environ, "SVT_LOG": "1"},  # SVT-AV1 logs past ffmpeg: errors alone
+            env=_environment(),
         )
         assert self._process.stdin is not None  # for the type checker: PIPE was asked for
         self.pipe = self._process.stdin

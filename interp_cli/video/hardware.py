@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.encoders import EncoderChoice, choose_encoder
-from interp_cli.video.ffmpeg import run_ffmpeg
+from interp_cli.video.encoders import choose_encoder, why_not
 from interp_cli.video.planes import PictureFormat
 
 # What `--encoder` takes for "whatever hardware works here".
@@ -35,7 +34,7 @@ def hardware_encoder(
     for maker in _MAKERS:
         name = f"{codec}_{maker}"
         try:
-            reason = _why_not(choose_encoder(name, layout, options), layout)
+            reason = why_not(choose_encoder(name, layout, options), layout)
         except EncodeError as error:
             reason = "not in this ffmpeg" if "unknown encoder" in str(error) else str(error)
         if not reason:
@@ -43,18 +42,3 @@ def hardware_encoder(
         reasons.append(f"{name}: {reason}")
     why = "; ".join(reasons)
     return usual, (f"no hardware encoder works here ({why}), so {usual} is used.",)
-
-
-def _why_not(choice: EncoderChoice, layout: PictureFormat) -> str:
-    """Encode a few frames of this size and format; empty where that works."""
-    filters = [f"format={choice.pixel_format}", *([choice.upload] if choice.upload else [])]
-    run = run_ffmpeg(
-        *("-v", "error", "-nostdin", *choice.global_arguments),
-        *("-f", "lavfi", "-i", f"color=gray:size={layout.width}x{layout.height}:rate=25"),
-        *("-frames:v", "3", "-filter:v:0", ",".join(filters)),
-        *("-c:v:0", choice.name, *choice.arguments, "-f", "null", "-"),
-    )
-    if run.returncode == 0:
-        return ""
-    lines = [line.partition("] ")[2] or line for line in run.stderr.splitlines() if line.strip()]
-    return lines[0].strip().rstrip(".") if lines else f"ffmpeg ended with {run.returncode}"

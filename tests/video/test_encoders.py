@@ -16,7 +16,7 @@ from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
 from interp_cli.video import hardware
 from interp_cli.video.colour import from_rgb, to_rgb
-from interp_cli.video.encoders import choose_encoder
+from interp_cli.video.encoders import choose_encoder, why_not
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.planes import (
     PictureFormat,
@@ -203,8 +203,8 @@ def test_odd_sizes(tmp_path: Path, name: str, size: tuple[int, int], encoder: st
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ("libx265", r"libx265 failed \(libx265: Image size is too small \(1x1\)\)"),
-        ("libsvtav1", r"libsvtav1 failed \(libsvtav1: TU size > 8 raw frame size"),
+        ("libx265", r"libx265 cannot encode this \(Image size is too small \(1x1\)\)"),
+        ("libsvtav1", r"libsvtav1 cannot encode this \(TU size > 8 raw frame size"),
     ],
 )
 def test_a_picture_too_small_for_an_encoder_costs_one_line(tmp_path, encoder, message):
@@ -239,9 +239,31 @@ def test_a_pixel_format_asked_for_is_stored_or_refused(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
+@pytest.mark.parametrize("keep_every", [8, 1000])
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"preset": "nonsense"}, "libx264 .*invalid preset 'nonsense'"),
+        ({"encoder": "libsvtav1", "preset": "99"}, "libsvtav1 .*'preset' out of range"),
+        ({"options": (("no-such", "1"),)}, "libx264 .*Unrecognized option 'no-such'"),
+    ],
+)
+def test_settings_that_do_not_work_are_refused_before_a_frame_is_made(
+    tmp_path: Path, averaging, monkeypatch, settings, reason, keep_every
+):
+    asked: list[object] = []
+    monkeypatch.setattr(averaging, "forward", lambda *frames: asked.append(frames))
+    source = clips.moving_clip(tmp_path / "in.mkv", 9, size=(64, 48))
+    options = DoubleOptions(keep_every=keep_every, encode=EncodeOptions(**settings))
+    with pytest.raises(EncodeError, match=f"out.mkv: {reason}"):
+        double_video(source, tmp_path / "out.mkv", options, interpolator=Interpolator(averaging))
+    assert asked == []
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+
+
 def test_hardware_is_tried_and_its_lack_told(tmp_path: Path, averaging, monkeypatch):
     """No session can be opened: each says why, and the software's choice is taken."""
-    monkeypatch.setattr(hardware, "_why_not", lambda choice, layout: f"no {choice.name} here")
+    monkeypatch.setattr(hardware, "why_not", lambda choice, layout: f"no {choice.name} here")
     source = clips.moving_clip(tmp_path / "in.mkv", 3)
     options = DoubleOptions(encode=EncodeOptions(encoder="auto-hw", preset="ultrafast"))
     result = double_video(source, tmp_path / "o.mp4", options, interpolator=Interpolator(averaging))
@@ -254,17 +276,17 @@ def test_a_session_is_really_opened(monkeypatch: pytest.MonkeyPatch):
     """An encoder that works is found by encoding, one that cannot is passed over."""
     layout = picture_format(av.VideoFrame(128, 96, "yuv420p"), ColourTags())
     x264 = choose_encoder("libx264", layout, EncodeOptions())
-    assert hardware._why_not(x264, layout) == ""
+    assert why_not(x264, layout) == ""
     small = picture_format(av.VideoFrame(1, 1, "yuv444p"), ColourTags())
     x265 = choose_encoder("libx265", small, EncodeOptions())
-    assert hardware._why_not(x265, small) == "Image size is too small (1x1)"
+    assert why_not(x265, small) == "Image size is too small (1x1)"
     tried = []
 
-    def why_not(choice, layout):
+    def only_qsv(choice, layout):
         tried.append(choice.name)
         return "" if choice.name == "h264_qsv" else "no session"
 
-    monkeypatch.setattr(hardware, "_why_not", why_not)
+    monkeypatch.setattr(hardware, "why_not", only_qsv)
     assert hardware.hardware_encoder("libx264", layout, EncodeOptions()) == ("h264_qsv", ())
     assert tried == ["h264_nvenc", "h264_qsv"]
     assert hardware.hardware_encoder("gif", layout, EncodeOptions()) == (

@@ -86,7 +86,8 @@ def test_an_error_leaves_nothing(tmp_path: Path):
         ("out.mkv", EncodeOptions(pixel_format="rgba"), "libx264 cannot store rgba; it takes"),
         ("out.xyz", EncodeOptions(), "cannot write .xyz; the output's name must end in .mp4"),
         ("no/out.mkv", EncodeOptions(), "the folder .*no does not exist"),
-        ("out.mkv", EncodeOptions(options=(("aq-mode", "x"),)), "libx264 failed"),
+        ("out.mkv", EncodeOptions(options=(("aq-mode", "x"),)), r"cannot encode this \(Undef"),
+        ("out.mkv", EncodeOptions(ffmpeg_output=("-level", "x")), "libx264 failed"),
     ],
 )
 def test_what_cannot_be_written_costs_one_line(tmp_path, name, options, message):
