@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from interp_cli.resume import KeptWork
 from interp_cli.video.commands import SideStreams, VideoCommands
 from interp_cli.video.ffmpeg import FfmpegRun
 from interp_cli.video.picture import PictureDescription
-from interp_cli.video.writer import Encoding, FrameWriter
+from interp_cli.video.writer import Encoding, FrameWriter, explaining
 
 # With fewer frames, encoders give the first of them another decoding time than in a longer run; so
 # many at the very end stay in the segment before.
@@ -90,7 +89,7 @@ class SegmentedWriter(FrameWriter):
         Raises:
             EncodeError: The encoder has stopped, or the disk is full.
         """
-        with self._explaining():
+        with explaining(self, self.target, self._kept.segments):
             if self._frames_seen == 0:
                 self._try(image, pts)
             self._frames_seen += 1
@@ -113,7 +112,7 @@ class SegmentedWriter(FrameWriter):
         Raises:
             EncodeError: That failed; the segments stay.
         """
-        with self._explaining():
+        with explaining(self, self.target, self._kept.segments):
             self._await_last()
             if self._encoding is not None:
                 self._write_waiting(self._encoding)
@@ -204,17 +203,3 @@ class SegmentedWriter(FrameWriter):
     def _why(self) -> str:
         assert self._join is not None  # it has just failed
         return self._join.reason or f"it joined {self._join.frames} of {self._frames_seen} frames"
-
-    @contextlib.contextmanager
-    def _explaining(self) -> Iterator[None]:
-        """Stop after a failure, and say what failed."""
-        try:
-            yield
-        except (EncodeError, OSError) as error:
-            self.abort()
-            reason = error.strerror if isinstance(error, OSError) else error
-            lost = "" if self._kept.segments else " No output was kept."
-            raise EncodeError(f"{self.target}: {self.encoder} failed ({reason}).{lost}") from error
-        except BaseException:
-            self.abort()
-            raise

@@ -93,6 +93,27 @@ class FrameWriter(ABC):
         """Leave nothing unfinished behind; safe to call twice."""
 
 
+@contextlib.contextmanager
+def explaining(writer: FrameWriter, target: Path, kept: Sequence[object] = ()) -> Iterator[None]:
+    """Abort a writer after a failure, and say what failed.
+
+    Args:
+        writer: That makes the target.
+        target: For the message.
+        kept: What stays nevertheless, as it is by then.
+    """
+    try:
+        yield
+    except (EncodeError, OSError) as error:
+        writer.abort()
+        reason = error.strerror if isinstance(error, OSError) else error
+        lost = "" if kept else " No output was kept."
+        raise EncodeError(f"{target}: {writer.encoder} failed ({reason}).{lost}") from error
+    except BaseException:
+        writer.abort()
+        raise
+
+
 class Encoding:
     """An ffmpeg process that is fed with frames and writes one file.
 
@@ -247,7 +268,7 @@ class VideoWriter(FrameWriter):
         Raises:
             EncodeError: The encoder has stopped.
         """
-        with self._explaining():
+        with explaining(self, self.target):
             self._encoding.write(image, pts)
 
     def close(self) -> None:
@@ -256,7 +277,7 @@ class VideoWriter(FrameWriter):
         Raises:
             EncodeError: The encoder failed or wrote another number of frames.
         """
-        with self._explaining():
+        with explaining(self, self.target):
             self._encoding.finish()
         self._commands.close()
         self._part.replace(self.target)
@@ -270,17 +291,3 @@ class VideoWriter(FrameWriter):
         self._encoding.abort()
         self._commands.close()
         self._part.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _explaining(self) -> Iterator[None]:
-        """Leave nothing after a failure, and say what failed."""
-        try:
-            yield
-        except EncodeError as error:
-            self.abort()
-            raise EncodeError(
-                f"{self.target}: {self.encoder} failed ({error}). No output was kept."
-            ) from error.__cause__
-        except BaseException:
-            self.abort()
-            raise
