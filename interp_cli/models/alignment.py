@@ -32,6 +32,19 @@ _ALIKE = 4 / 255
 _CELL_PX = 8
 # The picture in at most so many cells each way, to see what most of it does.
 _WIDE_CELLS = 16
+# How much worse, of 1, the motion must explain the frames than no motion does: that one of them is
+# not explained is less sure than that both are not.
+_BOTH_UNLIKE, _ONE_UNLIKE = 0.5 / 255, 4 / 255
+# And how much worse than it explains the ground beside it.
+_THAN_GROUND = 1.5
+# The share of what is alike in the surroundings that must be so, and how gradually it counts.
+_STILL_SHARE, _STILL_WIDTH = 0.25, 0.05
+# Likewise, of half the picture, what must move for the rest to lie in front.
+_MOVING_SHARE, _MOVING_WIDTH = 0.65, 0.05
+# What rests moves by less than this part of the ground's motion.
+_RESTS = 0.3
+# Added to shares that are divided by: where there is next to nothing, it says nothing.
+_LITTLE_UNLIKE, _LITTLE_ALIKE = 0.02, 0.01
 
 
 @torch.no_grad()
@@ -118,16 +131,16 @@ def stillness(frames: Tensor, motion: Tensor) -> Tensor:
     unlike_moved = (frames - rebuilt.view_as(frames)).abs().amax(2, keepdim=True)
     same = alike(unlike)
     around = _around(unlike)
-    surely = _clearly(unlike_moved.amin(1) - unlike, resized(around, *size), 0.5 / 255)
+    surely = _clearly(unlike_moved.amin(1) - unlike, resized(around, *size), _BOTH_UNLIKE)
 
     seen = F.interpolate(_stays_inside(motion / to_px.view(1, 1, 2, 1, 1)), size)
     once_unlike = (unlike_moved * seen.unsqueeze(2)).amax(1)
-    ground = _around(once_unlike * (1 - same)) / (_around(1 - same) + 0.02)
-    likely = _clearly(
-        once_unlike - unlike, resized(torch.maximum(around, 1.5 * ground), *size), 4 / 255
-    )
-    share = _around(same * likely) / (_around(same) + 0.01)
-    spread = torch.sigmoid((share - 0.25) / 0.05) * F.interpolate(front, share.shape[-2:])
+    ground = _around(once_unlike * (1 - same)) / (_around(1 - same) + _LITTLE_UNLIKE)
+    beside = resized(torch.maximum(around, _THAN_GROUND * ground), *size)
+    likely = _clearly(once_unlike - unlike, beside, _ONE_UNLIKE)
+    share = _around(same * likely) / (_around(same) + _LITTLE_ALIKE)
+    enough = torch.sigmoid((share - _STILL_SHARE) / _STILL_WIDTH)
+    spread = enough * F.interpolate(front, share.shape[-2:])
     return same * torch.maximum(surely, same * resized(spread, *size))
 
 
@@ -152,9 +165,9 @@ def _that_explains(motion: Tensor) -> tuple[Tensor, Tensor]:
     told = F.avg_pool2d(told, [2 * r + 1 for r in reach], 1, reach, count_include_pad=False)
     told = resized(told, *size)
     share = told[:, 2:]
-    front = torch.sigmoid((share - 0.65) / 0.05)
+    front = torch.sigmoid((share - _MOVING_SHARE) / _MOVING_WIDTH)
     ground = (told[:, :2] / (share + 1e-4)).unsqueeze(1) * forward
-    rests = length.amax(1, keepdim=True) < 0.3 * ground.norm(dim=2, keepdim=True)
+    rests = length.amax(1, keepdim=True) < _RESTS * ground.norm(dim=2, keepdim=True)
     return torch.where(rests & (front.unsqueeze(1) > 0.5), ground, motion), front
 
 
@@ -174,6 +187,7 @@ def alike(unlike: Tensor) -> Tensor:
 
 def _clearly(excess: Tensor, than: Tensor, least: float) -> Tensor:
     """How sure it is that `excess` is more than another difference and than `least`."""
+    # The limits are not exact: half sure at them, and all but sure a little above.
     return torch.sigmoid((excess - than - least) / (0.1 * than + 0.5 * least))
 
 

@@ -45,6 +45,11 @@ _MOST_LEVELS = 7
 # Channels of the features at 1/4 and 1/8, and of the descriptors there.
 _QUARTER, _EIGHTH = 32, 48
 _QUARTER_DESCRIPTOR, _EIGHTH_DESCRIPTOR = 16, 24
+# What stands in for a frame's own motion where little of it lands, in units of a whole pixel that
+# landed: the other frame's, and that of the surroundings, a mean over cells of this side. Weights
+# are trained with these numbers.
+_OTHER_SHARE, _AROUND_SHARE = 0.05, 0.01
+_AROUND_CELLS = 7
 
 
 class Features(NamedTuple):
@@ -218,11 +223,15 @@ class Flow(nn.Module):
         # Both sides speak of the motion from frame0 to frame1, so that they can be mixed.
         landed = _each(splat, torch.cat((motion * forward * weight, weight), 2), motion * times)
         around = shrunk(landed.sum(1), 2)
-        around = _doubled(F.avg_pool2d(around, 7, 1, 3, count_include_pad=False))
+        reach = _AROUND_CELLS // 2
+        around = F.avg_pool2d(around, _AROUND_CELLS, 1, reach, count_include_pad=False)
+        around = _doubled(around)
         around = around / (around[:, 2:] + 1e-4)  # motion, and about 1
         fallback = torch.cat((around[:, :2], torch.ones_like(around[:, 2:])), 1).unsqueeze(1)
-        told = landed + 0.05 * landed.flip(1) + 0.01 * fallback
+        told = landed + _OTHER_SHARE * landed.flip(1) + _AROUND_SHARE * fallback
         velocity, total = told[:, :, :2], told[:, :, 2:]
+        # A place that is hit often is seen well, though not better for each hit above a few; one
+        # that is not hit must not be ruled out. The nearer frame counts for more.
         hits = landed[:, :, 2:].clamp(max=4)
         logit = 0.5 * torch.log(hits + 0.1) + torch.log(1 - times)
         return _State(-forward * times * velocity / total, logit, None)
