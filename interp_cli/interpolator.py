@@ -252,9 +252,7 @@ class Interpolator:
         for number, (row, times) in enumerate(zip(rows, timesteps, strict=True)):
             recipe = row.enlarged(*(side * factor for side in row.blend_mask.shape[-2:]))
             recipe = recipe.cropped(height, width)
-            before, after = (
-                frame[number : number + 1].expand(len(times), -1, -1, -1) for frame in frames
-            )
+            before, after = (frame[number : number + 1] for frame in frames)
             middle = render(
                 before, after, recipe, timestep_column(times, before), self.sampling(height, width)
             )

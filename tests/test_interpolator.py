@@ -6,6 +6,8 @@ from networks import Blur, Sliding
 
 from interp_cli.errors import WeightsError
 from interp_cli.interpolator import Interpolator
+from interp_cli.models.registry import create_model
+from interp_cli.resample import supersampled
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,18 @@ def test_pictures_come_with_their_motion_in_one_call():
         torch.testing.assert_close(synthesis.middle, row)
     assert made[0].flow_t0.shape == (2, 2, 24, 40)
     torch.testing.assert_close(made[1].flow_t1[0], 2.5 * frame0[1, :2])
+
+
+def test_each_frame_is_sampled_densely_once_for_all_timesteps(monkeypatch):
+    sampled = []
+    monkeypatch.setattr(
+        "interp_cli.models.warp.supersampled", lambda x: sampled.append(len(x)) or supersampled(x)
+    )
+    interpolator = Interpolator(create_model("flow").eval(), device="cpu")
+    frames = torch.rand(2, 2, 3, 48, 64)
+    made = interpolator.between(frames[0], frames[1], [(0.25, 0.5, 0.75), (0.5,)])
+    assert [len(row) for row in made] == [3, 1]
+    assert sampled == [1] * 4  # both frames of two pairs
 
 
 def test_a_model_without_motion_is_refused(averaging, pictures):

@@ -76,7 +76,7 @@ def render(
     """Move both frames to the timestep and blend them; what stands still is not moved.
 
     Args:
-        frame0: Earlier frame, (N, C, H, W).
+        frame0: Earlier frame, (N, C, H, W), or (1, C, H, W) at every timestep.
         frame1: Later frame, likewise.
         recipe: At the frames' size, with a residual for their channels.
         timestep: (N, 1, 1, 1), or one for all.

@@ -26,7 +26,7 @@ def warp(image: Tensor, flow: Tensor, mode: Sampling = "bilinear") -> Tensor:
     """Sample `image` where each flow vector points (backward warping).
 
     Args:
-        image: Picture or features, (N, C, H, W).
+        image: Picture or features, (N, C, H, W), or (1, C, H, W) for every flow.
         flow: Offsets in pixels, (N, 2, H, W), ordered (dx, dy).
         mode: `bilinear`, `bicubic` from the four by four nearest pixels, or `supersampled`:
             bicubic in the picture sampled twice as densely, which keeps most detail.
@@ -53,15 +53,14 @@ def warp(image: Tensor, flow: Tensor, mode: Sampling = "bilinear") -> Tensor:
         (x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), -1
     )  # (N, H, W, 2)
     with torch.autocast(image.device.type, enabled=False):
-        return F.grid_sample(
-            image.float(), grid, mode=mode, padding_mode="border", align_corners=True
-        )
+        image = image.float().expand(len(flow), -1, -1, -1)
+        return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
 
 
 def _remapped(image: Tensor, x: Tensor, y: Tensor, mode: int) -> Tensor:
     """Sample (N, C, H, W) at the positions (N, H, W) with OpenCV."""
-    planes = image.detach().float().contiguous().numpy()
-    made = torch.empty((*image.shape[:2], *x.shape[1:]))
+    planes = image.detach().float().contiguous().expand(len(x), -1, -1, -1).numpy()
+    made = torch.empty((*planes.shape[:2], *x.shape[1:]))
     places = zip(x.detach().numpy(), y.detach().numpy(), strict=True)
     for channels, outs, (columns, rows) in zip(planes, made.numpy(), places, strict=True):
         for plane, out in zip(channels, outs, strict=True):

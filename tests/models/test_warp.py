@@ -73,6 +73,15 @@ def test_supersampled_warp_keeps_more_detail_than_bicubic(needs_gradient: bool):
     assert 2 * error("supersampled") < error("bicubic") < error("bilinear")
 
 
+@pytest.mark.parametrize("needs_gradient", [False, True])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "supersampled"])
+def test_one_picture_does_for_many_flows(picture, mode: Sampling, needs_gradient: bool):
+    one = picture[:1].clone().requires_grad_(needs_gradient)
+    flow = torch.cat([constant_flow(one, dx, 0.5) for dx in (0, 0.25, 1.5)])
+    many = warp(one, flow, mode)
+    torch.testing.assert_close(many, warp(one.expand(3, -1, -1, -1), flow, mode), atol=0, rtol=0)
+
+
 def test_splat_moves_whole_pixels_and_loses_what_leaves(picture):
     moved = splat(picture, constant_flow(picture, 2, 1))
     torch.testing.assert_close(moved[:, :, 1:, 2:], picture[:, :, :-1, :-2])
