@@ -291,7 +291,8 @@ def _kept_work(
         find_pictures(source).files if is_sequence(source) else (source,),
         options,
         {
-            "model": f"{interpolator.name} {interpolator.digest[:12]}",
+            # Where weights lie does not matter.
+            "model": f"{Path(interpolator.name).name} {interpolator.digest[:12]}",
             "device": interpolator.device,
             "precision": interpolator.precision,
             "quality": interpolator.quality,

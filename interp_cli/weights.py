@@ -37,7 +37,8 @@ class LoadedModel:
 
     Attributes:
         net: The network, float32, on the CPU, in evaluation mode.
-        name: Name of the bundled model, or the file's name without its ending.
+        name: Name of the bundled model, or the file's path as given, without its ending: many are
+            called `best`.
         path: The file.
         architecture: A name of the registry.
         config: What the network was built with.
@@ -112,15 +113,15 @@ def load_model(name_or_path: str | Path) -> LoadedModel:
             tensors than the network's, or could run code.
     """
     path = find_weights(name_or_path)
-    record: dict[str, Any] = {}
+    name, record = str(path.with_suffix("")), dict[str, Any]()
     if path in bundled_models().values():
-        record = read_record(path)
+        name, record = path.stem, read_record(path)
         _verify(path, record)
     tensors, metadata = _read_pickle(path) if path.suffix in _PICKLES else _read_safetensors(path)
     architecture, config = _described(path, metadata)
     return LoadedModel(
         net=_fill(path, architecture, config, tensors).eval(),
-        name=path.stem,
+        name=name,
         path=path,
         architecture=architecture,
         config=config,

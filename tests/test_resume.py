@@ -455,6 +455,17 @@ def test_a_killed_command_goes_on(tmp_path: Path, weights: Path, number: signal.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
 
 
+def test_weights_may_lie_elsewhere_when_a_job_goes_on(source, tmp_path, weights):
+    other = tmp_path / weights.name
+    other.write_bytes(weights.read_bytes())
+    target = tmp_path / "out.mp4"
+    interrupted(source, target, OPTIONS, Interpolator(weights, device="cpu", quality="fast"))
+    moved = Interpolator(other, device="cpu", quality="fast")
+    result = double_video(source, target, replace(OPTIONS, resume=True), interpolator=moved)
+    assert result.frames_kept >= 2 * EVERY
+    assert result.model == str(other.with_suffix(""))
+
+
 def test_many_videos_go_on(source: Path, tmp_path: Path, weights: Path):
     clip = clips.moving_clip(tmp_path / "b.mp4", 6, size=(64, 48))
     done = tmp_path / "out" / "resume_2x.mp4"

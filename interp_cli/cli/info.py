@@ -181,7 +181,7 @@ def _weights_facts(name_or_path: str) -> dict[str, Any]:
     model = load_model(name_or_path)
     return {
         "kind": "weights",
-        "name": model.name,
+        "name": model.path.stem,
         "path": model.path,
         "size_bytes": model.path.stat().st_size,
         "bundled": model.path in bundled_models().values(),

@@ -41,6 +41,7 @@ def test_a_clip_is_doubled_and_summed_up(h264_clip: Path, weights: Path, tmp_pat
     run = interp("double", h264_clip, tmp_path / "out.mp4", "--model", weights, "--start", 0.2)
     assert run.returncode == 0, run.stderr
     assert "7 frames in, 14 out at 50/s" in run.stdout
+    assert f" {weights.parent / 'untrained'} on cpu in " in run.stdout  # which of many
     assert "h264.mp4: 7 of 7 frames" in run.stderr  # plain lines: stderr is no terminal
 
 
