@@ -132,3 +132,27 @@ def with_pulldown(source: Path, target: Path) -> Path:
             data[start + 7] = data[start + 7] & ~0x82 | top_first << 7 | repeats << 1
     target.write_bytes(data)
     return target
+
+
+def interlaced(source: Path, target: Path) -> Path:
+    """Half as many frames, without loss, each of two moments, the upper field first."""
+    woven = ("-vf", "tinterlace=interleave_top,setfield=tff", "-c:v", "ffv1")
+    ffmpeg("-i", source, *woven, "-flags", "+ilme+ildct", target)
+    return target
+
+
+def telecined(source: Path, target: Path) -> Path:
+    """Five frames for four with 3:2 pulldown, both fields of each marked."""
+    pulled = ("-vf", "telecine=pattern=23,setfield=tff", "-c:v", "libx264", "-qp", "2")
+    marked = ("-x264-params", "tff=1", "-flags", "+ilme+ildct")
+    ffmpeg("-i", source, *pulled, *marked, target)
+    return target
+
+
+def soft_telecined(source: Path, target: Path) -> Path:
+    """Whole frames of MPEG-2 that are to be shown for three and two fields in turn."""
+    plain = target.with_name(f"{target.stem}_plain.m2v")
+    ffmpeg("-i", source, "-c:v", "mpeg2video", "-q:v", "2", plain)
+    flagged = with_pulldown(plain, target.with_name(f"{target.stem}_flagged.m2v"))
+    ffmpeg("-fflags", "+genpts", "-i", flagged, "-c", "copy", target)
+    return target

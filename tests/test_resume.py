@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import clips
+import crafted
 import pytest
 import torch
 
@@ -23,6 +24,7 @@ from interp_cli.resume import KeptWork, check_kept, job_facts, kept_folder, kept
 from interp_cli.video.commands import VideoCommands
 from interp_cli.weights import save_weights
 
+FILM = Fraction(24000, 1001)
 FACTS = {"crf": "17", "input": "abc"}
 EVERY = 8
 OPTIONS = DoubleOptions(keep_every=EVERY, encode=EncodeOptions(preset="ultrafast"))
@@ -207,6 +209,28 @@ def vfr_source(clip_folder: Path) -> Path:
     )
 
 
+@pytest.fixture(scope="module")
+def film(clip_folder: Path) -> Path:
+    """48 frames at the rate of film, with sound."""
+    path = clip_folder / "resume_film.mkv"
+    return clips.moving_clip(path, 48, rate=FILM, codec="ffv1", audio="aac", size=(64, 48))
+
+
+@pytest.fixture(scope="module")
+def interlaced_source(clip_folder: Path, film: Path) -> Path:
+    return crafted.interlaced(film, clip_folder / "resume_interlaced.mkv")
+
+
+@pytest.fixture(scope="module")
+def telecined_source(clip_folder: Path, film: Path) -> Path:
+    return crafted.telecined(film, clip_folder / "resume_telecined.mov")
+
+
+@pytest.fixture(scope="module")
+def soft_source(clip_folder: Path, film: Path) -> Path:
+    return crafted.soft_telecined(film, clip_folder / "resume_soft.mkv")
+
+
 def interrupted(
     source: Path, target: Path, options: DoubleOptions, interpolator: Interpolator
 ) -> None:
@@ -243,6 +267,11 @@ CASES = {
     "retimed": ("source", "mkv", replace(LOSSLESS, repeats="retime", factor=3)),
     "of a part": ("source", "webm", DoubleOptions(
         keep_every=EVERY, start_seconds=0.1, end_seconds=0.9, at_cut="blend")),
+    "deinterlaced": ("interlaced_source", "mp4", replace(OPTIONS, fields="deinterlace")),
+    "out of a telecine": ("telecined_source", "mp4", replace(OPTIONS, fields="detelecine")),
+    "in another rate out of a telecine": ("telecined_source", "mkv", replace(
+        LOSSLESS, fields="detelecine", frame_rate=Fraction(50))),
+    "out of a soft telecine": ("soft_source", "mkv", replace(LOSSLESS, fields="detelecine")),
 }  # fmt: skip
 
 

@@ -1,4 +1,3 @@
-import subprocess
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -13,18 +12,11 @@ from interp_cli.errors import DecodeError
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
-from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.fields import FieldReader, is_soft_telecine
 from interp_cli.video.probe import probe
 from interp_cli.video.reader import Frame, VideoReader
 
 FILM = Fraction(24000, 1001)
-
-
-def through_ffmpeg(source: Path, target: Path, *arguments: str) -> Path:
-    command = [ffmpeg_path(), "-y", "-v", "error", "-i", source, *arguments, target]
-    subprocess.run(command, check=True)
-    return target
 
 
 @pytest.fixture(scope="module")
@@ -36,33 +28,19 @@ def film_clip(clip_folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def telecined_clip(clip_folder: Path, film_clip: Path) -> Path:
     """The same at 30000/1001 with 3:2 pulldown, 60 frames with both fields marked."""
-    return through_ffmpeg(
-        film_clip,
-        clip_folder / "telecined.mov",
-        *("-vf", "telecine=pattern=23,setfield=tff", "-c:v", "libx264", "-qp", "2"),
-        *("-x264-params", "tff=1", "-flags", "+ilme+ildct"),
-    )
+    return crafted.telecined(film_clip, clip_folder / "telecined.mov")
 
 
 @pytest.fixture(scope="module")
 def interlaced_clip(clip_folder: Path, film_clip: Path) -> Path:
     """24 frames, each of two moments of the film."""
-    return through_ffmpeg(
-        film_clip,
-        clip_folder / "interlaced.mkv",
-        *("-vf", "tinterlace=interleave_top,setfield=tff", "-c:v", "ffv1"),
-        *("-flags", "+ilme+ildct"),
-    )
+    return crafted.interlaced(film_clip, clip_folder / "interlaced.mkv")
 
 
 @pytest.fixture(scope="module", params=["mpg", "mkv"])
 def soft_clip(request, clip_folder: Path, film_clip: Path) -> Path:
     """The film as 48 whole frames of MPEG-2 that are to be shown for 3 and 2 fields in turn."""
-    plain = through_ffmpeg(film_clip, clip_folder / "plain.m2v", "-c:v", "mpeg2video", "-q:v", "2")
-    flagged = crafted.with_pulldown(plain, clip_folder / "flagged.m2v")
-    target = clip_folder / f"soft.{request.param}"
-    crafted.ffmpeg("-fflags", "+genpts", "-i", flagged, "-c", "copy", target)
-    return target
+    return crafted.soft_telecined(film_clip, clip_folder / f"soft.{request.param}")
 
 
 def read(path: Path, fields) -> list[Frame]:
