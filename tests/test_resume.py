@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import clips
 import crafted
 import pytest
@@ -322,6 +323,24 @@ def test_segments_are_joined_to_the_frame_and_the_tick(vfr_source, tmp_path, int
         made.append(shown(target))
     assert made[0] == made[1]
     assert len(made[0]) == 48
+
+
+@pytest.mark.parametrize("ending", ["mkv", "webm"])
+def test_joined_segments_last_as_long_as_a_video_made_in_one_go(
+    film, tmp_path, interpolator, ending
+):
+    said = []
+    for every in (EVERY, 1000):
+        target = tmp_path / f"{every}.{ending}"
+        options = DoubleOptions(keep_every=every, audio=False)
+        double_video(film, target, options, interpolator=interpolator)
+        with av.open(str(target)) as container:
+            stream = container.streams.video[0]
+            said.append((container.duration, stream.metadata["DURATION"]))
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            said[-1] += tuple(sorted((packet.pts, packet.duration) for packet in packets))
+    assert said[0] == said[1]
+    assert said[0][:2] == (2_002_000, "00:00:02.002000000")  # 48 frames, 24000/1001 a second
 
 
 def test_what_is_wrong_in_the_end_is_said_at_once(source, tmp_path, interpolator):

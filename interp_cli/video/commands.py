@@ -99,6 +99,7 @@ class VideoCommands:
                 "show them too dark or too pale: choose .mkv or another --encoder.",
             )
         self._picture = picture
+        self._frame_rate = frame_rate
         self._side = side
         self._plan = None
         if side:
@@ -148,6 +149,11 @@ class VideoCommands:
         if self._choice.traits.alpha and self.encoder.startswith("libvpx"):
             arguments += ["-metadata:s:v:0", "alpha_mode=1"]  # or the opacity would not be shown
         arguments += ["-c:v:0", "copy", *self._container.arguments]
+        if self._container.ending in (".mkv", ".webm"):
+            # A segment's frames are read as that long in milliseconds, but rounded down, and the
+            # file says when the last one ends. Stamps that are not named would change.
+            length = round(1000 / self._frame_rate)
+            arguments += ["-bsf:v:0", f"setts=pts=PTS:dts=DTS:duration={length}"]
         for name, value in zip(self._wishes[::2], self._wishes[1::2], strict=True):
             bare, _, where = name.removeprefix("-").partition(":")
             encodes = where.startswith("v") or has_option(self.encoder, bare) or name == "-bsf"
