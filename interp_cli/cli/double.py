@@ -21,7 +21,8 @@ from interp_cli.cli.render import (
     results,
     size_text,
 )
-from interp_cli.errors import EncodeError, InterpError
+from interp_cli.cli.result_names import refuse_one_folder_for_two, results_of, usual_suffix
+from interp_cli.errors import InterpError
 from interp_cli.options import (
     DEFAULT_MODEL,
     LONGEST_RUN,
@@ -233,9 +234,9 @@ def double(
         elif not quiet:
             _sum_up(result, on_stdout=on_stdout)
         return
-    jobs = _targets(paths, out_dir, _usual_suffix(options) if suffix is None else suffix)
+    jobs = results_of(paths, out_dir, usual_suffix(options) if suffix is None else suffix)
     if save_motion:
-        _refuse_one_folder_for_two(jobs, save_motion)
+        refuse_one_folder_for_two(jobs, save_motion)
     if _double_all(jobs, options, style, json=json, quiet=quiet):
         raise typer.Exit(1)
 
@@ -304,52 +305,6 @@ def _pair_of_files(paths: list[Path]) -> tuple[Path, Path]:
         "pictures in quotation marks, which keep the shell from taking it apart)",
         param_hint="IN OUT",
     )
-
-
-def _usual_suffix(options: DoubleOptions) -> str:
-    """What was done: `_2x`, `_slow4x`, `_60fps`."""
-    slow = f"_slow{options.slow_motion}x" if options.slow_motion else ""
-    if options.frame_rate is not None:
-        return f"{slow}_{float(options.frame_rate):.5g}fps"
-    return slow or f"_{options.frames_for_each}x"
-
-
-def _targets(sources: list[Path], out_dir: Path, suffix: str) -> dict[Path, Path]:
-    """Where each result goes: checked before any work, since names may meet.
-
-    Raises:
-        EncodeError: Two results would have one name, or a result that of an input.
-    """
-    from interp_cli.video.targets import is_written
-
-    ending = Path(suffix).suffix if is_written(Path(f"x{suffix}")) else ""
-    added = suffix.removesuffix(ending) if ending else suffix
-    targets: dict[Path, Path] = {}
-    taken = {source.resolve(): source for source in sources}
-    for source in dict.fromkeys(sources):
-        own = source.suffix.lower() if is_written(source) else ".mkv"
-        target = out_dir / f"{source.stem}{added}{ending or own}"
-        other = taken.get(target.resolve())
-        if other is not None:
-            raise EncodeError(
-                f"{target}: would be the result of {source}, but is that of {other} or an input "
-                "itself; rename one of them or choose another --suffix or --out-dir."
-            )
-        taken[target.resolve()] = source
-        targets[source] = target
-    return targets
-
-
-def _refuse_one_folder_for_two(jobs: dict[Path, Path], save_motion: Path) -> None:
-    """Refuse results whose motion would go to the same folder, which is named as they are."""
-    names: dict[str, Path] = {}
-    for target in jobs.values():
-        other = names.setdefault(target.stem, target)
-        if other != target:
-            raise EncodeError(
-                f"{save_motion / target.stem}: would hold the motion of both {other} and {target}; "
-                "rename an input or double them one after the other."
-            )
 
 
 def _frame_rate(source: Path) -> Fraction | None:

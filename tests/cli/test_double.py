@@ -12,7 +12,7 @@ import clips
 import pytest
 import torch
 
-from interp_cli.cli.double import _refuse_one_folder_for_two, _targets, _usual_suffix
+from interp_cli.cli.result_names import refuse_one_folder_for_two, results_of, usual_suffix
 from interp_cli.errors import EncodeError
 from interp_cli.models.registry import create_model
 from interp_cli.options import DoubleOptions
@@ -149,20 +149,20 @@ def test_names_that_meet_are_refused_before_any_work(tmp_path: Path):
 
 def test_an_input_given_twice_is_doubled_once():
     one, same = Path("in/a.mp4"), Path("in/./a.mp4")
-    assert _targets([one, same], Path("out"), "_2x") == {one: Path("out/a_2x.mp4")}
+    assert results_of([one, same], Path("out"), "_2x") == {one: Path("out/a_2x.mp4")}
 
 
 def test_results_of_one_name_are_refused_also_where_they_may_be_overwritten():
     with pytest.raises(EncodeError, match=r"out.a_2x\.mkv: would be the result of .*two.a\.mov"):
-        _targets([Path("one/a.mp4"), Path("two/a.mov")], Path("out"), "_2x.mkv")
+        results_of([Path("one/a.mp4"), Path("two/a.mov")], Path("out"), "_2x.mkv")
 
 
 def test_two_results_do_not_share_a_folder_of_motion():
-    jobs = _targets([Path("a.mp4"), Path("b.mp4")], Path("out"), "_2x")
-    _refuse_one_folder_for_two(jobs, Path("motion"))
-    jobs = _targets([Path("a.mp4"), Path("a.mkv")], Path("out"), "_2x")
+    jobs = results_of([Path("a.mp4"), Path("b.mp4")], Path("out"), "_2x")
+    refuse_one_folder_for_two(jobs, Path("motion"))
+    jobs = results_of([Path("a.mp4"), Path("a.mkv")], Path("out"), "_2x")
     with pytest.raises(EncodeError, match=r"motion.a_2x: would hold .* both .*a_2x\.mp4 and"):
-        _refuse_one_folder_for_two(jobs, Path("motion"))
+        refuse_one_folder_for_two(jobs, Path("motion"))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_two_results_do_not_share_a_folder_of_motion():
     ],
 )
 def test_a_result_is_named_for_what_was_done(options, suffix):
-    assert _usual_suffix(DoubleOptions(**options)) == suffix
+    assert usual_suffix(DoubleOptions(**options)) == suffix
 
 
 def test_frames_at_a_rate_and_a_factor_from_the_command_line(h264_clip: Path, tmp_path: Path):
