@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
 
 import av
 
@@ -27,15 +24,23 @@ from interp_cli.options import DoubleOptions
 from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
 from interp_cli.resume import KeptWork, job_facts
 from interp_cli.scenes import Between
+from interp_cli.span import (
+    expected_frames,
+    frames_for_each,
+    input_times,
+    longest_gap,
+    shift_seconds_of,
+    side_streams,
+)
 from interp_cli.synthesis import WAITING_FRAMES, Synthesizer
-from interp_cli.timeline import InputTimes, Timeline, timeline_of
-from interp_cli.video.commands import SideStreams
+from interp_cli.timeline import Timeline, timeline_of
 from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.fields import LOOKED_AT, FieldReader, is_soft_telecine
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.planes import PictureFormat, picture_format
-from interp_cli.video.probe import VideoInfo, refuse_interlaced
-from interp_cli.video.reader import Frame, FrameReader
+from interp_cli.video.probe import refuse_interlaced
+from interp_cli.video.queued_writer import QueuedWriter
+from interp_cli.video.reader import FrameReader
 from interp_cli.video.sequence_names import find_pictures, is_sequence
 from interp_cli.video.sources import open_source
 from interp_cli.video.targets import (
@@ -45,7 +50,7 @@ from interp_cli.video.targets import (
     notes_on,
     open_target,
 )
-from interp_cli.video.writer import FrameWriter, reserving
+from interp_cli.video.writer import reserving
 
 Progress = Callable[[int, int | None], None]
 
@@ -145,7 +150,7 @@ def double_video(
         if first is None:
             raise DecodeError(f"{source}: no frame lies between the start and end asked for.")
         layout = picture_format(first.image, info.colour)
-        shift_seconds = _shift(info, options)
+        shift_seconds = shift_seconds_of(info, options)
         shift = round(shift_seconds / first.time_base)
         times = input_times(info, options, first, shift)
         timeline = timeline_of(
@@ -154,7 +159,7 @@ def double_video(
         _check_model(interpolator, timeline, options)
         judge = PairJudge(options.scene_threshold, longest_gap(times, options))
         planner = Planner(timeline, judge, options.at_cut, options.repeats)
-        total = _expected_frames(info, options)
+        total = expected_frames(info, options)
         interlaced = 0
         stamps: list[int] = []  # of the first frames
 
@@ -169,17 +174,18 @@ def double_video(
         picture = PictureDescription.of(info, layout)
         side = None
         if reader.has_side_streams:
-            side = _side_streams(info, options, shift_seconds, times)
+            side = side_streams(info, options, shift_seconds, times)
         facts = {"video": target.name, "source": source.name, "model": interpolator.name}
         # What a pipe carries cannot be read again, and a short output is soon made anew.
-        long = total is None or total * _frames_for_each(info, options) > options.keep_every
+        long = total is None or total * frames_for_each(info, options) > options.keep_every
         with (
             _kept_work(source, target, options, interpolator, layout)
             if long and is_resumable(source, target)
             else contextlib.nullcontext() as kept,
             _motion_writer(options, layout, facts, kept) as motions,
-            _EncoderThread(
-                open_target(target, reader, picture, _timing(timeline), options, side, kept)
+            QueuedWriter(
+                open_target(target, reader, picture, _timing(timeline), options, side, kept),
+                WAITING_FRAMES,
             ) as writer,
         ):
             synthesizer = Synthesizer(
@@ -329,32 +335,6 @@ def _motion_writer(
     )
 
 
-def _shift(info: VideoInfo, options: DoubleOptions) -> Fraction:
-    """Seconds that are taken away from all time stamps of the input."""
-    if options.start_seconds:
-        return info.video_start_seconds + Fraction(str(options.start_seconds))
-    # Slow motion would stretch the time before a late start as well, which shows nothing.
-    from_zero = info.clock_is_arbitrary or options.slow_motion
-    return info.start_seconds if from_zero else Fraction(0)
-
-
-def input_times(info: VideoInfo, options: DoubleOptions, first: Frame, shift: int) -> InputTimes:
-    """What the input says of its times, which begin `shift` units before the output's zero."""
-    nominal = info.frame_rate or Fraction(25)
-    step = max(1, round(1 / (nominal * first.time_base)))
-    end, whole = options.end_seconds, info.duration_seconds
-    # An end that the user chose is followed by another frame a nominal step later.
-    chosen = end is not None and (whole is None or end < whole)
-    last = step if chosen else info.last_duration or first.duration or step
-    return InputTimes(first.time_base, first.pts - shift, last, nominal)
-
-
-def longest_gap(times: InputTimes, options: DoubleOptions) -> int:
-    """Units between two frames up to which there is motion between them to follow."""
-    seconds = max(Fraction(str(options.max_gap_seconds)), 2 / times.frame_rate)
-    return round(seconds / times.time_base)
-
-
 def _check_model(interpolator: Interpolator, timeline: Timeline, options: DoubleOptions) -> None:
     asked = timeline.timesteps
     if options.repeats == "retime" and not interpolator.net.supports_timestep:
@@ -368,95 +348,3 @@ def _check_model(interpolator: Interpolator, timeline: Timeline, options: Double
         f"model {interpolator.name} makes only middles, which do for a factor or a slow motion of "
         "2, 4, 8 and so on, not for others and not for a rate; use --model flow."
     )
-
-
-def _side_streams(
-    info: VideoInfo, options: DoubleOptions, shift: Fraction, times: InputTimes
-) -> SideStreams:
-    origin = info.video_start_seconds
-    start, end = options.start_seconds, options.end_seconds
-    return SideStreams(
-        source=info,
-        shift_seconds=shift,
-        start_seconds=origin + Fraction(str(start)) if start else None,
-        end_seconds=origin + Fraction(str(end)) if end else None,
-        tail_seconds=times.last_duration * times.time_base,
-        stretch=options.slow_motion or 1,
-        audio=options.audio,
-    )
-
-
-class _EncoderThread:
-    """Feeds a `FrameWriter` from a bounded queue in a thread of its own."""
-
-    def __init__(self, writer: FrameWriter) -> None:
-        self._writer = writer
-        self.encoder = writer.encoder
-        self.warnings = writer.warnings
-        self.output_bytes = 0  # known when all is written
-        self._queue: queue.Queue[tuple[av.VideoFrame, int] | None] = queue.Queue(WAITING_FRAMES)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._feed, name="interp-encode")
-
-    def __enter__(self) -> _EncoderThread:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            self._writer.kill()  # a feed that waits for the encoder then fails and drains
-        self._queue.put(None)
-        self._thread.join()
-        if error is None and self._error is None:
-            self._writer.close()
-            self.output_bytes = self._writer.output_bytes
-            return
-        self._writer.abort()
-        if error is None and self._error is not None:
-            raise self._error
-
-    def write(self, image: av.VideoFrame, pts: int) -> None:
-        """Queue a frame.
-
-        Raises:
-            EncodeError: The encoder has stopped.
-        """
-        if self._error is not None:
-            raise self._error
-        self._queue.put((image, pts))
-
-    def skip(self, image: av.VideoFrame | None, pts: int) -> None:
-        """Pass over a frame that was written before; only ahead of all that are to be written."""
-        self._writer.skip(image, pts)
-
-    def _feed(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if self._error is None:
-                try:
-                    self._writer.write(*item)
-                except BaseException as error:  # noqa: BLE001 - raised again in the other thread
-                    self._error = error
-
-
-def _frames_for_each(info: VideoInfo, options: DoubleOptions) -> Fraction:
-    """Frames out for each frame in, as far as the file says its rate."""
-    if options.frame_rate is None or info.frame_rate is None:
-        return Fraction(options.frames_for_each)
-    return options.frame_rate * (options.slow_motion or 1) / info.frame_rate
-
-
-def _expected_frames(info: VideoInfo, options: DoubleOptions) -> int | None:
-    """Frames that will be read, as far as the file says."""
-    whole = info.frame_count
-    if whole is None and info.duration_seconds and info.frame_rate:
-        whole = round(info.duration_seconds * float(info.frame_rate))
-    if whole is None or not info.duration_seconds:
-        return whole
-    start = options.start_seconds or 0.0
-    end = min(options.end_seconds or info.duration_seconds, info.duration_seconds)
-    return max(1, round(whole * (end - start) / info.duration_seconds))

@@ -24,8 +24,9 @@ from interp_cli.devices import DTYPES, worker_pool
 from interp_cli.inference import Seen
 from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, Precision
-from interp_cli.pipeline import DoubleResult, input_times, longest_gap
+from interp_cli.pipeline import DoubleResult
 from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
+from interp_cli.span import input_times, longest_gap
 from interp_cli.synthesis import Synthesizer
 from interp_cli.timeline import timeline_of
 from interp_cli.video.colour import from_rgb

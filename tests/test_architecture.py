@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inference": {"budget", "devices", "graphs", "resample", "models", "tiles"},
     "interpolator": {"devices", "resample", "models", "motion", "weights", "inference"},
     "timeline": set(),
+    "span": {"timeline", "video"},
     "transfers": set(),
     "plan": {"timeline", "transfers", "scenes", "bars", "video.colour", "video.planes"},
     "synthesis": {
@@ -59,6 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "resume",
         "video",
         "timeline",
+        "span",
         "scenes",
         "plan",
         "synthesis",
@@ -84,6 +86,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "inference",
         "interpolator",
         "timeline",
+        "span",
         "plan",
         "synthesis",
         "pipeline",
