@@ -71,8 +71,10 @@ def describe_machine() -> str:
     """Processor, cores, GPUs and torch in one line, to stand beside measurements."""
     import torch
 
+    from interp_cli.devices import available_cores
+
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    parts = [_cpu_model(), _cores_text(), *gpus, f"torch {torch.__version__}"]
+    parts = [_cpu_model(), cores_text(available_cores()), *gpus, f"torch {torch.__version__}"]
     return ", ".join(parts)
 
 
@@ -88,6 +90,11 @@ def diagnose() -> Iterator[Check]:
     yield from _check_ffmpeg()
     yield from _check_weights()
     yield from _check_disk()
+
+
+def cores_text(cores: int) -> str:
+    """A number of cores, in words."""
+    return "1 core" if cores == 1 else f"{cores} cores"
 
 
 def self_test(double: Callable[[Path, Path], object]) -> Check:
@@ -119,13 +126,6 @@ def self_test(double: Callable[[Path, Path], object]) -> Check:
     )
 
 
-def _cores_text() -> str:
-    from interp_cli.devices import available_cores
-
-    cores = available_cores()
-    return "1 core" if cores == 1 else f"{cores} cores"
-
-
 def _version_of(distribution: str) -> str:
     try:
         return version(distribution)
@@ -149,10 +149,10 @@ def _check_package(name: str, module: str) -> Check:
 def _check_devices() -> Iterator[Check]:
     import torch
 
-    from interp_cli.devices import cpu_has_bf16
+    from interp_cli.devices import available_cores, cpu_has_bf16
 
     arithmetic = "with" if cpu_has_bf16() else "without"
-    found = f"{_cpu_model()}, {_cores_text()}, {arithmetic} bf16 arithmetic"
+    found = f"{_cpu_model()}, {cores_text(available_cores())}, {arithmetic} bf16 arithmetic"
     yield Check("cpu", "ok", found)
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)

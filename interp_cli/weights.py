@@ -113,7 +113,8 @@ def load_model(name_or_path: str | Path) -> LoadedModel:
             tensors than the network's, or could run code.
     """
     path = find_weights(name_or_path)
-    name, record = str(path.with_suffix("")), dict[str, Any]()
+    name = str(path.with_suffix(""))
+    record: dict[str, Any] = {}
     if path in bundled_models().values():
         name, record = path.stem, read_record(path)
         _verify(path, record)

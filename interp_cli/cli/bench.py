@@ -149,15 +149,17 @@ def _speed_table(clip: ClipSpeed) -> Table:
 
 def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
     """What follows from the numbers, a line each."""
+    from interp_cli.environment import cores_text
+
     whole = (
         f"The whole reaches {clip.share_of_bottleneck:.2f} of {clip.bottleneck.name} alone"
         f" ({clip.frames_in} frames in, {clip.whole.frames_out} out)"
     )
-    if clip.cores_allow_fps is not None:
-        cores = "1 core" if clip.cores == 1 else f"{clip.cores} cores"
+    if clip.cores is not None and clip.cores_allow_fps is not None:
         whole += (
             f", and {clip.share_of_cores:.2f} of the {_figure(clip.cores_allow_fps)} frames/s that"
-            f" {cores} would allow if never idle and if every stage cost what it costs alone"
+            f" {cores_text(clip.cores)} would allow if never idle and if every stage cost what it"
+            " costs alone"
         )
     network = clip.network
     made = (

@@ -91,7 +91,7 @@ def agreed(flow: Tensor, times: Tensor) -> Tensor:
     Returns:
         As `flow`.
     """
-    towards = times * constants(times, -1.0, 1.0).view(1, 2, 1, 1, 1)
+    towards = -direction(times) * times
     motion = flow / towards  # from frame0 to frame1, as either side has it
     apart = (motion[:, 0] - motion[:, 1]).square().sum(1)
     share = torch.exp(-apart / _AGREED_PX**2).unsqueeze(1).unsqueeze(1)
@@ -155,7 +155,7 @@ def _that_explains(motion: Tensor) -> tuple[Tensor, Tensor]:
         is that most moves, (N, 1, h, w), 0 to 1.
     """
     size = motion.shape[-2:]
-    forward = constants(motion, 1.0, -1.0).view(1, 2, 1, 1, 1)
+    forward = direction(motion)
     length = motion.norm(dim=2, keepdim=True)
     moves = (1 - torch.exp(-(length**2))).prod(1)
     # About the same cells whatever the size, and means over half of them in both directions.
@@ -178,6 +178,11 @@ def _stays_inside(motion: Tensor) -> Tensor:
     y = motion[:, :, 1] + torch.arange(height, device=motion.device).view(-1, 1)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     return inside.to(motion.dtype)
+
+
+def direction(like: Tensor) -> Tensor:
+    """Which way a side's own motion goes from `frame0` to `frame1`: 1 and -1, (1, 2, 1, 1, 1)."""
+    return constants(like, 1.0, -1.0).view(1, 2, 1, 1, 1)
 
 
 def alike(unlike: Tensor) -> Tensor:

@@ -32,12 +32,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp_cli.models.alignment import agreed, alike, least_squares_step, stillness
+from interp_cli.models.alignment import agreed, alike, direction, least_squares_step, stillness
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.far import far_matches
 from interp_cli.models.render import Recipe, render
 from interp_cli.models.warp import splat, warp
-from interp_cli.resample import box_mean, constants, padded, resized, shrunk
+from interp_cli.resample import box_mean, padded, resized, shrunk
 
 # The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
 _COARSEST_PX = 80
@@ -217,7 +217,7 @@ class Flow(nn.Module):
         """
         own = torch.stack((features0.descriptor, features1.descriptor), 1)
         times = torch.stack((timestep, 1 - timestep), 1).float()  # (N, 2, 1, 1, 1)
-        forward = _forward(motion)
+        forward = direction(motion)
         agreement = (own * _each(warp, own.flip(1), motion)).sum(2, keepdim=True)
         weight = torch.exp(self.trust.float() * (agreement - 1))
         # Both sides speak of the motion from frame0 to frame1, so that they can be mixed.
@@ -428,7 +428,7 @@ class _ResidualBlock(nn.Module):
 @torch.no_grad()
 def _step(warped: Tensor, times: Tensor) -> Tensor:
     """What least squares add to both flows, on a grid half as fine as that of `warped`."""
-    return -_forward(warped) * times * least_squares_step(warped, times).unsqueeze(1)
+    return -direction(warped) * times * least_squares_step(warped, times).unsqueeze(1)
 
 
 def _aligned(frames: Tensor, flow: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
@@ -444,11 +444,6 @@ def _aligned(frames: Tensor, flow: Tensor, times: Tensor) -> tuple[Tensor, Tenso
         unlike = box_mean(box_mean(unlike))
         step = _each(_doubled, _step(warped, times))
     return flow + step, unlike
-
-
-def _forward(like: Tensor) -> Tensor:
-    """Which way a side's own motion goes from `frame0` to `frame1`, (1, 2, 1, 1, 1)."""
-    return constants(like, 1.0, -1.0).view(1, 2, 1, 1, 1)
 
 
 def _blend(warped: Tensor, logit: Tensor) -> Tensor:
