@@ -24,9 +24,9 @@ side 1 to `frame1`, and `flip(1)` is the other side.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -35,9 +35,23 @@ from torch import Tensor, nn
 from interp_cli.models.alignment import agreed, alike, direction, least_squares_step, stillness
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.far import far_matches
+from interp_cli.models.layers import (
+    Around,
+    ResidualBlock,
+    SwapConv,
+    act,
+    activated_conv,
+    doubled,
+    each,
+    joined,
+    paired,
+    parted,
+    spread,
+    unit,
+)
 from interp_cli.models.render import Recipe, render
-from interp_cli.models.warp import splat, warp
-from interp_cli.resample import box_mean, padded, resized, shrunk
+from interp_cli.models.warp import Sampling, splat, warp
+from interp_cli.resample import box_mean, padded, shrunk
 
 # The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
 _COARSEST_PX = 80
@@ -106,12 +120,16 @@ class Flow(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder()
-        self.matcher = Matcher(_EIGHTH_DESCRIPTOR, radius=3, channels=(64, 64, 48))
+        self.matcher = Matcher(_EIGHTH_DESCRIPTOR, radius=3, channels=(64, 64, 48), around=96)
         # Begins nearly shut: its descriptors mean nothing until they are trained.
         self.fine_matcher = Matcher(_QUARTER_DESCRIPTOR, radius=2, channels=(32, 32), gate=-2.0)
         self.trust = nn.Parameter(torch.tensor(3.0))
-        self.refine_quarter = Refinement(64, blocks=5, context=_EIGHTH, hidden=0, radius=3)
-        self.refine_half = Refinement(48, blocks=4, context=_QUARTER, hidden=64, radius=2)
+        self.refine_quarter = Refinement(
+            64, blocks=5, around=(128, 4), context=_EIGHTH, hidden=0, radius=3
+        )
+        self.refine_half = Refinement(
+            48, blocks=4, around=(96, 2), context=_QUARTER, hidden=64, radius=2
+        )
         # Its four more outputs: a residual (RGB) and the sharpness.
         self.refine_full = Refinement(24, blocks=2, context=0, hidden=48, radius=0, more=4)
 
@@ -154,8 +172,8 @@ class Flow(nn.Module):
             ),
             quarter,
             eighth,
-            _unit(self.encoder.quarter_descriptor(quarter)),
-            tuple(_unit(self.encoder.eighth_descriptor(e)) for e in (eighth, *coarser)),
+            unit(self.encoder.quarter_descriptor(quarter)),
+            tuple(unit(self.encoder.eighth_descriptor(e)) for e in (eighth, *coarser)),
         )
 
     def motion(self, features0: Features, features1: Features) -> Tensor:
@@ -173,37 +191,48 @@ class Flow(nn.Module):
         state = self._project(features0, features1, motion, timestep)
         return self._refine(features0, features1, motion, state, timestep)[0]
 
-    def training_outputs(self, frame0: Tensor, frame1: Tensor, timestep: Tensor) -> FlowOutputs:
-        """Do what `forward` does and return every stage's result."""
-        features0, features1 = self.encode(frame0), self.encode(frame1)
+    def training_outputs(
+        self, frame0: Tensor, frame1: Tensor, timestep: Tensor, reduction: int = 1
+    ) -> FlowOutputs:
+        """Do what `forward` does and return every stage's result.
+
+        Args:
+            frame0: Earlier frame, (N, 3, H, W) in [0, 1], H and W multiples of 8 times `reduction`.
+            frame1: Later frame, likewise.
+            timestep: (N, 1, 1, 1), above 0 and below 1.
+            reduction: How many times smaller the network sees the frames. Only `middle` has
+                their size then; the other results are those of smaller frames.
+        """
+        features0, features1 = (self.encode(shrunk(f, reduction)) for f in (frame0, frame1))
         flows = self._match(features0, features1)
         projected = self._project(features0, features1, flows[-1], timestep)
         recipe, quarter, half = self._refine(features0, features1, flows[-1], projected, timestep)
-        pictures = _sides(features0.pictures, features1.pictures)
+        pictures = paired(features0.pictures, features1.pictures)
+        sampling: Sampling = "supersampled" if reduction == 1 else "bicubic"
         return FlowOutputs(
-            render(frame0, frame1, recipe, timestep),
-            _blend(_each(warp, pictures[1], half.flow), half.logit),
-            _blend(_each(warp, pictures[2], quarter.flow), quarter.logit),
+            render(frame0, frame1, recipe.enlarged(*frame0.shape[-2:]), timestep, sampling),
+            _blend(each(warp, pictures[1], half.flow), half.logit),
+            _blend(each(warp, pictures[2], quarter.flow), quarter.logit),
             projected.flow,
             flows,
         )
 
     def _match(self, features0: Features, features1: Features) -> tuple[Tensor, ...]:
         """Flows of every level, coarsest first, those at 1/4 last."""
-        levels = _sides(features0.levels, features1.levels)
+        levels = paired(features0.levels, features1.levels)
         batch, _, _, height, width = levels[-1].shape
         flow = levels[-1].new_zeros(batch, 2, 2, height, width)
         flows: list[Tensor] = []
         for own in reversed(levels):
             if flows:
                 height, width = own.shape[-2:]
-                flow = 2 * _each(_doubled, flow)[..., :height, :width]
-            flow = _each(self.matcher, own, own.flip(1), flow)
+                flow = 2 * each(doubled, flow)[..., :height, :width]
+            flow = each(self.matcher, own, own.flip(1), flow)
             flows.append(flow)
         far, sure = far_matches(levels[0], flow)
         flow = torch.where(sure, far, flow)
         own = torch.stack((features0.descriptor, features1.descriptor), 1)
-        flow = _each(self.fine_matcher, own, own.flip(1), 2 * _each(_doubled, flow))
+        flow = each(self.fine_matcher, own, own.flip(1), 2 * each(doubled, flow))
         return (*flows, flow)
 
     def _project(
@@ -218,14 +247,14 @@ class Flow(nn.Module):
         own = torch.stack((features0.descriptor, features1.descriptor), 1)
         times = torch.stack((timestep, 1 - timestep), 1).float()  # (N, 2, 1, 1, 1)
         forward = direction(motion)
-        agreement = (own * _each(warp, own.flip(1), motion)).sum(2, keepdim=True)
+        agreement = (own * each(warp, own.flip(1), motion)).sum(2, keepdim=True)
         weight = torch.exp(self.trust.float() * (agreement - 1))
         # Both sides speak of the motion from frame0 to frame1, so that they can be mixed.
-        landed = _each(splat, torch.cat((motion * forward * weight, weight), 2), motion * times)
+        landed = each(splat, torch.cat((motion * forward * weight, weight), 2), motion * times)
         around = shrunk(landed.sum(1), 2)
         reach = _AROUND_CELLS // 2
         around = F.avg_pool2d(around, _AROUND_CELLS, 1, reach, count_include_pad=False)
-        around = _doubled(around)
+        around = doubled(around)
         around = around / (around[:, 2:] + 1e-4)  # motion, and about 1
         fallback = torch.cat((around[:, :2], torch.ones_like(around[:, 2:])), 1).unsqueeze(1)
         told = landed + _OTHER_SHARE * landed.flip(1) + _AROUND_SHARE * fallback
@@ -246,7 +275,7 @@ class Flow(nn.Module):
     ) -> tuple[Recipe, _State, _State]:
         """Refine three times; the end, and the state at a quarter and at half size."""
         times = torch.stack((timestep, 1 - timestep), 1).float()
-        full, half, quarter = _sides(features0.pictures, features1.pictures)
+        full, half, quarter = paired(features0.pictures, features1.pictures)
         coarse = torch.stack((features0.eighth, features1.eighth), 1)
         fine = torch.stack((features0.quarter, features1.quarter), 1)
         at_quarter, _ = self.refine_quarter(quarter, coarse, state, times)
@@ -269,9 +298,15 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.to_quarter = nn.Sequential(
-            _conv(3, 16, stride=2), _conv(16, _QUARTER, stride=2), _conv(_QUARTER, _QUARTER)
+            activated_conv(3, 16, stride=2),
+            activated_conv(16, _QUARTER, stride=2),
+            activated_conv(_QUARTER, _QUARTER),
         )
-        self.to_eighth = nn.Sequential(_conv(_QUARTER, _EIGHTH, stride=2), _conv(_EIGHTH, _EIGHTH))
+        self.to_eighth = nn.Sequential(
+            activated_conv(_QUARTER, _EIGHTH, stride=2),
+            activated_conv(_EIGHTH, _EIGHTH),
+            Around(_EIGHTH, 96, blocks=2),
+        )
         self.quarter_descriptor = nn.Conv2d(_QUARTER, _QUARTER_DESCRIPTOR, 1)
         self.eighth_descriptor = nn.Conv2d(_EIGHTH, _EIGHTH_DESCRIPTOR, 3, padding=1)
 
@@ -289,14 +324,22 @@ class Matcher(nn.Module):
     """
 
     def __init__(
-        self, descriptor: int, radius: int, channels: Sequence[int], gate: float = 0.0
+        self,
+        descriptor: int,
+        radius: int,
+        channels: Sequence[int],
+        *,
+        around: int = 0,
+        gate: float = 0.0,
     ) -> None:
         super().__init__()
         self.radius = radius
         self.log_contrast = nn.Parameter(torch.tensor(2.5))
         costs = (2 * radius + 1) ** 2
         sizes = (costs + descriptor + 5, *channels)
-        self.body = nn.Sequential(*(_conv(i, o) for i, o in pairwise(sizes)))
+        self.body = nn.Sequential(*(activated_conv(i, o) for i, o in pairwise(sizes)))
+        if around:
+            self.body.append(Around(sizes[-1], around, blocks=2))
         self.out = nn.Conv2d(sizes[-1], 3, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         with torch.no_grad():
@@ -320,13 +363,22 @@ class Refinement(nn.Module):
     """Corrects flows and blend logits of both sides, on a grid half as fine as theirs."""
 
     def __init__(
-        self, channels: int, *, blocks: int, context: int, hidden: int, radius: int, more: int = 0
+        self,
+        channels: int,
+        *,
+        blocks: int,
+        around: tuple[int, int] = (0, 0),
+        context: int,
+        hidden: int,
+        radius: int,
+        more: int = 0,
     ) -> None:
         """Set the sizes.
 
         Args:
             channels: Of both sides together, as everywhere but in `context`.
             blocks: Residual blocks.
+            around: Channels and residual blocks at half the resolution, see `Around`; 0: none.
             context: Channels of each frame's features; 0: none.
             hidden: Channels handed on from the refinement before; 0: none.
             radius: Of the cost volume between the warped features; 0: none.
@@ -340,7 +392,9 @@ class Refinement(nn.Module):
         self.describe = nn.Conv2d(context, 16, 1) if radius else None
         self.take_over = SwapConv(hidden, hidden // 2, 1) if hidden else None
         self.mix = SwapConv(channels + hidden // 2 + 2 * (5 + context + costs), channels, 1)
-        self.body = nn.Sequential(*(_ResidualBlock(channels) for _ in range(blocks)))
+        self.body = nn.Sequential(*(ResidualBlock(channels, SwapConv) for _ in range(blocks)))
+        if around[0]:
+            self.body.insert(0, Around(channels, around[0], blocks=around[1], sides=True))
         # Flow (2), logit, what else is wanted, and the gate of the least squares step.
         self.out = SwapConv(channels, 2 * (4 + more) * 4, 1)
         nn.init.normal_(self.out.weight, std=1e-3)
@@ -361,68 +415,25 @@ class Refinement(nn.Module):
             The corrected state, and the further outputs, (N, 2, `more`, H, W).
         """
         balance = (state.logit - state.logit.flip(1)) * 0.25
-        sides = _each(warp, pictures, state.flow)
-        seen = self.look(_joined(sides, balance))
+        sides = each(warp, pictures, state.flow)
+        seen = self.look(joined(sides, balance))
         aligned = _step(sides, times)
-        flow = _each(shrunk, state.flow, 2) * 0.5
-        parts = [_parted(_act(seen)), flow * 0.1, times.expand_as(flow[:, :, :1])]
+        flow = each(shrunk, state.flow, 2) * 0.5
+        parts = [parted(act(seen)), flow * 0.1, times.expand_as(flow[:, :, :1])]
         if context is not None:
-            warped = _each(warp, context, flow)
+            warped = each(warp, context, flow)
             parts.append(warped)
             if self.describe is not None:
-                own = _unit(_each(self.describe, warped))
-                parts.append(_each(cost_volume, own, own.flip(1), self.radius))
+                own = unit(each(self.describe, warped))
+                parts.append(each(cost_volume, own, own.flip(1), self.radius))
         if self.take_over is not None and state.hidden is not None:
-            parts.append(_parted(_doubled(self.take_over(state.hidden))))
+            parts.append(parted(doubled(self.take_over(state.hidden))))
         parts.append(aligned)
-        hidden = self.body(_act(self.mix(_joined(*parts))))
-        correction = _spread(_parted(self.out(hidden))).float()
+        hidden = self.body(act(self.mix(joined(*parts))))
+        correction = spread(parted(self.out(hidden))).float()
         step, logit, more, gate = torch.split(correction, [2, 1, self.more, 1], 2)
-        step = step + torch.sigmoid(gate) * _each(_doubled, aligned)
+        step = step + torch.sigmoid(gate) * each(doubled, aligned)
         return _State(state.flow + step, state.logit + logit, hidden), more
-
-
-class SwapConv(nn.Module):
-    """A convolution that treats both sides of a pair alike.
-
-    The first half of the channels belongs to side 0, the second to side 1, in and out. Both
-    halves of the output have the same weights, applied to (own side, other side), so swapping
-    the sides of the input swaps those of the output.
-    """
-
-    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
-        super().__init__()
-        start = nn.Conv2d(inputs, outputs // 2, size)
-        self.weight = nn.Parameter(start.weight.detach())  # (outputs / 2, inputs, size, size)
-        self.bias = nn.Parameter(torch.zeros(outputs // 2))
-        self.stride = stride
-
-    def forward(self, sides: Tensor) -> Tensor:
-        """Convolve (N, C, H, W)."""
-        return self._convolved(sides, self.weight, self.bias)
-
-    def scaled(self, sides: Tensor, scale: Tensor) -> Tensor:
-        """Convolve, the outputs of a side times `scale`, (outputs / 2,)."""
-        return self._convolved(sides, self.weight * scale.view(-1, 1, 1, 1), self.bias * scale)
-
-    def _convolved(self, sides: Tensor, own: Tensor, bias: Tensor) -> Tensor:
-        weight = torch.cat((own, own.roll(own.shape[1] // 2, 1)))
-        bias = bias.repeat(2)
-        size = weight.shape[-1]
-        if size == 1:  # on one core torch's convolution takes up to twice as long
-            flat = torch.matmul(weight.flatten(1), sides.flatten(2))
-            return torch.unflatten(flat.add_(bias.view(-1, 1)), 2, sides.shape[2:])
-        return F.conv2d(sides, weight, bias, self.stride, size // 2)
-
-
-class _ResidualBlock(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = SwapConv(channels, channels, 3)
-        self.scale = nn.Parameter(torch.full((channels // 2,), 0.5))
-
-    def forward(self, sides: Tensor) -> Tensor:
-        return _act(self.conv.scaled(sides, self.scale) + sides)
 
 
 @torch.no_grad()
@@ -439,10 +450,10 @@ def _aligned(frames: Tensor, flow: Tensor, times: Tensor) -> tuple[Tensor, Tenso
         before it, (N, 1, H, W); no gradient flows through the latter.
     """
     with torch.no_grad():
-        warped = _each(warp, frames, flow, "bicubic")
+        warped = each(warp, frames, flow, "bicubic")
         unlike = (warped[:, 0] - warped[:, 1]).abs().mean(1, keepdim=True)
         unlike = box_mean(box_mean(unlike))
-        step = _each(_doubled, _step(warped, times))
+        step = each(doubled, _step(warped, times))
     return flow + step, unlike
 
 
@@ -453,53 +464,4 @@ def _blend(warped: Tensor, logit: Tensor) -> Tensor:
 
 
 def _enlarged(state: _State) -> _State:
-    return state._replace(flow=2 * _each(_doubled, state.flow), logit=_each(_doubled, state.logit))
-
-
-def _each(function: Callable[..., Tensor], pair: Tensor, *others: Any) -> Tensor:
-    """Call a function of (N, C, H, W) on both sides at once."""
-    flat = (x.flatten(0, 1) if isinstance(x, Tensor) else x for x in others)
-    return torch.unflatten(function(pair.flatten(0, 1), *flat), 0, pair.shape[:2])
-
-
-def _sides(one: Sequence[Tensor], two: Sequence[Tensor]) -> list[Tensor]:
-    return [torch.stack(both, 1) for both in zip(one, two, strict=True)]
-
-
-def _joined(*pairs: Tensor) -> Tensor:
-    """Pairs side by side in the channels, (N, 2 C, H, W), as `SwapConv` takes them."""
-    return torch.cat(pairs, 2).flatten(1, 2)
-
-
-def _parted(joined: Tensor) -> Tensor:
-    """Undo `_joined`."""
-    return torch.unflatten(joined, 1, (2, -1))
-
-
-def _doubled(image: Tensor) -> Tensor:
-    return resized(image, 2 * image.shape[-2], 2 * image.shape[-1])
-
-
-def _unit(features: Tensor) -> Tensor:
-    """Of length 1 in every place, float32; the channels are the third axis from the end.
-
-    `normalize` and `pixel_shuffle` (see `_spread`) take ten and twice as long on a CPU.
-    """
-    features = features.float()
-    return features * torch.rsqrt(features.square().sum(-3, keepdim=True) + 1e-24)
-
-
-def _spread(fine: Tensor) -> Tensor:
-    """(N, 2, 4 C, H, W) to (N, 2, C, 2 H, 2 W), as `pixel_shuffle` does."""
-    height, width = fine.shape[-2:]
-    apart = torch.unflatten(fine, 2, (-1, 2, 2)).permute(0, 1, 2, 5, 3, 6, 4)
-    return apart.reshape(*fine.shape[:2], -1, 2 * height, 2 * width)
-
-
-def _act(features: Tensor) -> Tensor:
-    """In place, since what comes in is not needed again."""
-    return F.leaky_relu_(features, 0.1)
-
-
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.LeakyReLU(0.1, inplace=True))
+    return state._replace(flow=2 * each(doubled, state.flow), logit=each(doubled, state.logit))

@@ -61,24 +61,40 @@ def flow_loss(
     """A loss for every stage of `flow` against the true middle and what is known of the motion.
 
     The labels `motion` (see `labels`) fade out over the first part of the run; `exact_motion`
-    (see `synthetic`) counts to its end.
+    (see `synthetic`) counts to its end. The last quarter of a batch is seen at half its size, as
+    the qualities that are not the best see frames.
     """
-    out = cast(Flow, net).training_outputs(batch.frame0, batch.frame1, batch.timestep)
+    small = len(batch) // 4
+    whole = [(batch[: len(batch) - small], 1), (batch[len(batch) - small :], 2)]
+    loss, parts = batch.target.new_zeros(()), dict[str, Tensor]()
+    for share, reduction in whole:
+        if len(share):
+            weight = len(share) / len(batch)
+            for name, part in _flow_parts(cast(Flow, net), share, progress, reduction).items():
+                loss = loss + weight * part
+                parts[name] = parts.get(name, 0) + weight * part.detach()
+    return loss, parts
+
+
+def _flow_parts(
+    net: Flow, batch: TripletBatch, progress: float, reduction: int
+) -> dict[str, Tensor]:
+    out = net.training_outputs(batch.frame0, batch.frame1, batch.timestep, reduction)
     frames = torch.stack((batch.frame0, batch.frame1), 1).flatten(0, 1)  # sides in turn
-    half = F.avg_pool2d(batch.target, 2)
+    half = F.avg_pool2d(batch.target, 2 * reduction)
     quarter = F.avg_pool2d(half, 2)
     parts = {
         "picture": laplacian_l1(out.middle, batch.target, 4),
         "half": 0.5 * laplacian_l1(out.half, half, 4),
         "quarter": 0.25 * laplacian_l1(out.quarter, quarter, 3),
-        "projected": _projected_l1(out.projected, F.avg_pool2d(frames, 4), quarter),
+        "projected": _projected_l1(out.projected, F.avg_pool2d(frames, 4 * reduction), quarter),
         "matched": 0.15 * sum((_matched(f, frames) for f in out.flows), half.new_zeros(())),
     }
     weights = {"motion": max(0.0, 1 - progress / labels.LAST_SHARE), "exact_motion": 0.5}
     for name, weight in weights.items():
         if name in batch.labels and weight:
             parts[name] = 0.25 * weight * _motion_l1(out.flows, batch.labels[name], frames)
-    return sum(parts.values(), half.new_zeros(())), {k: v.detach() for k, v in parts.items()}
+    return parts
 
 
 def laplacian_l1(prediction: Tensor, target: Tensor, levels: int) -> Tensor:

@@ -59,6 +59,16 @@ class TripletBatch:
         """Number of triplets."""
         return len(self.frame0)
 
+    def __getitem__(self, part: slice) -> TripletBatch:
+        """Some of the triplets."""
+        return TripletBatch(
+            self.frame0[part],
+            self.target[part],
+            self.frame1[part],
+            self.timestep[part],
+            {name: label[part] for name, label in self.labels.items()},
+        )
+
     def to(self, device: torch.device) -> TripletBatch:
         """The same on another device."""
         return TripletBatch(
