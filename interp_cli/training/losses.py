@@ -65,20 +65,19 @@ def flow_loss(
     the qualities that are not the best see frames.
     """
     small = len(batch) // 4
-    whole = [(batch[: len(batch) - small], 1), (batch[len(batch) - small :], 2)]
-    loss, parts = batch.target.new_zeros(()), dict[str, Tensor]()
-    for share, reduction in whole:
-        if len(share):
-            weight = len(share) / len(batch)
-            for name, part in _flow_parts(cast(Flow, net), share, progress, reduction).items():
-                loss = loss + weight * part
-                parts[name] = parts.get(name, 0) + weight * part.detach()
-    return loss, parts
+    parts: dict[str, Tensor] = {}
+    for some, reduction in ((batch[: len(batch) - small], 1), (batch[len(batch) - small :], 2)):
+        if len(some):
+            for name, part in _flow_parts(cast(Flow, net), some, progress, reduction).items():
+                parts[name] = parts.get(name, 0) + part * (len(some) / len(batch))
+    loss = sum(parts.values(), batch.target.new_zeros(()))
+    return loss, {name: part.detach() for name, part in parts.items()}
 
 
 def _flow_parts(
     net: Flow, batch: TripletBatch, progress: float, reduction: int
 ) -> dict[str, Tensor]:
+    """Losses of triplets that are seen so many times smaller, by name."""
     out = net.training_outputs(batch.frame0, batch.frame1, batch.timestep, reduction)
     frames = torch.stack((batch.frame0, batch.frame1), 1).flatten(0, 1)  # sides in turn
     half = F.avg_pool2d(batch.target, 2 * reduction)

@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli.models.correlation import cost_volume
-from interp_cli.models.flow import Flow, Matcher, SwapConv
+from interp_cli.models.flow import Flow, Matcher
+from interp_cli.models.layers import Around, SwapConv
 from interp_cli.models.render import render
+from interp_cli.resample import shrunk
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,9 @@ def net() -> Flow:
             refinement.out.weight.mul_(100)
         for matcher in (net.matcher, net.fine_matcher):
             matcher.out.weight.normal_(std=0.02)
+        for module in net.modules():
+            if isinstance(module, Around):
+                module.leave.weight.normal_(std=0.02)
     return net
 
 
@@ -74,6 +79,23 @@ def test_swap_conv_swaps_with_its_input():
     assert swapped.shape == (1, 8, 5, 6)
     assert torch.allclose(swapped.roll(4, 1), conv(sides), atol=1e-6)
     assert not torch.allclose(swapped, conv(sides), atol=1e-2)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("sides", [False, True])
+def test_surroundings_add_nothing_until_they_are_trained(sides: bool):
+    torch.manual_seed(0)
+    around = Around(6, 8, blocks=2, sides=sides)
+    features = torch.rand(1, 6, 9, 12)  # an odd height
+    assert torch.equal(around(features), features)
+    around.leave.weight.normal_()
+    near = features.clone()
+    near[..., 4, 6] += 1
+    changed = (around(near) - around(features)).abs().amax((0, 1)) > 1e-6
+    rows, columns = changed.any(1), changed.any(0)
+    # Three 3x3 convolutions at half the resolution, then doubled.
+    assert rows.sum() >= 7
+    assert columns.sum() >= 8
 
 
 @torch.inference_mode()
@@ -129,6 +151,19 @@ def test_training_outputs_are_every_stage(net: Flow):
     assert out.projected.shape == (1, 2, 2, 44, 46)
     # Odd numbers of cells are padded on coarser levels.
     assert [tuple(f.shape[-2:]) for f in out.flows] == [(6, 6), (11, 12), (22, 23), (44, 46)]
+
+
+@torch.inference_mode()
+def test_training_outputs_of_frames_seen_at_half_their_size(net: Flow):
+    frames = torch.rand(2, 1, 3, 176, 208)
+    out = net.training_outputs(*frames, times(0.5), reduction=2)
+    small = [shrunk(frame, 2) for frame in frames]
+    features = [net.encode(frame) for frame in small]
+    recipe = net.synthesize(*features, net.motion(*features), times(0.5))
+    whole = render(*frames, recipe.enlarged(176, 208), times(0.5), "bicubic")
+    assert torch.allclose(out.middle, whole, atol=1e-5)
+    assert torch.equal(out.half, net.training_outputs(*small, times(0.5)).half)
+    assert out.flows[-1].shape[-2:] == (22, 26)
 
 
 def test_every_parameter_learns(net: Flow):

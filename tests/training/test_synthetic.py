@@ -184,6 +184,24 @@ class TestFlowLoss:
         _, late = flow_loss(net, labelled, LAST_SHARE)
         assert set(late) == {*stages, "exact_motion"}
 
+    def test_a_quarter_of_a_batch_is_seen_at_half_its_size(self, monkeypatch):
+        torch.manual_seed(0)
+        net, seen = Flow(), []
+        outputs = net.training_outputs
+
+        def spied(frame0, frame1, timestep, reduction):
+            seen.append((len(frame0), reduction))
+            return outputs(frame0, frame1, timestep, reduction)
+
+        monkeypatch.setattr(net, "training_outputs", spied)
+        whole = batch()
+        with torch.no_grad():
+            total, _ = flow_loss(net, whole, 1.0)
+            alone = [flow_loss(net, whole[i : i + 1], 1.0)[0] for i in range(3)]
+        assert seen == [(3, 1), (1, 2), (1, 1), (1, 1), (1, 1)]
+        # The mean over the batch: what is left of it is the last triplet's.
+        assert 0 < 4 * total - sum(alone) < 4 * total
+
     def test_a_perfect_prediction_has_no_error(self):
         picture = pictures(1)
         assert laplacian_l1(picture, picture, 4) == 0
