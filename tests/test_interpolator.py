@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from networks import Blur, Sliding
+from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli.errors import WeightsError
 from interp_cli.interpolator import Interpolator
@@ -147,3 +148,12 @@ def test_quality_says_how_large_the_pictures_are_that_are_seen():
     assert Interpolator(Blur(), device="cpu", quality="fast").reduction(2160, 3840) == 1
     with pytest.raises(ValueError, match="quality must be one of auto, fast, balanced, best"):
         Interpolator(Sliding(), quality="superb")
+
+
+@pytest.mark.parametrize(("quality", "gmac"), [("fast", 1.33), ("balanced", 3.81), ("best", 8.52)])
+def test_what_flow_computes_for_two_frames_of_720p(quality, gmac):
+    interpolator = Interpolator("flow", device="cpu", quality=quality)
+    frame = torch.zeros(1, 3, 720, 1280)
+    with FlopCounterMode(display=False) as counter:
+        interpolator.middle(frame, frame)
+    assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=0.02)
