@@ -37,6 +37,8 @@ _WIDE_CELLS = 16
 _BOTH_UNLIKE, _ONE_UNLIKE = 0.5 / 255, 4 / 255
 # And how much worse than it explains the ground beside it.
 _THAN_GROUND = 1.5
+# How much of the energy in which warped frames differ counts as doubt of their detail's.
+_DOUBT = 0.35
 # The share of what is alike in the surroundings that must be so, and how gradually it counts.
 _STILL_SHARE, _STILL_WIDTH = 0.25, 0.05
 # Likewise, of half the picture, what must move for the rest to lie in front.
@@ -183,6 +185,24 @@ def _stays_inside(motion: Tensor) -> Tensor:
 def direction(like: Tensor) -> Tensor:
     """Which way a side's own motion goes from `frame0` to `frame1`: 1 and -1, (1, 2, 1, 1, 1)."""
     return constants(like, 1.0, -1.0).view(1, 2, 1, 1, 1)
+
+
+def doubtful_detail(warped: Tensor) -> Tensor:
+    """What share of the detail of warped frames, (N, 2, 3, H, W), their difference puts in doubt.
+
+    Where motion is wrong the frames differ in more than their finest detail; where it is right
+    they differ by noise and by what sampling does to sharp edges, which a mean over 3x3 pixels
+    takes away. Both are energies, as in Wiener's filter.
+
+    Returns:
+        (N, 1, H, W), 0 and more.
+    """
+    mean, difference = warped.mean(1), warped[:, 0] - warped[:, 1]
+    detail, doubt = (
+        box_mean(box_mean(x.square().mean(1, keepdim=True)))
+        for x in (mean - box_mean(mean), box_mean(difference))
+    )
+    return _DOUBT * doubt / (detail + 1e-6)
 
 
 def alike(unlike: Tensor) -> Tensor:

@@ -32,7 +32,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp_cli.models.alignment import agreed, alike, direction, least_squares_step, stillness
+from interp_cli.models.alignment import (
+    agreed,
+    direction,
+    doubtful_detail,
+    least_squares_step,
+    stillness,
+)
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.far import far_matches
 from interp_cli.models.layers import (
@@ -51,7 +57,7 @@ from interp_cli.models.layers import (
 )
 from interp_cli.models.render import Recipe, render
 from interp_cli.models.warp import Sampling, splat, warp
-from interp_cli.resample import box_mean, padded, shrunk
+from interp_cli.resample import padded, shrunk
 
 # The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
 _COARSEST_PX = 80
@@ -281,11 +287,11 @@ class Flow(nn.Module):
         at_quarter, _ = self.refine_quarter(quarter, coarse, state, times)
         at_half, _ = self.refine_half(half, fine, _enlarged(at_quarter), times)
         at_full, more = self.refine_full(full, None, _enlarged(at_half), times)
-        flow, unlike = _aligned(full, agreed(at_full.flow, times), times)
+        flow, most = _aligned(full, agreed(at_full.flow, times), times)
         logit = at_full.logit
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
         # Softening is for motion that is not certain.
-        sharpness = torch.where(sharpness < 0, sharpness * (1 - alike(unlike)), sharpness)
+        sharpness = torch.maximum(sharpness, -most)
         still = stillness(full, motion)
         mask = torch.sigmoid(logit[:, 0] - logit[:, 1])
         recipe = Recipe(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
@@ -446,15 +452,14 @@ def _aligned(frames: Tensor, flow: Tensor, times: Tensor) -> tuple[Tensor, Tenso
     """Both flows after a least squares step at full size.
 
     Returns:
-        They, (N, 2, 2, H, W), and by how much the warped frames differed around each place
-        before it, (N, 1, H, W); no gradient flows through the latter.
+        They, (N, 2, 2, H, W), and the share of the detail that the warped frames before it give
+        reason to doubt, (N, 1, H, W), which may be above 1; no gradient flows through the latter.
     """
     with torch.no_grad():
         warped = each(warp, frames, flow, "bicubic")
-        unlike = (warped[:, 0] - warped[:, 1]).abs().mean(1, keepdim=True)
-        unlike = box_mean(box_mean(unlike))
+        doubt = doubtful_detail(warped)
         step = each(doubled, _step(warped, times))
-    return flow + step, unlike
+    return flow + step, doubt
 
 
 def _blend(warped: Tensor, logit: Tensor) -> Tensor:
