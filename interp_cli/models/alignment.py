@@ -131,7 +131,7 @@ def stillness(frames: Tensor, motion: Tensor) -> Tensor:
     rebuilt = warp(frames.flip(1).flatten(0, 1), resized(motion.flatten(0, 1), *size))
     unlike = (frames[:, 0] - frames[:, 1]).abs().amax(1, keepdim=True)
     unlike_moved = (frames - rebuilt.view_as(frames)).abs().amax(2, keepdim=True)
-    same = alike(unlike)
+    same = _alike(unlike)
     around = _around(unlike)
     surely = _clearly(unlike_moved.amin(1) - unlike, resized(around, *size), _BOTH_UNLIKE)
 
@@ -192,20 +192,20 @@ def doubtful_detail(warped: Tensor) -> Tensor:
 
     Where motion is wrong the frames differ in more than their finest detail; where it is right
     they differ by noise and by what sampling does to sharp edges, which a mean over 3x3 pixels
-    takes away. Both are energies, as in Wiener's filter.
+    takes away. Both are compared by their energy.
 
     Returns:
-        (N, 1, H, W), 0 and more.
+        (N, 1, H, W), 0 to 1.
     """
     mean, difference = warped.mean(1), warped[:, 0] - warped[:, 1]
     detail, doubt = (
         box_mean(box_mean(x.square().mean(1, keepdim=True)))
         for x in (mean - box_mean(mean), box_mean(difference))
     )
-    return _DOUBT * doubt / (detail + 1e-6)
+    return (_DOUBT * doubt / (detail + 1e-6)).clamp(max=1)
 
 
-def alike(unlike: Tensor) -> Tensor:
+def _alike(unlike: Tensor) -> Tensor:
     """How sure it is that pictures that differ by so much, of 1, show the same: 0 to 1."""
     return torch.exp(-((unlike / _ALIKE) ** 2))
 

@@ -10,11 +10,12 @@ Sources: cost volume and warped features from PWC-Net (Sun et al. 2018), the spl
 softmax splatting (Niklaus and Liu 2020), flow refined together with the blend mask and a residual
 at the end from RIFE (Huang et al. 2022) and IFRNet (Kong et al. 2022).
 
-Ours differs in five things. A softmax over the cost volume turns descriptors into a flow step
+Ours differs in six things. A softmax over the cost volume turns descriptors into a flow step
 without any weights, so that little footage is enough. In the same way, the refinements start from
 the least squares step between the warped pictures (`alignment`). Small things that move far are
 found by looking all around (`far`). The refinements treat both frames alike by construction
-(`SwapConv`): frames swapped and 1 - t give the same picture. The last warp is bicubic: bilinear
+(`SwapConv`): frames swapped and 1 - t give the same picture. What needs many channels is seen at
+half the resolution (`CoarseBranch`), where it costs a quarter. The last warp is bicubic: bilinear
 sampling alone cost 0.7 dB on Middlebury's pictures.
 
 Tensors of a pair have a second axis for its sides, (N, 2, C, H, W): side 0 belongs to `frame0`,
@@ -42,7 +43,7 @@ from interp_cli.models.alignment import (
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.far import far_matches
 from interp_cli.models.layers import (
-    Around,
+    CoarseBranch,
     ResidualBlock,
     SwapConv,
     act,
@@ -55,8 +56,8 @@ from interp_cli.models.layers import (
     spread,
     unit,
 )
-from interp_cli.models.render import Recipe, render
-from interp_cli.models.warp import Sampling, splat, warp
+from interp_cli.models.render import Recipe, render, sampling_for
+from interp_cli.models.warp import splat, warp
 from interp_cli.resample import padded, shrunk
 
 # The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
@@ -91,10 +92,10 @@ class Features(NamedTuple):
 
 
 class FlowOutputs(NamedTuple):
-    """Every stage's result, for a loss on each.
+    """Every stage's result, for a loss on each; all sizes but the first are of the frames as seen.
 
     Attributes:
-        middle: The end, (N, 3, H, W).
+        middle: The end, at the size of the frames themselves.
         half: Picture after the second refinement, (N, 3, H/2, W/2).
         quarter: Picture after the first refinement, (N, 3, H/4, W/4).
         projected: Flows from the timestep to both frames before any refinement, in pixels of
@@ -126,15 +127,15 @@ class Flow(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder()
-        self.matcher = Matcher(_EIGHTH_DESCRIPTOR, radius=3, channels=(64, 64, 48), around=96)
+        self.matcher = Matcher(_EIGHTH_DESCRIPTOR, radius=3, channels=(64, 64, 48), coarse=96)
         # Begins nearly shut: its descriptors mean nothing until they are trained.
         self.fine_matcher = Matcher(_QUARTER_DESCRIPTOR, radius=2, channels=(32, 32), gate=-2.0)
         self.trust = nn.Parameter(torch.tensor(3.0))
         self.refine_quarter = Refinement(
-            64, blocks=5, around=(128, 4), context=_EIGHTH, hidden=0, radius=3
+            64, blocks=5, coarse=(128, 4), context=_EIGHTH, hidden=0, radius=3
         )
         self.refine_half = Refinement(
-            48, blocks=4, around=(96, 2), context=_QUARTER, hidden=64, radius=2
+            48, blocks=4, coarse=(96, 2), context=_QUARTER, hidden=64, radius=2
         )
         # Its four more outputs: a residual (RGB) and the sharpness.
         self.refine_full = Refinement(24, blocks=2, context=0, hidden=48, radius=0, more=4)
@@ -200,23 +201,22 @@ class Flow(nn.Module):
     def training_outputs(
         self, frame0: Tensor, frame1: Tensor, timestep: Tensor, reduction: int = 1
     ) -> FlowOutputs:
-        """Do what `forward` does and return every stage's result.
+        """Do what `forward` does, with smaller frames if wished, and return every stage's result.
 
         Args:
             frame0: Earlier frame, (N, 3, H, W) in [0, 1], H and W multiples of 8 times `reduction`.
             frame1: Later frame, likewise.
             timestep: (N, 1, 1, 1), above 0 and below 1.
-            reduction: How many times smaller the network sees the frames. Only `middle` has
-                their size then; the other results are those of smaller frames.
+            reduction: How many times smaller the network sees the frames.
         """
         features0, features1 = (self.encode(shrunk(f, reduction)) for f in (frame0, frame1))
         flows = self._match(features0, features1)
         projected = self._project(features0, features1, flows[-1], timestep)
         recipe, quarter, half = self._refine(features0, features1, flows[-1], projected, timestep)
+        recipe = recipe.enlarged(*frame0.shape[-2:])
         pictures = paired(features0.pictures, features1.pictures)
-        sampling: Sampling = "supersampled" if reduction == 1 else "bicubic"
         return FlowOutputs(
-            render(frame0, frame1, recipe.enlarged(*frame0.shape[-2:]), timestep, sampling),
+            render(frame0, frame1, recipe, timestep, sampling_for(reduction)),
             _blend(each(warp, pictures[1], half.flow), half.logit),
             _blend(each(warp, pictures[2], quarter.flow), quarter.logit),
             projected.flow,
@@ -287,11 +287,11 @@ class Flow(nn.Module):
         at_quarter, _ = self.refine_quarter(quarter, coarse, state, times)
         at_half, _ = self.refine_half(half, fine, _enlarged(at_quarter), times)
         at_full, more = self.refine_full(full, None, _enlarged(at_half), times)
-        flow, most = _aligned(full, agreed(at_full.flow, times), times)
+        flow, doubt = _aligned(full, agreed(at_full.flow, times), times)
         logit = at_full.logit
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
         # Softening is for motion that is not certain.
-        sharpness = torch.maximum(sharpness, -most)
+        sharpness = torch.maximum(sharpness, -doubt)
         still = stillness(full, motion)
         mask = torch.sigmoid(logit[:, 0] - logit[:, 1])
         recipe = Recipe(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
@@ -311,7 +311,7 @@ class Encoder(nn.Module):
         self.to_eighth = nn.Sequential(
             activated_conv(_QUARTER, _EIGHTH, stride=2),
             activated_conv(_EIGHTH, _EIGHTH),
-            Around(_EIGHTH, 96, blocks=2),
+            CoarseBranch(_EIGHTH, 96, blocks=2),
         )
         self.quarter_descriptor = nn.Conv2d(_QUARTER, _QUARTER_DESCRIPTOR, 1)
         self.eighth_descriptor = nn.Conv2d(_EIGHTH, _EIGHTH_DESCRIPTOR, 3, padding=1)
@@ -335,7 +335,7 @@ class Matcher(nn.Module):
         radius: int,
         channels: Sequence[int],
         *,
-        around: int = 0,
+        coarse: int = 0,
         gate: float = 0.0,
     ) -> None:
         super().__init__()
@@ -344,8 +344,8 @@ class Matcher(nn.Module):
         costs = (2 * radius + 1) ** 2
         sizes = (costs + descriptor + 5, *channels)
         self.body = nn.Sequential(*(activated_conv(i, o) for i, o in pairwise(sizes)))
-        if around:
-            self.body.append(Around(sizes[-1], around, blocks=2))
+        if coarse:
+            self.body.append(CoarseBranch(sizes[-1], coarse, blocks=2))
         self.out = nn.Conv2d(sizes[-1], 3, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         with torch.no_grad():
@@ -373,7 +373,7 @@ class Refinement(nn.Module):
         channels: int,
         *,
         blocks: int,
-        around: tuple[int, int] = (0, 0),
+        coarse: tuple[int, int] = (0, 0),
         context: int,
         hidden: int,
         radius: int,
@@ -384,7 +384,7 @@ class Refinement(nn.Module):
         Args:
             channels: Of both sides together, as everywhere but in `context`.
             blocks: Residual blocks.
-            around: Channels and residual blocks at half the resolution, see `Around`; 0: none.
+            coarse: Channels and residual blocks of a `CoarseBranch`; 0: none.
             context: Channels of each frame's features; 0: none.
             hidden: Channels handed on from the refinement before; 0: none.
             radius: Of the cost volume between the warped features; 0: none.
@@ -399,8 +399,9 @@ class Refinement(nn.Module):
         self.take_over = SwapConv(hidden, hidden // 2, 1) if hidden else None
         self.mix = SwapConv(channels + hidden // 2 + 2 * (5 + context + costs), channels, 1)
         self.body = nn.Sequential(*(ResidualBlock(channels, SwapConv) for _ in range(blocks)))
-        if around[0]:
-            self.body.insert(0, Around(channels, around[0], blocks=around[1], sides=True))
+        if coarse[0]:
+            branch = CoarseBranch(channels, coarse[0], blocks=coarse[1], sides=True)
+            self.body.insert(0, branch)
         # Flow (2), logit, what else is wanted, and the gate of the least squares step.
         self.out = SwapConv(channels, 2 * (4 + more) * 4, 1)
         nn.init.normal_(self.out.weight, std=1e-3)
@@ -453,7 +454,7 @@ def _aligned(frames: Tensor, flow: Tensor, times: Tensor) -> tuple[Tensor, Tenso
 
     Returns:
         They, (N, 2, 2, H, W), and the share of the detail that the warped frames before it give
-        reason to doubt, (N, 1, H, W), which may be above 1; no gradient flows through the latter.
+        reason to doubt, (N, 1, H, W), 0 to 1, through which no gradient flows.
     """
     with torch.no_grad():
         warped = each(warp, frames, flow, "bicubic")

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from interp_cli.resample import padded, resized, shrunk
 
 
-class Around(nn.Module):
-    """Adds to features what more channels see of their surroundings, at half the resolution.
+class CoarseBranch(nn.Module):
+    """Adds to features what more channels make of their surroundings, at half the resolution.
 
     It adds nothing until it is trained.
     """
@@ -27,7 +27,7 @@ class Around(nn.Module):
 
         Args:
             channels: Of the features.
-            inner: Of the surroundings.
+            inner: Channels at half the resolution.
             blocks: Residual blocks.
             sides: Whether both sides of a pair are in the channels, as `SwapConv` has them.
         """
@@ -62,20 +62,15 @@ class SwapConv(nn.Module):
 
     def forward(self, sides: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
-        return self._convolved(sides, self.weight, self.bias)
+        return self._of_both(sides, self.weight, self.bias)
 
     def scaled(self, sides: Tensor, scale: Tensor) -> Tensor:
         """Convolve, the outputs of a side times `scale`, (outputs / 2,)."""
-        return self._convolved(sides, self.weight * scale.view(-1, 1, 1, 1), self.bias * scale)
+        return self._of_both(sides, self.weight * scale.view(-1, 1, 1, 1), self.bias * scale)
 
-    def _convolved(self, sides: Tensor, own: Tensor, bias: Tensor) -> Tensor:
-        weight = torch.cat((own, own.roll(own.shape[1] // 2, 1)))
-        bias = bias.repeat(2)
-        size = weight.shape[-1]
-        if size == 1:  # on one core torch's convolution takes up to twice as long
-            flat = torch.matmul(weight.flatten(1), sides.flatten(2))
-            return torch.unflatten(flat.add_(bias.view(-1, 1)), 2, sides.shape[2:])
-        return F.conv2d(sides, weight, bias, self.stride, size // 2)
+    def _of_both(self, sides: Tensor, own: Tensor, bias: Tensor) -> Tensor:
+        both = torch.cat((own, own.roll(own.shape[1] // 2, 1)))
+        return _convolved(sides, both, bias.repeat(2), self.stride)
 
 
 class PlainConv(nn.Module):
@@ -89,12 +84,12 @@ class PlainConv(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
-        return F.conv2d(features, self.weight, self.bias, padding="same")
+        return _convolved(features, self.weight, self.bias)
 
     def scaled(self, features: Tensor, scale: Tensor) -> Tensor:
         """Convolve, the outputs times `scale`, (outputs,)."""
         weight = self.weight * scale.view(-1, 1, 1, 1)
-        return F.conv2d(features, weight, self.bias * scale, padding="same")
+        return _convolved(features, weight, self.bias * scale)
 
 
 class ResidualBlock(nn.Module):
@@ -126,9 +121,9 @@ def joined(*pairs: Tensor) -> Tensor:
     return torch.cat(pairs, 2).flatten(1, 2)
 
 
-def parted(joined: Tensor) -> Tensor:
+def parted(sides: Tensor) -> Tensor:
     """Undo `joined`."""
-    return torch.unflatten(joined, 1, (2, -1))
+    return torch.unflatten(sides, 1, (2, -1))
 
 
 def doubled(image: Tensor) -> Tensor:
@@ -153,10 +148,19 @@ def spread(fine: Tensor) -> Tensor:
 
 
 def act(features: Tensor) -> Tensor:
-    """In place, since what comes in is not needed again."""
+    """Leaky ReLU, in place, since what comes in is not needed again."""
     return F.leaky_relu_(features, 0.1)
 
 
 def activated_conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """A 3x3 convolution and what makes it not linear."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.LeakyReLU(0.1, inplace=True))
+
+
+def _convolved(features: Tensor, weight: Tensor, bias: Tensor, stride: int = 1) -> Tensor:
+    """Convolve (N, C, H, W), padded with zeros to its own size."""
+    size = weight.shape[-1]
+    if size == 1:  # on one core torch's convolution takes up to twice as long
+        flat = torch.matmul(weight.flatten(1), features.flatten(2))
+        return torch.unflatten(flat.add_(bias.view(-1, 1)), 2, features.shape[2:])
+    return F.conv2d(features, weight, bias, stride, size // 2)

@@ -61,17 +61,24 @@ def flow_loss(
     """A loss for every stage of `flow` against the true middle and what is known of the motion.
 
     The labels `motion` (see `labels`) fade out over the first part of the run; `exact_motion`
-    (see `synthetic`) counts to its end. The last quarter of a batch is seen at half its size, as
-    the qualities that are not the best see frames.
+    (see `synthetic`) counts to its end. On average a quarter of a batch, drawn by lot, is seen at
+    half its size, as large frames are where they are doubled; crops that are not multiples of 16,
+    or below 32 pixels, never are.
     """
-    small = len(batch) // 4
+    lot = torch.randperm(len(batch))
+    halved = int(len(batch) / 4 + torch.rand(()).item()) if _can_be_halved(batch) else 0
     parts: dict[str, Tensor] = {}
-    for some, reduction in ((batch[: len(batch) - small], 1), (batch[len(batch) - small :], 2)):
-        if len(some):
-            for name, part in _flow_parts(cast(Flow, net), some, progress, reduction).items():
-                parts[name] = parts.get(name, 0) + part * (len(some) / len(batch))
+    for chosen, reduction in ((lot[halved:], 1), (lot[:halved], 2)):
+        if len(chosen):
+            some = _flow_parts(cast(Flow, net), batch[chosen], progress, reduction)
+            for name, part in some.items():
+                parts[name] = parts.get(name, 0) + part * (len(chosen) / len(batch))
     loss = sum(parts.values(), batch.target.new_zeros(()))
     return loss, {name: part.detach() for name, part in parts.items()}
+
+
+def _can_be_halved(batch: TripletBatch) -> bool:
+    return all(side >= 32 and side % 16 == 0 for side in batch.target.shape[-2:])
 
 
 def _flow_parts(

@@ -59,14 +59,15 @@ class TripletBatch:
         """Number of triplets."""
         return len(self.frame0)
 
-    def __getitem__(self, part: slice) -> TripletBatch:
-        """Some of the triplets."""
+    def __getitem__(self, numbers: Tensor) -> TripletBatch:
+        """The triplets of these numbers."""
+        numbers = numbers.to(self.target.device)
         return TripletBatch(
-            self.frame0[part],
-            self.target[part],
-            self.frame1[part],
-            self.timestep[part],
-            {name: label[part] for name, label in self.labels.items()},
+            self.frame0[numbers],
+            self.target[numbers],
+            self.frame1[numbers],
+            self.timestep[numbers],
+            {name: label[numbers] for name, label in self.labels.items()},
         )
 
     def to(self, device: torch.device) -> TripletBatch:

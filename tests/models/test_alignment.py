@@ -4,7 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from interp_cli.models.alignment import agreed, least_squares_step, stillness
+from interp_cli.models.alignment import (
+    agreed,
+    doubtful_detail,
+    least_squares_step,
+    stillness,
+)
 from interp_cli.models.warp import warp
 
 HALF = torch.full((1, 2, 1, 1, 1), 0.5)
@@ -196,3 +201,34 @@ def test_both_frames_get_one_motion_where_they_agree(timestep: float):
     made = agreed(motion * towards, times) / towards
     assert (made[:, :, 0, :, :4] - 10).abs().max() < 0.01
     torch.testing.assert_close(made[..., 4:], motion[..., 4:])
+
+
+class TestDoubtfulDetail:
+    def test_is_a_share_of_the_energy(self):
+        """Far from edges: rows of 0 and 1 in turn, whose frames differ by a constant."""
+        stripes = (torch.arange(32) % 2).float().view(1, 1, 32, 1).expand(1, 3, 32, 32)
+        frames = torch.stack((stripes, stripes + 0.2), 1)
+        # A row and the mean of it and its neighbours differ by 2/3; smoothed frames differ by 0.2.
+        expected = 0.35 * 0.2**2 / (2 / 3) ** 2
+        made = doubtful_detail(frames)
+        assert made.shape == (1, 1, 32, 32)
+        torch.testing.assert_close(
+            made[..., 8:-8, 8:-8], torch.full((1, 1, 16, 16), expected), atol=1e-4, rtol=1e-3
+        )
+
+    def test_noise_puts_less_in_doubt_than_wrong_motion(self):
+        picture = smooth()
+        noisy = picture + 0.05 * torch.randn(
+            picture.shape, generator=torch.Generator().manual_seed(1)
+        )
+        noise = doubtful_detail(torch.stack((picture, noisy), 1)).mean()
+        wrong = doubtful_detail(torch.stack((picture, moved(picture, 2.0, 0.0)), 1)).mean()
+        assert noise < 0.5 * wrong
+
+    def test_is_at_most_all_and_the_same_with_the_frames_swapped(self):
+        frames = torch.stack((smooth(), smooth(1)), 1)
+        made = doubtful_detail(frames)
+        assert made.max() == 1
+        assert made.min() >= 0
+        assert torch.equal(doubtful_detail(frames.flip(1)), made)
+        assert doubtful_detail(frames[:, :1].expand_as(frames)).max() == 0

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interp_cli.models.flow import Flow
 from interp_cli.models.warp import warp
-from interp_cli.training import synthetic
+from interp_cli.training import losses, synthetic
 from interp_cli.training.labels import LAST_SHARE, matcher_labels
 from interp_cli.training.losses import flow_loss, laplacian_l1
 from interp_cli.training.synthetic import scenes, with_synthetic
@@ -184,23 +184,28 @@ class TestFlowLoss:
         _, late = flow_loss(net, labelled, LAST_SHARE)
         assert set(late) == {*stages, "exact_motion"}
 
-    def test_a_quarter_of_a_batch_is_seen_at_half_its_size(self, monkeypatch):
+    @pytest.mark.parametrize(
+        ("count", "size", "share"),
+        [(4, 32, 1 / 4), (1, 48, 1 / 4), (6, 32, 1 / 4), (4, 24, 0), (4, 16, 0)],
+    )
+    def test_any_quarter_of_a_batch_is_seen_at_half_its_size(
+        self, monkeypatch: pytest.MonkeyPatch, count: int, size: int, share: float
+    ):
+        halved: list[float] = []
+
+        def numbers(_net: Flow, some: TripletBatch, _progress: float, reduction: int):
+            halved.extend(some.timestep.flatten().tolist() if reduction == 2 else ())
+            return {"number": some.timestep.mean()}
+
+        monkeypatch.setattr(losses, "_flow_parts", numbers)
+        picture = torch.zeros(count, 3, size, size)
+        whole = TripletBatch(picture, picture, picture, torch.arange(float(count)))
         torch.manual_seed(0)
-        net, seen = Flow(), []
-        outputs = net.training_outputs
-
-        def spied(frame0, frame1, timestep, reduction):
-            seen.append((len(frame0), reduction))
-            return outputs(frame0, frame1, timestep, reduction)
-
-        monkeypatch.setattr(net, "training_outputs", spied)
-        whole = batch()
-        with torch.no_grad():
-            total, _ = flow_loss(net, whole, 1.0)
-            alone = [flow_loss(net, whole[i : i + 1], 1.0)[0] for i in range(3)]
-        assert seen == [(3, 1), (1, 2), (1, 1), (1, 1), (1, 1)]
-        # The mean over the batch: what is left of it is the last triplet's.
-        assert 0 < 4 * total - sum(alone) < 4 * total
+        for _ in range(200):
+            loss, _ = flow_loss(Flow(), whole, 1.0)
+            assert loss.item() == pytest.approx((count - 1) / 2)  # each triplet counts as much
+        assert len(halved) / (200 * count) == pytest.approx(share, abs=0.08)
+        assert set(halved) == (set(range(count)) if share else set())
 
     def test_a_perfect_prediction_has_no_error(self):
         picture = pictures(1)
