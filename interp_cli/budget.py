@@ -13,7 +13,7 @@ from interp_cli.options import Precision
 from interp_cli.tiles import SMALLEST_TILE_PX
 
 # Peak bytes of activations a pixel and pair in 32 bits, measured on `flow` and on `fusion`.
-_BYTES_PER_PIXEL_OF_MOTION, _BYTES_PER_PIXEL = 700, 2600
+_BYTES_PER_PIXEL_OF_MOTION, _BYTES_PER_PIXEL = 850, 2600
 _LARGEST_BATCH = 16
 # On a CPU a batch only pays while the frames are too small to fill the caches by themselves.
 _CPU_BATCH_PIXELS = 320_000

@@ -151,9 +151,10 @@ def fusion_preset() -> TrainOptions:
 
 
 def flow_preset() -> TrainOptions:
-    """The recipe of `flow`: AdamW, cosine schedule, synthetic motion in a fifth of each batch.
+    """The recipe of `flow`: AdamW, cosine schedule, synthetic motion in two fifths of each batch.
 
-    Synthetic motion teaches most in the beginning; the end belongs to what people film.
+    Synthetic motion alone is exact: with a tenth of it at the end of a run, still cameras lose
+    what filmed motion gains.
     """
     return TrainOptions(
         model="flow",
@@ -166,8 +167,7 @@ def flow_preset() -> TrainOptions:
         warm_up_steps=200,
         weight_decay=1e-4,
         clip_norm=1.0,
-        synthetic=0.2,
-        late_synthetic=0.1,
+        synthetic=0.4,
         hard_share=0.25,
     )
 
@@ -178,8 +178,9 @@ def fine_tune_preset(model: str) -> TrainOptions:
     Raises:
         ValueError: There is no recipe for the architecture.
     """
+    preset = train_preset(model)
     return replace(
-        train_preset(model),
+        preset,
         epochs=None,
         minutes=15,
         batch=8,
@@ -188,6 +189,7 @@ def fine_tune_preset(model: str) -> TrainOptions:
         warm_up_steps=20,
         ema=0.99,
         late_crop=None,
+        synthetic=preset.synthetic / 4,
         validate_minutes=3.0,
     )
 
