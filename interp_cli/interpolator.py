@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from interp_cli.devices import choose_device, choose_precision, keep_freed_memory
 from interp_cli.errors import WeightsError
 from interp_cli.inference import Inference, timestep_column
-from interp_cli.models.render import Recipe, Synthesis, render, sampling_for
+from interp_cli.models.render import Recipe, Synthesis, render
 from interp_cli.models.warp import Sampling
 from interp_cli.motion import Motion
 from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision, Quality
@@ -266,8 +266,8 @@ class Interpolator:
         return max(1, round(min(height, width) / _SEEN_PX[self.quality]))
 
     def sampling(self, height: int, width: int) -> Sampling:
-        """How frames of this size are sampled."""
-        return sampling_for(self.reduction(height, width))
+        """How frames of this size are sampled: densely if the network sees them at full size."""
+        return "supersampled" if self.reduction(height, width) == 1 else "bicubic"
 
     def require_motion(self) -> None:
         """Refuse a model that has no motion.

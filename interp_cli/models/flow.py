@@ -56,7 +56,7 @@ from interp_cli.models.layers import (
     spread,
     unit,
 )
-from interp_cli.models.render import Recipe, render, sampling_for
+from interp_cli.models.render import Recipe, render
 from interp_cli.models.warp import splat, warp
 from interp_cli.resample import padded, shrunk
 
@@ -92,10 +92,10 @@ class Features(NamedTuple):
 
 
 class FlowOutputs(NamedTuple):
-    """Every stage's result, for a loss on each; all sizes but the first are of the frames as seen.
+    """Every stage's result, for a loss on each.
 
     Attributes:
-        middle: The end, at the size of the frames themselves.
+        middle: The end, (N, 3, H, W).
         half: Picture after the second refinement, (N, 3, H/2, W/2).
         quarter: Picture after the first refinement, (N, 3, H/4, W/4).
         projected: Flows from the timestep to both frames before any refinement, in pixels of
@@ -198,25 +198,15 @@ class Flow(nn.Module):
         state = self._project(features0, features1, motion, timestep)
         return self._refine(features0, features1, motion, state, timestep)[0]
 
-    def training_outputs(
-        self, frame0: Tensor, frame1: Tensor, timestep: Tensor, reduction: int = 1
-    ) -> FlowOutputs:
-        """Do what `forward` does, with smaller frames if wished, and return every stage's result.
-
-        Args:
-            frame0: Earlier frame, (N, 3, H, W) in [0, 1], H and W multiples of 8 times `reduction`.
-            frame1: Later frame, likewise.
-            timestep: (N, 1, 1, 1), above 0 and below 1.
-            reduction: How many times smaller the network sees the frames.
-        """
-        features0, features1 = (self.encode(shrunk(f, reduction)) for f in (frame0, frame1))
+    def training_outputs(self, frame0: Tensor, frame1: Tensor, timestep: Tensor) -> FlowOutputs:
+        """Do what `forward` does and return every stage's result."""
+        features0, features1 = self.encode(frame0), self.encode(frame1)
         flows = self._match(features0, features1)
         projected = self._project(features0, features1, flows[-1], timestep)
         recipe, quarter, half = self._refine(features0, features1, flows[-1], projected, timestep)
-        recipe = recipe.enlarged(*frame0.shape[-2:])
         pictures = paired(features0.pictures, features1.pictures)
         return FlowOutputs(
-            render(frame0, frame1, recipe, timestep, sampling_for(reduction)),
+            render(frame0, frame1, recipe, timestep),
             _blend(each(warp, pictures[1], half.flow), half.logit),
             _blend(each(warp, pictures[2], quarter.flow), quarter.logit),
             projected.flow,

@@ -66,15 +66,6 @@ class Synthesis(NamedTuple):
     blend_mask: Tensor
 
 
-def sampling_for(reduction: int) -> Sampling:
-    """How frames are sampled: densely if the network saw them at full size.
-
-    What supersampling keeps, `bicubic` would lose, 0.1 dB on sharp pictures, but only if the
-    motion is that exact.
-    """
-    return "supersampled" if reduction == 1 else "bicubic"
-
-
 def render(
     frame0: Tensor,
     frame1: Tensor,
@@ -89,7 +80,8 @@ def render(
         frame1: Later frame, likewise.
         recipe: At the frames' size, with a residual for their channels.
         timestep: (N, 1, 1, 1), or one for all.
-        sampling: How the frames are sampled between their pixels, see `sampling_for`.
+        sampling: How the frames are sampled between their pixels. What supersampling keeps,
+            `bicubic` would lose, 0.1 dB on sharp pictures, but only if the motion is that exact.
 
     Returns:
         (N, C, H, W), in the frames' range, not clipped.

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from interp_cli.models.flow import Flow
 from interp_cli.models.warp import warp
+from interp_cli.resample import shrunk
 from interp_cli.training import labels
 from interp_cli.training.triplets import TripletBatch
 
@@ -61,17 +62,16 @@ def flow_loss(
     """A loss for every stage of `flow` against the true middle and what is known of the motion.
 
     The labels `motion` (see `labels`) fade out over the first part of the run; `exact_motion`
-    (see `synthetic`) counts to its end. On average a quarter of a batch, drawn by lot, is seen at
-    half its size, as large frames are where they are doubled; crops that are not multiples of 16,
-    or below 32 pixels, never are.
+    (see `synthetic`) counts to its end. On average a quarter of a batch, drawn by lot, is learned
+    from at half its size, sharp and clean as large frames are once they are smaller; crops that
+    are not multiples of 16, or below 32 pixels, never are.
     """
     lot = torch.randperm(len(batch))
-    halved = int(len(batch) / 4 + torch.rand(()).item()) if _can_be_halved(batch) else 0
+    small = int(len(batch) / 4 + torch.rand(()).item()) if _can_be_halved(batch) else 0
     parts: dict[str, Tensor] = {}
-    for chosen, reduction in ((lot[halved:], 1), (lot[:halved], 2)):
+    for chosen in (batch[lot[small:]], _halved(batch[lot[:small]])):
         if len(chosen):
-            some = _flow_parts(cast(Flow, net), batch[chosen], progress, reduction)
-            for name, part in some.items():
+            for name, part in _flow_parts(cast(Flow, net), chosen, progress).items():
                 parts[name] = parts.get(name, 0) + part * (len(chosen) / len(batch))
     loss = sum(parts.values(), batch.target.new_zeros(()))
     return loss, {name: part.detach() for name, part in parts.items()}
@@ -81,19 +81,29 @@ def _can_be_halved(batch: TripletBatch) -> bool:
     return all(side >= 32 and side % 16 == 0 for side in batch.target.shape[-2:])
 
 
-def _flow_parts(
-    net: Flow, batch: TripletBatch, progress: float, reduction: int
-) -> dict[str, Tensor]:
-    """Losses of triplets that are seen so many times smaller, by name."""
-    out = net.training_outputs(batch.frame0, batch.frame1, batch.timestep, reduction)
+def _halved(batch: TripletBatch) -> TripletBatch:
+    """The same at half the size; motion is half as long, in as many cells."""
+    scale = batch.target.new_tensor((0.5, 0.5, 1)).view(3, 1, 1)
+    return TripletBatch(
+        shrunk(batch.frame0, 2),
+        shrunk(batch.target, 2),
+        shrunk(batch.frame1, 2),
+        batch.timestep,
+        {name: label * scale for name, label in batch.labels.items()},
+    )
+
+
+def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Tensor]:
+    """Losses of triplets of one size, by name."""
+    out = net.training_outputs(batch.frame0, batch.frame1, batch.timestep)
     frames = torch.stack((batch.frame0, batch.frame1), 1).flatten(0, 1)  # sides in turn
-    half = F.avg_pool2d(batch.target, 2 * reduction)
+    half = F.avg_pool2d(batch.target, 2)
     quarter = F.avg_pool2d(half, 2)
     parts = {
         "picture": laplacian_l1(out.middle, batch.target, 4),
         "half": 0.5 * laplacian_l1(out.half, half, 4),
         "quarter": 0.25 * laplacian_l1(out.quarter, quarter, 3),
-        "projected": _projected_l1(out.projected, F.avg_pool2d(frames, 4 * reduction), quarter),
+        "projected": _projected_l1(out.projected, F.avg_pool2d(frames, 4), quarter),
         "matched": 0.15 * sum((_matched(f, frames) for f in out.flows), half.new_zeros(())),
     }
     weights = {"motion": max(0.0, 1 - progress / labels.LAST_SHARE), "exact_motion": 0.5}

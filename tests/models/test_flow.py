@@ -13,7 +13,6 @@ from interp_cli.models.correlation import cost_volume
 from interp_cli.models.flow import Flow, Matcher
 from interp_cli.models.layers import CoarseBranch, SwapConv
 from interp_cli.models.render import render
-from interp_cli.resample import shrunk
 
 
 @pytest.fixture(scope="module")
@@ -148,19 +147,6 @@ def test_training_outputs_are_every_stage(net: Flow):
     assert out.projected.shape == (1, 2, 2, 44, 46)
     # Odd numbers of cells are padded on coarser levels.
     assert [tuple(f.shape[-2:]) for f in out.flows] == [(6, 6), (11, 12), (22, 23), (44, 46)]
-
-
-@torch.inference_mode()
-def test_training_outputs_of_frames_seen_at_half_their_size(net: Flow):
-    frames = torch.rand(2, 1, 3, 176, 208)
-    out = net.training_outputs(*frames, times(0.5), reduction=2)
-    small = [shrunk(frame, 2) for frame in frames]
-    features = [net.encode(frame) for frame in small]
-    recipe = net.synthesize(*features, net.motion(*features), times(0.5))
-    whole = render(*frames, recipe.enlarged(176, 208), times(0.5), "bicubic")
-    assert torch.allclose(out.middle, whole, atol=1e-5)
-    assert torch.equal(out.half, net.training_outputs(*small, times(0.5)).half)
-    assert out.flows[-1].shape[-2:] == (22, 26)
 
 
 def test_every_parameter_learns(net: Flow):
