@@ -71,6 +71,9 @@ _QUARTER_DESCRIPTOR, _EIGHTH_DESCRIPTOR = 16, 24
 # are trained with these numbers.
 _OTHER_SHARE, _AROUND_SHARE = 0.05, 0.01
 _AROUND_CELLS = 7
+# How much of the last least squares step is taken: on sharp pictures all of it is right, on film
+# with its noise none.
+_LAST_SHARE = 0.5
 
 
 class Features(NamedTuple):
@@ -199,11 +202,17 @@ class Flow(nn.Module):
         return self._refine(features0, features1, motion, state, timestep)[0]
 
     def training_outputs(self, frame0: Tensor, frame1: Tensor, timestep: Tensor) -> FlowOutputs:
-        """Do what `forward` does and return every stage's result."""
+        """Do what `forward` does, but for its last step, and return every stage's result.
+
+        The last least squares step undoes what a loss behind it asks of the flows, so they would
+        drift until it fails them.
+        """
         features0, features1 = self.encode(frame0), self.encode(frame1)
         flows = self._match(features0, features1)
         projected = self._project(features0, features1, flows[-1], timestep)
-        recipe, quarter, half = self._refine(features0, features1, flows[-1], projected, timestep)
+        recipe, quarter, half = self._refine(
+            features0, features1, flows[-1], projected, timestep, last_step=False
+        )
         pictures = paired(features0.pictures, features1.pictures)
         return FlowOutputs(
             render(frame0, frame1, recipe, timestep),
@@ -268,6 +277,8 @@ class Flow(nn.Module):
         motion: Tensor,
         state: _State,
         timestep: Tensor,
+        *,
+        last_step: bool = True,
     ) -> tuple[Recipe, _State, _State]:
         """Refine three times; the end, and the state at a quarter and at half size."""
         times = torch.stack((timestep, 1 - timestep), 1).float()
@@ -277,7 +288,10 @@ class Flow(nn.Module):
         at_quarter, _ = self.refine_quarter(quarter, coarse, state, times)
         at_half, _ = self.refine_half(half, fine, _enlarged(at_quarter), times)
         at_full, more = self.refine_full(full, None, _enlarged(at_half), times)
-        flow, doubt = _aligned(full, agreed(at_full.flow, times), times)
+        flow = agreed(at_full.flow, times)
+        step, doubt = _last_step(full, flow, times)
+        if last_step:
+            flow = flow + _LAST_SHARE * step
         logit = at_full.logit
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
         # Softening is for motion that is not certain.
@@ -439,18 +453,14 @@ def _step(warped: Tensor, times: Tensor) -> Tensor:
     return -direction(warped) * times * least_squares_step(warped, times).unsqueeze(1)
 
 
-def _aligned(frames: Tensor, flow: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-    """Both flows after a least squares step at full size.
+@torch.no_grad()
+def _last_step(frames: Tensor, flow: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+    """What least squares add to both flows at full size, (N, 2, 2, H, W).
 
-    Returns:
-        They, (N, 2, 2, H, W), and the share of the detail that the warped frames before it give
-        reason to doubt, (N, 1, H, W), 0 to 1, through which no gradient flows.
+    And the share of the detail that the warped frames give reason to doubt, (N, 1, H, W), 0 to 1.
     """
-    with torch.no_grad():
-        warped = each(warp, frames, flow, "bicubic")
-        doubt = doubtful_detail(warped)
-        step = each(doubled, _step(warped, times))
-    return flow + step, doubt
+    warped = each(warp, frames, flow, "bicubic")
+    return each(doubled, _step(warped, times)), doubtful_detail(warped)
 
 
 def _blend(warped: Tensor, logit: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli.models import flow as flow_module
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.flow import Flow, Matcher
 from interp_cli.models.layers import CoarseBranch, SwapConv
@@ -138,9 +139,17 @@ def test_levels_follow_the_size(untrained: Flow):
 
 
 @torch.inference_mode()
-def test_training_outputs_are_every_stage(net: Flow):
+def test_training_outputs_are_every_stage(net: Flow, monkeypatch: pytest.MonkeyPatch):
     frame0, frame1 = torch.rand(2, 1, 3, 176, 184)
     out = net.training_outputs(frame0, frame1, times(0.5))
+    assert not torch.allclose(out.middle, net(frame0, frame1, times(0.5)), atol=0.01)
+    step = flow_module._last_step
+
+    def no_step(*arguments: Tensor) -> tuple[Tensor, Tensor]:
+        wanted, doubt = step(*arguments)
+        return torch.zeros_like(wanted), doubt
+
+    monkeypatch.setattr(flow_module, "_last_step", no_step)
     assert torch.equal(out.middle, net(frame0, frame1, times(0.5)))
     assert out.half.shape == (1, 3, 88, 92)
     assert out.quarter.shape == (1, 3, 44, 46)
