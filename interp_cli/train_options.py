@@ -153,8 +153,7 @@ def fusion_preset() -> TrainOptions:
 def flow_preset() -> TrainOptions:
     """The recipe of `flow`: AdamW, cosine schedule, synthetic motion in two fifths of each batch.
 
-    Synthetic motion alone is exact: with a tenth of it at the end of a run, still cameras lose
-    what filmed motion gains.
+    Synthetic motion alone is known exactly, so its share stays to the end.
     """
     return TrainOptions(
         model="flow",
