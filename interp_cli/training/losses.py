@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from interp_cli.models.flow import Flow
 from interp_cli.models.warp import warp
-from interp_cli.resample import shrunk
+from interp_cli.resample import constants, shrunk
 from interp_cli.training import labels
 from interp_cli.training.triplets import TripletBatch
 
@@ -83,7 +83,7 @@ def _can_be_halved(batch: TripletBatch) -> bool:
 
 def _halved(batch: TripletBatch) -> TripletBatch:
     """The same at half the size; motion is half as long, in as many cells."""
-    scale = batch.target.new_tensor((0.5, 0.5, 1)).view(3, 1, 1)
+    scale = constants(batch.target, 0.5, 0.5, 1).view(3, 1, 1)
     return TripletBatch(
         shrunk(batch.frame0, 2),
         shrunk(batch.target, 2),

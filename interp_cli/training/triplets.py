@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -62,22 +62,19 @@ class TripletBatch:
     def __getitem__(self, numbers: Tensor) -> TripletBatch:
         """The triplets of these numbers."""
         numbers = numbers.to(self.target.device)
-        return TripletBatch(
-            self.frame0[numbers],
-            self.target[numbers],
-            self.frame1[numbers],
-            self.timestep[numbers],
-            {name: label[numbers] for name, label in self.labels.items()},
-        )
+        return self._mapped(lambda tensor: tensor[numbers])
 
     def to(self, device: torch.device) -> TripletBatch:
         """The same on another device."""
+        return self._mapped(lambda tensor: tensor.to(device))
+
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> TripletBatch:
         return TripletBatch(
-            self.frame0.to(device),
-            self.target.to(device),
-            self.frame1.to(device),
-            self.timestep.to(device),
-            {name: label.to(device) for name, label in self.labels.items()},
+            function(self.frame0),
+            function(self.target),
+            function(self.frame1),
+            function(self.timestep),
+            {name: function(label) for name, label in self.labels.items()},
         )
 
 
