@@ -40,20 +40,37 @@ def warp(image: Tensor, flow: Tensor, mode: Sampling = "bilinear") -> Tensor:
     """
     _check_sizes(image, flow)
     x, y = _targets(flow)
+    if mode != "supersampled":
+        return sample(image, x, y, mode)
+    # Sample 2 i is pixel i. Beyond the border, what repeats is the pixel, not its overshoot.
     height, width = flow.shape[-2:]
-    if mode == "supersampled":
-        # Sample 2 i is pixel i. Beyond the border, what repeats is the pixel, not its overshoot.
-        image, mode = supersampled(image), "bicubic"
-        x, y = 2 * x.clamp(0, width - 1), 2 * y.clamp(0, height - 1)
-        height, width = image.shape[-2:]
-    if image.shape[1] <= _FEW_CHANNELS and for_opencv(image, flow):
+    x, y = 2 * x.clamp(0, width - 1), 2 * y.clamp(0, height - 1)
+    return sample(supersampled(image), x, y, "bicubic")
+
+
+def sample(
+    image: Tensor, x: Tensor, y: Tensor, mode: Literal["bilinear", "bicubic"] = "bilinear"
+) -> Tensor:
+    """Sample `image` between its pixels.
+
+    Args:
+        image: (N, C, H, W), or (1, C, H, W) for all positions.
+        x: Columns in pixels, (N, h, w).
+        y: Rows, likewise.
+        mode: As of `warp`.
+
+    Returns:
+        (N, C, h, w), float32; samples outside the image repeat its border.
+    """
+    if image.shape[1] <= _FEW_CHANNELS and for_opencv(image, x, y):
         return _remapped(image, x, y, _OPENCV_MODES[mode])
     # grid_sample's positions run from -1 (centre of the first pixel) to 1 (of the last).
+    height, width = image.shape[-2:]
     grid = torch.stack(
         (x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), -1
-    )  # (N, H, W, 2)
+    )  # (N, h, w, 2)
     with torch.autocast(image.device.type, enabled=False):
-        image = image.float().expand(len(flow), -1, -1, -1)
+        image = image.float().expand(len(x), -1, -1, -1)
         return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
 
 

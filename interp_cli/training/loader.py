@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from interp_cli.train_options import TrainOptions
 from interp_cli.training.losses import Labeller
 from interp_cli.training.ranks import Ranks
+from interp_cli.training.state import step_seed
+from interp_cli.training.synthetic import with_synthetic
 from interp_cli.training.triplets import TripletBatch
 
 Cut = Callable[[Sequence[int], int], TripletBatch]
@@ -27,6 +29,13 @@ _MOST_THREADS = 8
 def crop_at(options: TrainOptions, share: float) -> int:
     """Side of the crops when `share` of the run is done."""
     return options.late_crop if options.late_crop and share >= _LATE else options.crop
+
+
+def synthetic_at(options: TrainOptions, share: float) -> float:
+    """Share of drawn motion in a batch when `share` of the run is done."""
+    if options.late_synthetic is None:
+        return options.synthetic
+    return options.synthetic + share * (options.late_synthetic - options.synthetic)
 
 
 def loader_threads(device: torch.device, world: int) -> int:
@@ -92,7 +101,7 @@ class TripletLoader:
             share = self._share_at(self._step)
             self._waiting.append(self._pool.submit(self._make, self._step, share))
             self._step += 1
-        return self._waiting.popleft().result().to(self._device)
+        return self._waiting.popleft().result()
 
     def _make(self, step: int, share: float) -> TripletBatch:
         own = self._options.batch // self._ranks.world
@@ -102,7 +111,8 @@ class TripletLoader:
         if self._label is not None:
             labels = self._label(_pictures(batch), share)
             batch.labels.update({name: torch.from_numpy(array) for name, array in labels.items()})
-        return batch
+        seed = step_seed(self._options.seed, step, self._ranks.rank)
+        return with_synthetic(batch.to(self._device), synthetic_at(self._options, share), seed)
 
 
 def _pictures(batch: TripletBatch) -> NDArray[np.uint8]:

@@ -30,7 +30,6 @@ from interp_cli.training.ranks import Ranks
 from interp_cli.training.resident import ResidentTriplets, fits
 from interp_cli.training.state import TrainingState, step_seed
 from interp_cli.training.stopping import Stopping
-from interp_cli.training.synthetic import with_synthetic
 from interp_cli.training.triplets import FrameInterpolationDataset, TripletSampler, hold_out
 from interp_cli.training.validation import HELD_OUT, ValidationSet, validate, validation_sets
 from interp_cli.weights import save_weights
@@ -226,10 +225,8 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
                     interrupted=not done,
                     last=report.now(),
                 )
-            seed = step_seed(options.seed, state.step, ranks.rank)
-            torch.manual_seed(seed)
-            batch = with_synthetic(loader.next(), synthetic_at(options, share), seed)
-            report.add(state.train_on(batch, share))
+            torch.manual_seed(step_seed(options.seed, state.step, ranks.rank))
+            report.add(state.train_on(loader.next(), share))
             if progress is not None and ranks.leads:
                 progress(report.now())
 
@@ -318,13 +315,6 @@ def _data(job: _Job, *, any_timestep: bool) -> tuple[TripletSampler, list[Valida
     kept = FrameInterpolationDataset(TripletSampler(held), side, options.held_out, plain=True)
     sets = [ValidationSet(HELD_OUT, options.held_out, dataset=kept), *validation_sets(job.sets)]
     return sampler, sets
-
-
-def synthetic_at(options: TrainOptions, share: float) -> float:
-    """Share of drawn motion in a batch when `share` of the run is done."""
-    if options.late_synthetic is None:
-        return options.synthetic
-    return options.synthetic + share * (options.late_synthetic - options.synthetic)
 
 
 def _cutter(sampler: TripletSampler, options: TrainOptions, device: torch.device) -> Cut:

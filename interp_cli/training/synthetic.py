@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli.models.warp import sample
+from interp_cli.resample import supersampled
 from interp_cli.training.triplets import TripletBatch
 
 # Exact flows are handed on as means over cells of this side.
@@ -38,7 +40,8 @@ class _Layer:
     """Something that moves as one, for K scenes.
 
     Attributes:
-        picture: Colours and opacity, (K, 4, S, S), at time 0; mirrored on beyond its sides.
+        picture: Colours and opacity at time 0, (K, 4, 2 S - 1, 2 S - 1), sampled twice as densely
+            as frames are, or the motion would blur it; mirrored on beyond its sides.
         matrix: Affine part of the motion, (K, 2, 2), a pixel a pixel.
         shift: Motion of the crop's centre, (K, 2) in pixels.
         wave: Two waves, (K, 2 waves, 5): amplitude x, y in pixels, frequency x, y in radians a
@@ -50,10 +53,14 @@ class _Layer:
     shift: Tensor
     wave: Tensor
 
+    @property
+    def size(self) -> int:
+        """Side of the frames in pixels."""
+        return (self.picture.shape[-1] + 1) // 2
+
     def motion(self, points: Tensor) -> Tensor:
-        """Where points of time 0, (K, 2, S, S), go until time 1."""
-        centre = (points.shape[-1] - 1) / 2
-        moved = torch.einsum("kij,kjhw->kihw", self.matrix, points - centre)
+        """Where points of time 0, (K, 2, h, w), go until time 1."""
+        moved = torch.einsum("kij,kjhw->kihw", self.matrix, points - (self.size - 1) / 2)
         moved = moved + self.shift[..., None, None]
         for k in range(self.wave.shape[1]):
             amplitude, frequency, phase = torch.split(self.wave[:, k], [2, 2, 1], 1)
@@ -61,24 +68,29 @@ class _Layer:
             moved = moved + amplitude[..., None, None] * torch.sin(angle).unsqueeze(1)
         return moved
 
-    def origin(self, positions: Tensor, time: Tensor) -> Tensor:
-        """Points of time 0 that are at `positions` at `time`, (K, 1, 1, 1)."""
-        points = positions
-        for _ in range(_SOLVE_STEPS if time.any() else 0):
-            points = positions - time * self.motion(points)
-        return points
+    def shown(self, time: Tensor) -> tuple[Tensor, Tensor]:
+        """What every pixel shows at `time`, (K, 1, 1, 1).
 
-    def seen(self, points: Tensor) -> Tensor:
-        """Colours and opacity at points, (K, 4, S, S)."""
-        last = self.picture.shape[-1] - 1
+        Motion is so smooth that a point in four rows and columns is enough to solve for.
+
+        Returns:
+            Colours and opacity, (K, 4, S, S), and where that goes from time 0 to 1, (K, 2, S, S).
+        """
+        positions = _positions(len(time), self.size, -(-self.size // CELL_PX) + 1, time.device)
+        if not time.any():
+            return self.picture[..., ::2, ::2], self._finer(self.motion(positions))
+        points = positions
+        for _ in range(_SOLVE_STEPS):
+            points = positions - time * self.motion(points)
+        points, moved = self._finer(points), self._finer(self.motion(points))
+        last = self.size - 1
         mirrored = last - ((points % (2 * last)) - last).abs()
-        return F.grid_sample(
-            self.picture,
-            (mirrored * (2 / last) - 1).permute(0, 2, 3, 1),
-            mode="bilinear",
-            padding_mode="border",
-            align_corners=True,
-        )
+        x, y = (2 * mirrored).unbind(1)
+        return sample(self.picture, x, y, "bicubic").clamp(0, 1), moved
+
+    def _finer(self, points: Tensor) -> Tensor:
+        size = (self.size, self.size)
+        return F.interpolate(points, size, mode="bilinear", align_corners=True)
 
 
 @torch.no_grad()
@@ -171,9 +183,8 @@ def _layer(texture: Tensor, mask: Tensor | None, vigour: float, random: torch.Ge
     amplitude = amplitude / frequency.norm(dim=2, keepdim=True).clamp(min=1.5 / size)
     phase = 2 * math.pi * _uniform(random, count, 2, 1)
     wave = torch.cat((amplitude, frequency, phase), 2)
-    return _Layer(
-        torch.cat((texture, opacity), 1), matrix.to(texture), shift.to(texture), wave.to(texture)
-    )
+    picture = supersampled(torch.cat((texture, opacity), 1)).clamp(0, 1)
+    return _Layer(picture, matrix.to(texture), shift.to(texture), wave.to(texture))
 
 
 def _textures(pictures: Tensor, count: int, random: torch.Generator) -> Tensor:
@@ -206,7 +217,7 @@ def _bars(count: int, size: int, random: torch.Generator) -> Tensor:
     angle = math.pi * _uniform(random, count, 1, 1)
     period = size * (0.04 + 0.2 * _uniform(random, count, 1, 1) ** 2)
     width = period * (0.08 + 0.3 * _uniform(random, count, 1, 1))
-    x, y = _positions(1, size, torch.device("cpu"))[0]
+    x, y = _positions(1, size, size, torch.device("cpu"))[0]
     place = (x * angle.cos() + y * angle.sin() + period) % period
     bars: Tensor = (width / 2 - (place - period / 2).abs() + 0.5).clamp(0, 1).unsqueeze(1)
     return bars
@@ -214,7 +225,7 @@ def _bars(count: int, size: int, random: torch.Generator) -> Tensor:
 
 def _wires(count: int, size: int, random: torch.Generator) -> Tensor:
     """A few thin curved lines."""
-    x, y = _positions(1, size, torch.device("cpu"))[0]
+    x, y = _positions(1, size, size, torch.device("cpu"))[0]
     wires = torch.zeros(count, size, size)
     for _ in range(3):
         angle = math.pi * _uniform(random, count, 1, 1)
@@ -298,15 +309,12 @@ def _shown(
         Picture, (K, 3, S, S); number of the layer, (K, 1, S, S), -1 where layers mix; flow in
         pixels, (K, 2, S, S), from time 0 to 1, or from 1 to 0 if `time` is 1.
     """
-    count, size = len(time), layers[0].picture.shape[-1]
-    positions = _positions(count, size, time.device)
-    picture = positions.new_zeros(count, 3, size, size)
-    owner = positions.new_zeros(count, 1, size, size)
-    flow = torch.zeros_like(positions)
+    count, size = len(time), layers[0].size
+    picture = time.new_zeros(count, 3, size, size)
+    owner, flow = picture[:, :1], picture[:, :2]
     for number, layer in enumerate(layers):
-        points = layer.origin(positions, time)
-        colours, opacity = torch.split(layer.seen(points), [3, 1], 1)
-        moved = layer.motion(points)
+        seen, moved = layer.shown(time)
+        colours, opacity = torch.split(seen, [3, 1], 1)
         moved = torch.where(time > 0.5, -moved, moved)
         picture, owner, flow = _over((picture, owner, flow), colours, opacity, float(number), moved)
     if still is not None:
@@ -337,7 +345,7 @@ def _over(
 def _flow(picture: Tensor, owner: Tensor, flow: Tensor, owner_there: Tensor) -> Tensor:
     """Means over cells of the flow where its goal shows the same layer, (K, 3, S/4, S/4)."""
     size = flow.shape[-1]
-    goal = _positions(len(flow), size, flow.device) + flow
+    goal = _positions(len(flow), size, size, flow.device) + flow
     there = F.grid_sample(
         owner_there,
         (goal * (2 / (size - 1)) - 1).permute(0, 2, 3, 1),
@@ -351,9 +359,9 @@ def _flow(picture: Tensor, owner: Tensor, flow: Tensor, owner_there: Tensor) -> 
     return torch.cat((means[:, :2] / means[:, 2:].clamp(min=1e-3), means[:, 2:]), 1)
 
 
-def _positions(count: int, size: int, device: torch.device) -> Tensor:
-    """The position (x, y) of every pixel, (K, 2, S, S)."""
-    line = torch.arange(size, dtype=torch.float32, device=device)
+def _positions(count: int, size: int, points: int, device: torch.device) -> Tensor:
+    """The position (x, y) of every pixel, or of fewer points as far apart, (K, 2, P, P)."""
+    line = torch.linspace(0, size - 1, points, device=device)
     y, x = torch.meshgrid(line, line, indexing="ij")
     return torch.stack((x, y)).expand(count, -1, -1, -1)
 

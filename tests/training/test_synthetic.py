@@ -85,6 +85,19 @@ def test_points_move_at_constant_speed():
     assert error < 0.03
 
 
+@pytest.mark.usefixtures("sharp")
+def test_motion_does_not_blur():
+    """Or a network learns from drawn motion that middles are softer than their neighbours."""
+    noise = torch.rand(4, 3, 48, 48, generator=torch.Generator().manual_seed(1))
+    fine = F.interpolate(noise, size=(SIZE, SIZE), mode="bicubic", align_corners=True).clamp(0, 1)
+    detail = torch.zeros(3)
+    for seed in range(8):
+        random = torch.Generator().manual_seed(seed)
+        *frames, _ = scenes(fine, torch.full((2, 1, 1, 1), 0.5), random)
+        detail += torch.tensor([(f - F.avg_pool2d(f, 3, 1, 1)).abs().mean() for f in frames])
+    assert (detail[1:] / detail[0]).min() > 0.96
+
+
 @pytest.mark.parametrize("kind", ["_caption", "_black_bars", "_logo"])
 def test_still_things_stand_still(kind: str):
     random = torch.Generator().manual_seed(4)
