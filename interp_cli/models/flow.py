@@ -103,6 +103,7 @@ class FlowOutputs(NamedTuple):
         quarter: Picture after the first refinement, (N, 3, H/4, W/4).
         projected: Flows from the timestep to both frames before any refinement, in pixels of
             their own grid, (N, 2, 2, H/4, W/4).
+        refined: The same after each refinement, at quarter, half and full size.
         flows: Flows from each frame to the other in pixels of their own grid, (N, 2, 2, h, w),
             coarsest level first; the last at 1/4 of the frame, the one before it at 1/8.
     """
@@ -111,6 +112,7 @@ class FlowOutputs(NamedTuple):
     half: Tensor
     quarter: Tensor
     projected: Tensor
+    refined: tuple[Tensor, Tensor, Tensor]
     flows: tuple[Tensor, ...]
 
 
@@ -219,6 +221,7 @@ class Flow(nn.Module):
             _blend(each(warp, pictures[1], half.flow), half.logit),
             _blend(each(warp, pictures[2], quarter.flow), quarter.logit),
             projected.flow,
+            (quarter.flow, half.flow, torch.stack((recipe.flow_t0, recipe.flow_t1), 1)),
             flows,
         )
 

@@ -61,10 +61,10 @@ def flow_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """A loss for every stage of `flow` against the true middle and what is known of the motion.
 
-    The labels `motion` (see `labels`) fade out over the first part of the run; `exact_motion`
-    (see `synthetic`) counts to its end. On average a quarter of a batch, drawn by lot, is learned
-    from at half its size, sharp and clean as large frames are once they are smaller; crops that
-    are not multiples of 16, or below 32 pixels, never are.
+    The labels `motion` (see `labels`) fade out over the first part of the run; `exact_motion` and
+    `exact_flow_t` (see `synthetic`) count to its end. On average a quarter of a batch, drawn by
+    lot, is learned from at half its size, sharp and clean as large frames are once they are
+    smaller; crops that are not multiples of 16, or below 32 pixels, never are.
     """
     lot = torch.randperm(len(batch))
     small = int(len(batch) / 4 + torch.rand(()).item()) if _can_be_halved(batch) else 0
@@ -106,10 +106,14 @@ def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Te
         "projected": _projected_l1(out.projected, F.avg_pool2d(frames, 4), quarter),
         "matched": 0.15 * sum((_matched(f, frames) for f in out.flows), half.new_zeros(())),
     }
-    weights = {"motion": max(0.0, 1 - progress / labels.LAST_SHARE), "exact_motion": 0.5}
-    for name, weight in weights.items():
+    known = {
+        "motion": (out.flows, max(0.0, 0.25 * (1 - progress / labels.LAST_SHARE))),
+        "exact_motion": (out.flows, 0.125),
+        "exact_flow_t": (out.refined, 0.125),
+    }
+    for name, (flows, weight) in known.items():
         if name in batch.labels and weight:
-            parts[name] = 0.25 * weight * _motion_l1(out.flows, batch.labels[name], frames)
+            parts[name] = weight * _motion_l1(flows, batch.labels[name], frames)
     return parts
 
 
@@ -154,10 +158,10 @@ def _matched(flow: Tensor, frames: Tensor) -> Tensor:
 
 
 def _motion_l1(flows: Sequence[Tensor], known: Tensor, frames: Tensor) -> Tensor:
-    """Distance of the matcher's flows from known ones, weighted by how much of a cell is known.
+    """Distance of flows from known ones, weighted by how much of a cell is known.
 
     Args:
-        flows: Of all levels, (N, 2, 2, h, w), in pixels of their own grids.
+        flows: Of several levels, (N, 2, 2, h, w), in pixels of their own grids.
         known: Motion in the frame's pixels and weight, (N, 2, 3, H/c, W/c).
         frames: For their size.
     """

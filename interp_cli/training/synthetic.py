@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +25,9 @@ from interp_cli.models.warp import sample
 from interp_cli.resample import supersampled
 from interp_cli.training.triplets import TripletBatch
 
-# Exact flows are handed on as means over cells of this side.
-CELL_PX = 4
+# Exact flows are handed on as means over cells of these sides: those between the frames, and those
+# from the target, which are refined at full size.
+CELL_PX, FINE_CELL_PX = 4, 2
 # Largest shift from one frame to the next, as a share of the crop.
 _LARGEST_SHIFT = 0.25
 _SOLVE_STEPS = 6
@@ -103,33 +105,35 @@ def with_synthetic(batch: TripletBatch, share: float, seed: int) -> TripletBatch
         seed: All random choices follow from it.
 
     Returns:
-        The batch with its first triplets replaced, their timesteps kept. Its label
-        `exact_motion`, (N, 2, 3, S/4, S/4), holds for each cell of both frames the mean motion
+        The batch with its first triplets replaced, their timesteps kept, and two labels. For
+        each cell of both frames `exact_motion`, (N, 2, 3, S/4, S/4), holds the mean motion
         (dx, dy) in pixels to the other frame and the share of the cell that it holds for; the
-        share is 0 in real triplets and where something is hidden in the other frame.
-        Other labels get zeros for the replaced triplets.
+        share is 0 in real triplets and where something is hidden in the other frame. Likewise
+        `exact_flow_t`, (N, 2, 3, S/2, S/2), for each cell of the target the motion to both
+        frames. Other labels get zeros for the replaced triplets.
     """
     random = torch.Generator().manual_seed(seed)
     count = min(len(batch), int(share * len(batch) + _uniform(random, 1).item()))
     if not count:
         return batch
     pictures = torch.cat((batch.frame0, batch.frame1))
-    frame0, target, frame1, flows = scenes(pictures, batch.timestep[:count], random)
-    exact = flows.new_zeros(len(batch), *flows.shape[1:])
-    exact[:count] = flows
+    frame0, target, frame1, known = scenes(pictures, batch.timestep[:count], random)
     labels = {name: _without_first(label, count) for name, label in batch.labels.items()}
+    for name, flows in known.items():
+        labels[name] = flows.new_zeros(len(batch), *flows.shape[1:])
+        labels[name][:count] = flows
     return replace(
         batch,
         frame0=torch.cat((frame0, batch.frame0[count:])),
         target=torch.cat((target, batch.target[count:])),
         frame1=torch.cat((frame1, batch.frame1[count:])),
-        labels={**labels, "exact_motion": exact},
+        labels=labels,
     )
 
 
 def scenes(
     pictures: Tensor, timestep: Tensor, random: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
     """Draw scenes.
 
     Args:
@@ -138,21 +142,36 @@ def scenes(
         random: Source of all choices, on the CPU so that every device draws the same.
 
     Returns:
-        Earlier frames, targets, later frames, (K, 3, S, S), and the flows that `with_synthetic`
-        describes, (K, 2, 3, S/4, S/4).
+        Earlier frames, targets, later frames, (K, 3, S, S), and the labels that `with_synthetic`
+        describes.
     """
     layers = _layers(pictures, len(timestep), random)
     still = _still(pictures, len(timestep), random)
     shutter = _SHUTTER if _uniform(random, 1).item() < _BLUR_CHANCE else 0.0
     zero = torch.zeros_like(timestep)
     first, between, last = (_shown(layers, still, t) for t in (zero, timestep, zero + 1))
-    flows = torch.stack((_flow(*first, last[1]), _flow(*last, first[1])), 1)
+    known = {
+        "exact_motion": torch.stack(
+            (
+                _means(first.motion, _shared(first, first.motion, last), CELL_PX),
+                _means(-last.motion, _shared(last, -last.motion, first), CELL_PX),
+            ),
+            1,
+        ),
+        "exact_flow_t": torch.stack(
+            [
+                _means(share * between.motion, between.owner >= 0, FINE_CELL_PX)
+                for share in (-timestep, 1 - timestep)
+            ],
+            1,
+        ),
+    }
     if shutter:
         frame0, target, frame1 = (
             _exposure(layers, still, t, shutter) for t in (zero, timestep, zero + 1)
         )
-        return frame0, target, frame1, flows
-    return first[0], between[0], last[0], flows
+        return frame0, target, frame1, known
+    return first.picture, between.picture, last.picture, known
 
 
 def _layers(pictures: Tensor, count: int, random: torch.Generator) -> list[_Layer]:
@@ -297,65 +316,59 @@ def _logo(count: int, size: int, random: torch.Generator) -> Tensor:
 def _exposure(layers: list[_Layer], still: Tensor | None, time: Tensor, shutter: float) -> Tensor:
     """What a camera sees that keeps open for `shutter` around `time`."""
     steps = torch.linspace(-shutter / 2, shutter / 2, _BLUR_PICTURES).tolist()
-    return torch.stack([_shown(layers, still, time + step)[0] for step in steps]).mean(0)
+    return torch.stack([_shown(layers, still, time + step).picture for step in steps]).mean(0)
 
 
-def _shown(
-    layers: list[_Layer], still: Tensor | None, time: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The picture at `time`, which layer shows where, and the flow to the other end.
+class _Shown(NamedTuple):
+    """A picture, and what it shows."""
 
-    Returns:
-        Picture, (K, 3, S, S); number of the layer, (K, 1, S, S), -1 where layers mix; flow in
-        pixels, (K, 2, S, S), from time 0 to 1, or from 1 to 0 if `time` is 1.
-    """
-    count, size = len(time), layers[0].size
-    picture = time.new_zeros(count, 3, size, size)
-    owner, flow = picture[:, :1], picture[:, :2]
+    picture: Tensor  # (K, 3, S, S)
+    owner: Tensor  # (K, 1, S, S), number of the layer, -1 where layers mix
+    motion: Tensor  # (K, 2, S, S), from time 0 to 1, in pixels
+
+
+def _shown(layers: list[_Layer], still: Tensor | None, time: Tensor) -> _Shown:
+    """The picture at `time`."""
+    size = layers[0].size
+    picture = time.new_zeros(len(time), 3, size, size)
+    shown = _Shown(picture, picture[:, :1], picture[:, :2])
     for number, layer in enumerate(layers):
-        seen, moved = layer.shown(time)
-        colours, opacity = torch.split(seen, [3, 1], 1)
-        moved = torch.where(time > 0.5, -moved, moved)
-        picture, owner, flow = _over((picture, owner, flow), colours, opacity, float(number), moved)
+        shown = _over(shown, *layer.shown(time), number)
     if still is not None:
-        colours, opacity = torch.split(still, [3, 1], 1)
-        picture, owner, flow = _over(
-            (picture, owner, flow), colours, opacity, float(len(layers)), torch.zeros_like(flow)
-        )
-    return picture, owner, flow
+        shown = _over(shown, still, torch.zeros_like(shown.motion), len(layers))
+    return shown
 
 
-def _over(
-    below: tuple[Tensor, Tensor, Tensor],
-    colours: Tensor,
-    opacity: Tensor,
-    number: float,
-    motion: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Lay one layer over what is there."""
-    picture, owner, flow = below
-    picture = picture + opacity * (colours - picture)
-    covered = opacity > 0.5
-    owner = torch.where(covered, torch.full_like(owner, number), owner)
-    mixed = (opacity - 0.5).abs() < 0.4
-    owner = torch.where(mixed, torch.full_like(owner, -1.0), owner)
-    return picture, owner, torch.where(covered, motion, flow)
+def _over(below: _Shown, seen: Tensor, motion: Tensor, number: int) -> _Shown:
+    """Lay colours and opacity, (K, 4, S, S), over what is there."""
+    colours, opacity = torch.split(seen, [3, 1], 1)
+    covered, mixed = opacity > 0.5, (opacity - 0.5).abs() < 0.4
+    return _Shown(
+        below.picture + opacity * (colours - below.picture),
+        below.owner.masked_fill(covered, number).masked_fill(mixed, -1),
+        torch.where(covered, motion, below.motion),
+    )
 
 
-def _flow(picture: Tensor, owner: Tensor, flow: Tensor, owner_there: Tensor) -> Tensor:
-    """Means over cells of the flow where its goal shows the same layer, (K, 3, S/4, S/4)."""
+def _shared(shown: _Shown, flow: Tensor, there: _Shown) -> Tensor:
+    """Where the goal of the flow shows the same layer, (K, 1, S, S)."""
     size = flow.shape[-1]
     goal = _positions(len(flow), size, size, flow.device) + flow
-    there = F.grid_sample(
-        owner_there,
+    owner = F.grid_sample(
+        there.owner,
         (goal * (2 / (size - 1)) - 1).permute(0, 2, 3, 1),
         mode="nearest",
         padding_mode="border",
         align_corners=True,
     )
     inside = ((goal >= 0) & (goal <= size - 1)).all(1, keepdim=True)
-    holds = (inside & (owner >= 0) & (there == owner)).float()
-    means = F.avg_pool2d(torch.cat((flow * holds, holds), 1), CELL_PX)
+    return inside & (shown.owner >= 0) & (owner == shown.owner)
+
+
+def _means(flow: Tensor, known: Tensor, cell: int) -> Tensor:
+    """Means over cells of the flow where it is known, and the share that is, (K, 3, h, w)."""
+    holds = known.to(flow.dtype)
+    means = F.avg_pool2d(torch.cat((flow * holds, holds), 1), cell)
     return torch.cat((means[:, :2] / means[:, 2:].clamp(min=1e-3), means[:, 2:]), 1)
 
 

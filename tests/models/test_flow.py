@@ -154,6 +154,11 @@ def test_training_outputs_are_every_stage(net: Flow, monkeypatch: pytest.MonkeyP
     assert out.half.shape == (1, 3, 88, 92)
     assert out.quarter.shape == (1, 3, 44, 46)
     assert out.projected.shape == (1, 2, 2, 44, 46)
+    assert [tuple(f.shape[1:]) for f in out.refined] == [
+        (2, 2, 44, 46),
+        (2, 2, 88, 92),
+        (2, 2, 176, 184),
+    ]
     # Odd numbers of cells are padded on coarser levels.
     assert [tuple(f.shape[-2:]) for f in out.flows] == [(6, 6), (11, 12), (22, 23), (44, 46)]
 

@@ -45,8 +45,8 @@ def sharp(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("sharp")
 @pytest.mark.parametrize("seed", range(4))
 def test_flows_lead_to_the_same_point_of_the_other_frame(seed: int):
-    frame0, _, frame1, flows = draw(seed)
-    flow = F.interpolate(flows[:, 0], scale_factor=4, mode="nearest")
+    frame0, _, frame1, labels = draw(seed)
+    flow = F.interpolate(labels["exact_motion"][:, 0], scale_factor=4, mode="nearest")
     known = (flow[:, 2:] == 1).float()  # whole cells of one layer that the other frame shows
     assert known.mean() > 0.15
     moved, unmoved = (
@@ -59,8 +59,8 @@ def test_flows_lead_to_the_same_point_of_the_other_frame(seed: int):
 
 @pytest.mark.usefixtures("sharp")
 def test_motion_back_is_known_too():
-    frame0, _, frame1, flows = draw(3)
-    flow = F.interpolate(flows[:, 1], scale_factor=4, mode="nearest")
+    frame0, _, frame1, labels = draw(3)
+    flow = F.interpolate(labels["exact_motion"][:, 1], scale_factor=4, mode="nearest")
     known = (flow[:, 2:] == 1).float()
     error = ((warp(frame0, flow[:, :2]) - frame1).abs() * known).sum() / known.sum() / 3
     assert error < 0.02
@@ -78,11 +78,31 @@ def test_targets_close_to_either_end_look_like_it():
 @pytest.mark.usefixtures("sharp")
 def test_points_move_at_constant_speed():
     """Half of the flow leads to the target at 0.5."""
-    frame0, target, _, flows = draw(2)
-    flow = F.interpolate(flows[:, 0], scale_factor=4, mode="nearest")
+    frame0, target, _, labels = draw(2)
+    flow = F.interpolate(labels["exact_motion"][:, 0], scale_factor=4, mode="nearest")
     known = (flow[:, 2:] == 1).float()
     error = ((warp(target, flow[:, :2] / 2) - frame0).abs() * known).sum() / known.sum() / 3
     assert error < 0.03
+
+
+@pytest.mark.usefixtures("sharp")
+@pytest.mark.parametrize("timestep", [0.3, 0.7])
+def test_flows_lead_from_the_target_to_the_same_point_of_both_frames(timestep: float):
+    frame0, target, frame1, labels = draw(3, timestep)
+    for side, frame in enumerate((frame0, frame1)):
+        flow = F.interpolate(labels["exact_flow_t"][:, side], scale_factor=2, mode="nearest")
+        here = torch.stack(torch.meshgrid(*[torch.arange(float(SIZE))] * 2, indexing="xy"))
+        goal = here + flow[:, :2]
+        inside = ((goal >= 0) & (goal <= SIZE - 1)).all(1, keepdim=True)
+        known = ((flow[:, 2:] == 1) & inside).float()
+        assert known.mean() > 0.4
+        # What another layer hides in the frame is a small part.
+        moved, unmoved = (
+            ((picture - target).abs().mean(1, keepdim=True) * known).flatten(1).sum(1)
+            / known.flatten(1).sum(1)
+            for picture in (warp(frame, flow[:, :2]), frame)
+        )
+        assert (moved < 0.5 * unmoved + 0.005).all()
 
 
 @pytest.mark.usefixtures("sharp")
@@ -112,22 +132,25 @@ def test_still_things_lie_over_everything(monkeypatch: pytest.MonkeyPatch):
     bars[:, 3, :12] = 1
     monkeypatch.setattr(synthetic, "_still", lambda *_: bars)
     for seed in range(3):
-        *frames, flows = draw(seed)
+        *frames, labels = draw(seed)
         assert all(frame[:, :, :12].abs().max() == 0 for frame in frames)
-        assert flows[:, :, :2, :3].abs().max() == 0
-        assert flows[:, :, 2, :3].min() == 1
+        for flows, rows in ((labels["exact_motion"], 3), (labels["exact_flow_t"], 6)):
+            assert flows[:, :, :2, :rows].abs().max() == 0
+            assert flows[:, :, 2, :rows].min() == 1
 
 
 def test_every_kind_of_scene_is_drawn_within_range():
     seen = []
     for seed in range(24):
-        frame0, target, frame1, flows = draw(seed, 0.25, 1)
+        frame0, target, frame1, labels = draw(seed, 0.25, 1)
         for frame in (frame0, target, frame1):
             assert frame.shape == (1, 3, SIZE, SIZE)
             assert frame.min() > -1e-6
             assert frame.max() < 1 + 1e-6
+        flows = labels["exact_motion"]
         assert flows.shape == (1, 2, 3, SIZE // 4, SIZE // 4)
-        assert flows.isfinite().all()
+        assert labels["exact_flow_t"].shape == (1, 2, 3, SIZE // 2, SIZE // 2)
+        assert all(label.isfinite().all() for label in labels.values())
         seen.append(float((flows[:, :, :2] * flows[:, :, 2:]).abs().max()))
     assert max(seen) > SIZE / 10  # large motion is among them
     assert np.median(seen) < SIZE / 4
@@ -146,6 +169,8 @@ class TestWithSynthetic:
         assert mixed.labels["exact_motion"].shape == (4, 2, 3, SIZE // 4, SIZE // 4)
         assert mixed.labels["exact_motion"][0, :, 2].max() == 1
         assert mixed.labels["exact_motion"][1:].abs().max() == 0
+        assert mixed.labels["exact_flow_t"].shape == (4, 2, 3, SIZE // 2, SIZE // 2)
+        assert mixed.labels["exact_flow_t"][1:].abs().max() == 0
 
     def test_follows_the_seed(self):
         one, same, another = (with_synthetic(batch(), 0.5, seed).frame0 for seed in (1, 1, 2))
@@ -189,13 +214,13 @@ class TestFlowLoss:
         labelled.labels["motion"] = torch.ones(4, 2, 3, SIZE // 8, SIZE // 8)
         loss, parts = flow_loss(net, labelled, 0.0)
         stages = {"picture", "half", "quarter", "projected", "matched"}
-        assert set(parts) == {*stages, "motion", "exact_motion"}
+        assert set(parts) == {*stages, "motion", "exact_motion", "exact_flow_t"}
         assert all(part > 0 for part in parts.values())
         assert loss.item() == pytest.approx(sum(part.item() for part in parts.values()))
         loss.backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
         _, late = flow_loss(net, labelled, LAST_SHARE)
-        assert set(late) == {*stages, "exact_motion"}
+        assert set(late) == {*stages, "exact_motion", "exact_flow_t"}
 
     @pytest.mark.parametrize(
         ("count", "size", "share"),
