@@ -32,8 +32,7 @@ def warp(image: Tensor, flow: Tensor, mode: Sampling = "bilinear") -> Tensor:
             bicubic in the picture sampled twice as densely, which keeps most detail.
 
     Returns:
-        (N, C, H, W), float32; samples outside the image repeat its border. On a CPU and without
-        gradient, OpenCV before version 5 samples at the nearest 32nd of a pixel.
+        (N, C, H, W), float32, as `sample` has it.
 
     Raises:
         ValueError: The spatial sizes differ.
@@ -55,12 +54,13 @@ def sample(
 
     Args:
         image: (N, C, H, W), or (1, C, H, W) for all positions.
-        x: Columns in pixels, (N, h, w).
+        x: Columns in pixels, (N, h, w), float32.
         y: Rows, likewise.
-        mode: As of `warp`.
+        mode: `bilinear`, or `bicubic` from the four by four nearest pixels.
 
     Returns:
-        (N, C, h, w), float32; samples outside the image repeat its border.
+        (N, C, h, w), float32; samples outside the image repeat its border. On a CPU and without
+        gradient, OpenCV before version 5 samples at the nearest 32nd of a pixel.
     """
     if image.shape[1] <= _FEW_CHANNELS and for_opencv(image, x, y):
         return _remapped(image, x, y, _OPENCV_MODES[mode])

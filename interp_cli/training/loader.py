@@ -70,7 +70,7 @@ class TripletLoader:
 
         Args:
             cut: Makes the batch of these numbers at this size.
-            options: Batch size and crops.
+            options: Batch size, crops, seed and the share of drawn motion.
             ranks: Which part of each batch is this process's.
             device: Where batches go.
             first_step: Number of the first step.
@@ -85,7 +85,7 @@ class TripletLoader:
         self._share_at = share_at
         self._label = label
         self._step = first_step
-        self._waiting: deque[Future[TripletBatch]] = deque()
+        self._waiting: deque[tuple[Future[TripletBatch], int, float]] = deque()
         self._pool = ThreadPoolExecutor(threads, "interp-triplets")
         self._ahead = _AHEAD + threads - 1
 
@@ -99,9 +99,17 @@ class TripletLoader:
         """The batch of the next step."""
         while len(self._waiting) < self._ahead:
             share = self._share_at(self._step)
-            self._waiting.append(self._pool.submit(self._make, self._step, share))
+            made = self._pool.submit(self._make, self._step, share)
+            self._waiting.append((made, self._step, share))
             self._step += 1
-        return self._waiting.popleft().result()
+        made, step, share = self._waiting.popleft()
+        batch = made.result().to(self._device)
+        return batch if self._draws_ahead else self._drawn(batch, step, share)
+
+    @property
+    def _draws_ahead(self) -> bool:
+        """Whether threads draw motion, too: elsewhere they would compete for the device."""
+        return self._device.type == "cpu"
 
     def _make(self, step: int, share: float) -> TripletBatch:
         own = self._options.batch // self._ranks.world
@@ -111,8 +119,11 @@ class TripletLoader:
         if self._label is not None:
             labels = self._label(_pictures(batch), share)
             batch.labels.update({name: torch.from_numpy(array) for name, array in labels.items()})
+        return self._drawn(batch, step, share) if self._draws_ahead else batch
+
+    def _drawn(self, batch: TripletBatch, step: int, share: float) -> TripletBatch:
         seed = step_seed(self._options.seed, step, self._ranks.rank)
-        return with_synthetic(batch.to(self._device), synthetic_at(self._options, share), seed)
+        return with_synthetic(batch, synthetic_at(self._options, share), seed)
 
 
 def _pictures(batch: TripletBatch) -> NDArray[np.uint8]:

@@ -225,6 +225,7 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
                     interrupted=not done,
                     last=report.now(),
                 )
+            # Objectives draw lots.
             torch.manual_seed(step_seed(options.seed, state.step, ranks.rank))
             report.add(state.train_on(loader.next(), share))
             if progress is not None and ranks.leads:

@@ -106,12 +106,12 @@ def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Te
         "projected": _projected_l1(out.projected, F.avg_pool2d(frames, 4), quarter),
         "matched": 0.15 * sum((_matched(f, frames) for f in out.flows), half.new_zeros(())),
     }
-    known = {
+    taught = {
         "motion": (out.flows, max(0.0, 0.25 * (1 - progress / labels.LAST_SHARE))),
         "exact_motion": (out.flows, 0.125),
-        "exact_flow_t": (out.refined, 0.125),
+        "exact_flow_t": (out.refined, 0.06),
     }
-    for name, (flows, weight) in known.items():
+    for name, (flows, weight) in taught.items():
         if name in batch.labels and weight:
             parts[name] = weight * _motion_l1(flows, batch.labels[name], frames)
     return parts

@@ -30,7 +30,9 @@ from interp_cli.training.triplets import TripletBatch
 CELL_PX, FINE_CELL_PX = 4, 2
 # Largest shift from one frame to the next, as a share of the crop.
 _LARGEST_SHIFT = 0.25
-_SOLVE_STEPS = 6
+# Motion is solved for at points about this far apart, and so often; between them it is smooth to a
+# hundredth of a pixel.
+_SOLVE_PX, _SOLVE_STEPS = 4, 6
 # Motion blur: pictures averaged over this share of the way between the frames.
 _SHUTTER = 0.3
 _BLUR_PICTURES = 5
@@ -70,15 +72,14 @@ class _Layer:
             moved = moved + amplitude[..., None, None] * torch.sin(angle).unsqueeze(1)
         return moved
 
-    def shown(self, time: Tensor) -> tuple[Tensor, Tensor]:
+    def at(self, time: Tensor) -> tuple[Tensor, Tensor]:
         """What every pixel shows at `time`, (K, 1, 1, 1).
 
-        Motion is so smooth that a point in four rows and columns is enough to solve for.
-
         Returns:
-            Colours and opacity, (K, 4, S, S), and where that goes from time 0 to 1, (K, 2, S, S).
+            Colours and opacity, (K, 4, S, S), and the motion of that from time 0 to 1 in pixels,
+            (K, 2, S, S).
         """
-        positions = _positions(len(time), self.size, -(-self.size // CELL_PX) + 1, time.device)
+        positions = _positions(len(time), self.size, -(-self.size // _SOLVE_PX) + 1, time.device)
         if not time.any():
             return self.picture[..., ::2, ::2], self._finer(self.motion(positions))
         points = positions
@@ -109,8 +110,8 @@ def with_synthetic(batch: TripletBatch, share: float, seed: int) -> TripletBatch
         each cell of both frames `exact_motion`, (N, 2, 3, S/4, S/4), holds the mean motion
         (dx, dy) in pixels to the other frame and the share of the cell that it holds for; the
         share is 0 in real triplets and where something is hidden in the other frame. Likewise
-        `exact_flow_t`, (N, 2, 3, S/2, S/2), for each cell of the target the motion to both
-        frames. Other labels get zeros for the replaced triplets.
+        `exact_flow_t`, (N, 2, 3, S/2, S/2), for each cell of the target the motion to either
+        frame. Other labels get zeros for the replaced triplets.
     """
     random = torch.Generator().manual_seed(seed)
     count = min(len(batch), int(share * len(batch) + _uniform(random, 1).item()))
@@ -149,20 +150,16 @@ def scenes(
     still = _still(pictures, len(timestep), random)
     shutter = _SHUTTER if _uniform(random, 1).item() < _BLUR_CHANCE else 0.0
     zero = torch.zeros_like(timestep)
-    first, between, last = (_shown(layers, still, t) for t in (zero, timestep, zero + 1))
+    first, between, last = (_view(layers, still, t) for t in (zero, timestep, zero + 1))
+    forth = _known(first, first.motion, last, CELL_PX)
+    back = _known(last, -last.motion, first, CELL_PX)
     known = {
-        "exact_motion": torch.stack(
-            (
-                _means(first.motion, _shared(first, first.motion, last), CELL_PX),
-                _means(-last.motion, _shared(last, -last.motion, first), CELL_PX),
-            ),
-            1,
-        ),
+        "exact_motion": torch.stack((forth, back), 1),
         "exact_flow_t": torch.stack(
-            [
-                _means(share * between.motion, between.owner >= 0, FINE_CELL_PX)
-                for share in (-timestep, 1 - timestep)
-            ],
+            (
+                _known(between, -timestep * between.motion, first, FINE_CELL_PX),
+                _known(between, (1 - timestep) * between.motion, last, FINE_CELL_PX),
+            ),
             1,
         ),
     }
@@ -316,10 +313,10 @@ def _logo(count: int, size: int, random: torch.Generator) -> Tensor:
 def _exposure(layers: list[_Layer], still: Tensor | None, time: Tensor, shutter: float) -> Tensor:
     """What a camera sees that keeps open for `shutter` around `time`."""
     steps = torch.linspace(-shutter / 2, shutter / 2, _BLUR_PICTURES).tolist()
-    return torch.stack([_shown(layers, still, time + step).picture for step in steps]).mean(0)
+    return torch.stack([_view(layers, still, time + step).picture for step in steps]).mean(0)
 
 
-class _Shown(NamedTuple):
+class _View(NamedTuple):
     """A picture, and what it shows."""
 
     picture: Tensor  # (K, 3, S, S)
@@ -327,31 +324,39 @@ class _Shown(NamedTuple):
     motion: Tensor  # (K, 2, S, S), from time 0 to 1, in pixels
 
 
-def _shown(layers: list[_Layer], still: Tensor | None, time: Tensor) -> _Shown:
-    """The picture at `time`."""
+def _view(layers: list[_Layer], still: Tensor | None, time: Tensor) -> _View:
+    """What is seen at `time`."""
     size = layers[0].size
-    picture = time.new_zeros(len(time), 3, size, size)
-    shown = _Shown(picture, picture[:, :1], picture[:, :2])
+    nothing = time.new_zeros(len(time), 3, size, size)
+    view = _View(nothing, nothing[:, :1], nothing[:, :2])
     for number, layer in enumerate(layers):
-        shown = _over(shown, *layer.shown(time), number)
-    if still is not None:
-        shown = _over(shown, still, torch.zeros_like(shown.motion), len(layers))
-    return shown
+        view = _over(view, *layer.at(time), number)
+    return view if still is None else _over(view, still, nothing[:, :2], len(layers))
 
 
-def _over(below: _Shown, seen: Tensor, motion: Tensor, number: int) -> _Shown:
+def _over(below: _View, seen: Tensor, motion: Tensor, number: int) -> _View:
     """Lay colours and opacity, (K, 4, S, S), over what is there."""
     colours, opacity = torch.split(seen, [3, 1], 1)
     covered, mixed = opacity > 0.5, (opacity - 0.5).abs() < 0.4
-    return _Shown(
+    return _View(
         below.picture + opacity * (colours - below.picture),
         below.owner.masked_fill(covered, number).masked_fill(mixed, -1),
         torch.where(covered, motion, below.motion),
     )
 
 
-def _shared(shown: _Shown, flow: Tensor, there: _Shown) -> Tensor:
-    """Where the goal of the flow shows the same layer, (K, 1, S, S)."""
+def _known(view: _View, flow: Tensor, there: _View, cell: int) -> Tensor:
+    """Means over cells of the flow where its goal shows the same layer, and their share.
+
+    Args:
+        view: Where the flow begins.
+        flow: (K, 2, S, S) in pixels.
+        there: Where it leads to.
+        cell: Side of the cells in pixels.
+
+    Returns:
+        (K, 3, S / cell, S / cell).
+    """
     size = flow.shape[-1]
     goal = _positions(len(flow), size, size, flow.device) + flow
     owner = F.grid_sample(
@@ -362,18 +367,13 @@ def _shared(shown: _Shown, flow: Tensor, there: _Shown) -> Tensor:
         align_corners=True,
     )
     inside = ((goal >= 0) & (goal <= size - 1)).all(1, keepdim=True)
-    return inside & (shown.owner >= 0) & (owner == shown.owner)
-
-
-def _means(flow: Tensor, known: Tensor, cell: int) -> Tensor:
-    """Means over cells of the flow where it is known, and the share that is, (K, 3, h, w)."""
-    holds = known.to(flow.dtype)
+    holds = (inside & (view.owner >= 0) & (owner == view.owner)).float()
     means = F.avg_pool2d(torch.cat((flow * holds, holds), 1), cell)
     return torch.cat((means[:, :2] / means[:, 2:].clamp(min=1e-3), means[:, 2:]), 1)
 
 
 def _positions(count: int, size: int, points: int, device: torch.device) -> Tensor:
-    """The position (x, y) of every pixel, or of fewer points as far apart, (K, 2, P, P)."""
+    """(x, y) in pixels of points spread evenly from the first pixel to the last, (K, 2, P, P)."""
     line = torch.linspace(0, size - 1, points, device=device)
     y, x = torch.meshgrid(line, line, indexing="ij")
     return torch.stack((x, y)).expand(count, -1, -1, -1)

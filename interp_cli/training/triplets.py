@@ -46,7 +46,7 @@ class TripletBatch:
         target: The true frames between, likewise.
         frame1: Later frames, likewise.
         timestep: Where the targets lie, (N, 1, 1, 1), 0 to 1.
-        labels: What an architecture's labeller adds to the pictures, by name; first axis N.
+        labels: What is known besides, by name (see `labels` and `synthetic`); first axis N.
     """
 
     frame0: Tensor

@@ -163,6 +163,23 @@ def test_training_outputs_are_every_stage(net: Flow, monkeypatch: pytest.MonkeyP
     assert [tuple(f.shape[-2:]) for f in out.flows] == [(6, 6), (11, 12), (22, 23), (44, 46)]
 
 
+@torch.inference_mode()
+def test_refined_flows_are_of_both_sides_in_pixels_of_their_sizes(
+    untrained: Flow, monkeypatch: pytest.MonkeyPatch
+):
+    """Before they are trained, refinements correct next to nothing in plain pictures."""
+    motion = torch.tensor((4.0, -2.0)).view(1, 1, 2, 1, 1) * torch.tensor((1.0, -1.0)).view(
+        2, 1, 1, 1
+    )
+    monkeypatch.setattr(untrained, "_match", lambda *_: (motion.expand(1, 2, 2, 24, 24),))
+    frame = torch.full((1, 3, 96, 96), 0.5)
+    out = untrained.training_outputs(frame, frame, times(0.25))
+    for scale, flow in zip((1, 2, 4), out.refined, strict=True):
+        inner = flow[..., 40 * scale // 4 : 56 * scale // 4, 40 * scale // 4 : 56 * scale // 4]
+        expected = scale * torch.tensor(((-1.0, 0.5), (3.0, -1.5))).view(1, 2, 2, 1, 1)
+        torch.testing.assert_close(inner, expected.expand_as(inner), atol=0.1, rtol=0)
+
+
 def test_every_parameter_learns(net: Flow):
     frame0, frame1 = torch.rand(2, 1, 3, 96, 96)
     net.zero_grad()

@@ -1,5 +1,6 @@
 """Cutting on the device gives what cutting from files gives."""
 
+import threading
 from dataclasses import replace
 
 import cv2
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from interp_cli.training.loader import TripletLoader, crop_at
+from interp_cli.training import loader as loader_module
+from interp_cli.training.loader import TripletLoader, crop_at, synthetic_at
 from interp_cli.training.loop import train
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.resident import ResidentTriplets, compressed, fits
@@ -139,6 +141,32 @@ def test_ranks_share_a_batch_and_threads_keep_the_order(runs, options):
         with loader(dataset.batch, options, first_step=3, rank=rank, world=2) as part:
             own = part.next()
         torch.testing.assert_close(own.target, batches[3].target[2 * rank : 2 * rank + 2])
+
+
+def test_the_share_of_drawn_motion_moves_evenly(options):
+    options = replace(options, synthetic=0.4)
+    assert synthetic_at(options, 0.5) == 0.4
+    assert synthetic_at(replace(options, late_synthetic=0.0), 0.5) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("device", [CPU, torch.device("meta")])
+def test_motion_is_drawn_once_wherever_it_is(runs, options, monkeypatch, device):
+    """On a CPU by the threads, elsewhere when the batch is wanted."""
+    drawn = []
+
+    def draw(batch, share, seed):
+        drawn.append((batch.target.device.type, share, threading.current_thread().name))
+        return batch
+
+    monkeypatch.setattr(loader_module, "with_synthetic", draw)
+    dataset = FrameInterpolationDataset(TripletSampler(runs), 16)
+    options = replace(options, synthetic=0.4)
+    share_at = lambda step: 0.0  # noqa: E731
+    with TripletLoader(dataset.batch, options, Ranks(0, 1), device, 0, share_at) as batches:
+        assert batches.next().target.device.type == device.type
+    kind, share, thread = drawn[0]
+    assert (kind, share) == (device.type, 0.4)
+    assert thread.startswith("interp-triplets") == (device.type == "cpu")
 
 
 def test_crops_grow_late_in_the_run(runs, options):
