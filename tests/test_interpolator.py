@@ -113,7 +113,7 @@ def test_a_model_without_motion_is_refused(averaging, pictures):
 
 @pytest.mark.parametrize("timestep", [0.25, 0.5])
 def test_the_default_model_measures_a_pan(timestep):
-    """A ground that slides by (6, -4): 99% within 0.4 pixels, on average about a tenth."""
+    """A ground that slides by (6, -4): within half a pixel, and on average a tenth."""
     ground = clips.true_frame(0, (224, 176), still=True)
     frame0, frame1 = ground[8:-8, 16:-16], ground[12:-4, 10:-22]
     motion = Interpolator(device="cpu", precision="fp32").motion(frame0, frame1, timestep)
@@ -125,8 +125,8 @@ def test_the_default_model_measures_a_pan(timestep):
         (motion.displacement, moved),
     ):
         error = np.abs(flow[inner] - expected)
-        assert np.quantile(error, 0.99) < 0.4
-        assert error.mean() < 0.12
+        assert error.max() < 0.5
+        assert error.mean() < 0.1
 
 
 def test_quality_says_how_large_the_pictures_are_that_are_seen():
