@@ -133,8 +133,8 @@ def box_mean(image: Tensor) -> Tensor:
 
 
 def for_opencv(*tensors: Tensor) -> bool:
-    """Whether OpenCV may work on these: on a CPU, without gradient, while nothing is traced."""
-    if torch.compiler.is_compiling():
+    """Whether OpenCV may work on these: on a CPU, without gradient, and not traced here."""
+    if torch.compiler.is_dynamo_compiling():
         return False
     wants_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     return not wants_gradient and all(t.device.type == "cpu" for t in tensors)

@@ -1,5 +1,7 @@
 """OpenCV's way on a CPU is torch's way."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -71,3 +73,18 @@ def test_what_is_traced_or_needs_a_gradient_is_left_to_torch():
     assert not for_opencv(torch.empty(1, 1, 4, 4, device="meta"))
     with torch.no_grad():
         assert for_opencv(image.clone().requires_grad_())
+
+
+def test_while_one_thread_compiles_another_goes_on_as_before():
+    """Or what a loader draws would depend on when a network is compiled."""
+    image = torch.rand(1, 1, 4, 4)
+    elsewhere = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[torch.Tensor]):
+        with ThreadPoolExecutor(1) as thread:
+            elsewhere.append(thread.submit(for_opencv, image).result())
+        return graph
+
+    traced = torch.compile(lambda image: image + int(for_opencv(image)), backend=backend)
+    assert torch.equal(traced(image), image)
+    assert elsewhere == [True]
