@@ -292,9 +292,11 @@ class Flow(nn.Module):
         at_half, _ = self.refine_half(half, fine, _enlarged(at_quarter), times)
         at_full, more = self.refine_full(full, None, _enlarged(at_half), times)
         flow = agreed(at_full.flow, times)
-        step, doubt = _last_step(full, flow, times)
+        with torch.no_grad():
+            warped = each(warp, full, flow, "bicubic")
+            doubt = doubtful_detail(warped)
         if last_step:
-            flow = flow + _LAST_SHARE * step
+            flow = flow + _LAST_SHARE * each(doubled, _step(warped, times))
         logit = at_full.logit
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
         # Softening is for motion that is not certain.
@@ -454,16 +456,6 @@ class Refinement(nn.Module):
 def _step(warped: Tensor, times: Tensor) -> Tensor:
     """What least squares add to both flows, on a grid half as fine as that of `warped`."""
     return -direction(warped) * times * least_squares_step(warped, times).unsqueeze(1)
-
-
-@torch.no_grad()
-def _last_step(frames: Tensor, flow: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-    """What least squares add to both flows at full size, (N, 2, 2, H, W).
-
-    And the share of the detail that the warped frames give reason to doubt, (N, 1, H, W), 0 to 1.
-    """
-    warped = each(warp, frames, flow, "bicubic")
-    return each(doubled, _step(warped, times)), doubtful_detail(warped)
 
 
 def _blend(warped: Tensor, logit: Tensor) -> Tensor:
