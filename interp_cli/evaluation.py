@@ -57,26 +57,25 @@ class ModelPredictor:
         return self._interpolator.can_make(timestep)
 
     def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
-        """Run the network on each two neighbours, in batches."""
-        size = self._interpolator.batch_size(*frames[0].shape[:2])
+        """Run the network on each two neighbours."""
+        rows = self._predict(frames, timesteps)
+        if self._tta:
+            turned = self._predict([frame[::-1, ::-1] for frame in frames], timesteps)
+            pairs = zip(rows, turned, strict=True)
+            rows = ((row + other.flip(-2, -1)) / 2 for row, other in pairs)
         made: list[Frames] = []
-        for start in range(0, len(frames) - 1, size):
-            pictures = torch.from_numpy(np.stack(frames[start : start + size + 1]))
-            tensors = pictures.to(self._interpolator.device).permute(0, 3, 1, 2).float().div_(255)
-            rows = self._predict(tensors, timesteps)
-            if self._tta:
-                turned = self._predict(tensors.flip(-2, -1), timesteps)
-                pairs = zip(rows, turned, strict=True)
-                rows = [(row + other.flip(-2, -1)) / 2 for row, other in pairs]
-            for row in rows:
-                rounded = (row * 255).round().clamp(0, 255).to(torch.uint8)
-                made.append(list(rounded.permute(0, 2, 3, 1).cpu().numpy()))
+        for row in rows:
+            rounded = (row * 255).round().clamp(0, 255).to(torch.uint8)
+            made.append(list(rounded.permute(0, 2, 3, 1).cpu().numpy()))
         return made
 
-    def _predict(self, frames: torch.Tensor, timesteps: Sequence[Fraction]) -> list[torch.Tensor]:
-        """Pictures (T, 3, H, W) between each two of `frames`, (N, 3, H, W)."""
-        pairs = len(frames) - 1
-        return self._interpolator.between(frames[:-1], frames[1:], [timesteps] * pairs)
+    def _predict(self, frames: Frames, timesteps: Sequence[Fraction]) -> Iterator[torch.Tensor]:
+        """Pictures (T, 3, H, W) between each two of `frames`."""
+        tensors = (
+            torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float().div_(255)
+            for frame in frames
+        )
+        return self._interpolator.sequence(tensors, timesteps)
 
 
 def evaluate(

@@ -18,6 +18,7 @@ from interp_cli.budget import Budget
 from interp_cli.devices import autocast
 from interp_cli.graphs import Graphs, mapped, recorder_for
 from interp_cli.models.render import Recipe
+from interp_cli.models.trajectory import Beside, bent
 from interp_cli.options import InferenceOptions, Precision
 from interp_cli.resample import constants, padded
 from interp_cli.tiles import tiles
@@ -99,17 +100,41 @@ class Inference:
         return Seen(pictures, None)  # in tiles, then
 
     @torch.inference_mode()
+    def motion(self, seen0: Seen, seen1: Seen) -> Tensor | None:
+        """Find the motion between the frames of N pairs, which serves every timestep.
+
+        Returns:
+            As the network gives it, with N rows; `None` where the memory does not suffice for
+            whole frames: then `recipes` finds it, in parts.
+        """
+        if self.budget.tile_size(*seen0.pictures.shape[-2:]) is not None:
+            return None
+        try:
+            with autocast(self._device, self._precision):
+                found: Tensor = self._motion(*self._features(seen0, seen1))
+            return found
+        except torch.cuda.OutOfMemoryError:
+            pass
+        return self.motion(seen0, seen1) if self.graphs.drop() else None
+
+    @torch.inference_mode()
     def recipes(
-        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
+        self,
+        seen0: Seen,
+        seen1: Seen,
+        motion: Tensor | None,
+        timesteps: Sequence[Sequence[Fraction | float]],
+        beside: Sequence[Beside] | None = None,
     ) -> list[Recipe]:
         """Find how frames at several timesteps of each pair come about.
-
-        What does not depend on the timestep is computed once.
 
         Args:
             seen0: The earlier frames of N pairs.
             seen1: The later ones.
+            motion: Between them, as `motion` gives it.
             timesteps: For each pair at least one, between 0 and 1.
+            beside: For each pair what is known of those before and after it; `None`: nothing is,
+                so all motion is even.
 
         Returns:
             For each pair its recipes, (T, C, h, w), at the (padded) size that was seen.
@@ -118,8 +143,14 @@ class Inference:
             ValueError: A timestep is not in (0, 1).
         """
         self._check(timesteps)
-        rows = self._in_rounds(seen0, seen1, timesteps)
-        return [Recipe(*torch.split(row, _RECIPE_CHANNELS, 1)) for row in rows]
+        rows = self._in_rounds(_Pairs(seen0, seen1, motion), timesteps)
+        recipes = [Recipe(*torch.split(row, _RECIPE_CHANNELS, 1)) for row in rows]
+        if motion is None or beside is None:
+            return recipes
+        return [
+            bent(recipe, motion[i : i + 1], beside[i], timestep_column(timesteps[i], motion))
+            for i, recipe in enumerate(recipes)
+        ]
 
     @torch.inference_mode()
     def pictures(
@@ -142,7 +173,7 @@ class Inference:
         """
         self._check(timesteps)
         make = self._in_rounds if self._net.supports_timestep else self._by_halving
-        return make(Seen(frame0, None), Seen(frame1, None), timesteps)
+        return make(_Pairs.of_pictures(frame0, frame1), timesteps)
 
     def _check(self, timesteps: Sequence[Sequence[Fraction | float]]) -> None:
         for timestep in itertools.chain.from_iterable(timesteps):
@@ -152,25 +183,24 @@ class Inference:
                 raise ValueError(f"model {self._name} makes only middles, not timestep {timestep}")
 
     def _by_halving(
-        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
+        self, pairs: _Pairs, timesteps: Sequence[Sequence[Fraction | float]]
     ) -> list[Tensor]:
         """The middle of each pair first, then the rest between it and the frames beside it."""
-        middle = torch.cat(self._in_rounds(seen0, seen1, [(0.5,)] * len(timesteps)))
-        frame0, frame1 = seen0.pictures, seen1.pictures
+        middle = torch.cat(self._in_rounds(pairs, [(0.5,)] * len(timesteps)))
+        frame0, frame1 = pairs.seen0.pictures, pairs.seen1.pictures
         made: list[dict[Fraction | float, Tensor]] = [{0.5: picture} for picture in middle]
         for side0, side1, offset in ((frame0, middle, 0), (middle, frame1, 1)):
             wanted = [[t for t in times if 0 < 2 * t - offset < 1] for times in timesteps]
             chosen = [i for i, times in enumerate(wanted) if times]
             if chosen:
                 inner = [[2 * t - offset for t in wanted[i]] for i in chosen]
-                seen = [Seen(side[chosen], None) for side in (side0, side1)]
-                rows = self._by_halving(seen[0], seen[1], inner)
+                rows = self._by_halving(_Pairs.of_pictures(side0[chosen], side1[chosen]), inner)
                 for i, row in zip(chosen, rows, strict=True):
                     made[i].update(zip(wanted[i], row, strict=True))
         return [torch.stack([made[i][t] for t in times]) for i, times in enumerate(timesteps)]
 
     def _in_rounds(
-        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
+        self, pairs: _Pairs, timesteps: Sequence[Sequence[Fraction | float]]
     ) -> list[Tensor]:
         """What the network makes for each pair's timesteps: pictures, or recipes side by side.
 
@@ -181,52 +211,44 @@ class Inference:
             ResourceError: It does not suffice for the smallest tile.
         """
         try:
-            return self._rows(seen0, seen1, timesteps)
+            return self._rows(pairs, timesteps)
         except torch.cuda.OutOfMemoryError as error:
             again = self.graphs.drop()
             if not again:
-                height, width = seen0.pictures.shape[-2:]
+                height, width = pairs.seen0.pictures.shape[-2:]
                 self.budget.shrink(len(timesteps), height, width, error)
         if again:
-            return self._in_rounds(seen0, seen1, timesteps)
+            return self._in_rounds(pairs, timesteps)
         if len(timesteps) == 1:
-            return self._in_rounds(
-                Seen(seen0.pictures, None), Seen(seen1.pictures, None), timesteps
-            )
+            pictures = (pairs.seen0.pictures, pairs.seen1.pictures)
+            return self._in_rounds(_Pairs.of_pictures(*pictures), timesteps)
         half = len(timesteps) // 2
         return [
             row
             for part in (list(range(half)), list(range(half, len(timesteps))))
-            for row in self._in_rounds(
-                _select(seen0, part), _select(seen1, part), [timesteps[i] for i in part]
-            )
+            for row in self._in_rounds(_select(pairs, part), [timesteps[i] for i in part])
         ]
 
-    def _rows(
-        self, seen0: Seen, seen1: Seen, timesteps: Sequence[Sequence[Fraction | float]]
-    ) -> list[Tensor]:
+    def _rows(self, pairs: _Pairs, timesteps: Sequence[Sequence[Fraction | float]]) -> list[Tensor]:
         # The pairs that have a first timestep, those that have a second one, and so on.
         rounds = []
         for number in range(max(len(times) for times in timesteps)):
             chosen = [i for i, times in enumerate(timesteps) if number < len(times)]
             rounds.append(_Round(chosen, [float(timesteps[i][number]) for i in chosen]))
         rows: list[list[Tensor]] = [[] for _ in timesteps]
-        for wanted, made in zip(rounds, self._make(seen0, seen1, rounds), strict=True):
+        for wanted, made in zip(rounds, self._make(pairs, rounds), strict=True):
             for i, picture in zip(wanted.pairs, made, strict=True):
                 rows[i].append(picture)
         return [torch.stack(row) for row in rows]
 
-    def _make(self, seen0: Seen, seen1: Seen, rounds: list[_Round]) -> list[Tensor]:
+    def _make(self, pairs: _Pairs, rounds: list[_Round]) -> list[Tensor]:
         """Results of each round, in tiles where the pictures are too large for the memory."""
-        side = self.budget.tile_size(*seen0.pictures.shape[-2:])
-        if side is None:
-            return self._run(seen0, seen1, rounds)
-        return self._run_tiles(seen0.pictures, seen1.pictures, rounds, side)
+        side = self.budget.tile_size(*pairs.seen0.pictures.shape[-2:])
+        return self._run(pairs, rounds) if side is None else self._run_tiles(pairs, rounds, side)
 
-    def _run_tiles(
-        self, frame0: Tensor, frame1: Tensor, rounds: list[_Round], side: int
-    ) -> list[Tensor]:
+    def _run_tiles(self, pairs: _Pairs, rounds: list[_Round], side: int) -> list[Tensor]:
         """Overlapping tiles, faded into each other so that no seam shows."""
+        frame0, frame1 = pairs.seen0.pictures, pairs.seen1.pictures
         height, width = frame0.shape[-2:]
         channels = sum(_RECIPE_CHANNELS) if self.has_motion else 3
         totals = [frame0.new_zeros((len(r.pairs), channels, height, width)) for r in rounds]
@@ -234,45 +256,54 @@ class Inference:
         for area, fade in tiles(height, width, side):
             fade = fade.to(weight)
             weight[area] += fade
-            made = self._run(Seen(frame0[area], None), Seen(frame1[area], None), rounds)
+            made = self._run(_Pairs.of_pictures(frame0[area], frame1[area]), rounds)
             for total, tile in zip(totals, made, strict=True):
                 total[area] += tile * fade
         return [total / weight for total in totals]
 
-    def _run(self, seen0: Seen, seen1: Seen, rounds: list[_Round]) -> list[Tensor]:
+    def _run(self, pairs: _Pairs, rounds: list[_Round]) -> list[Tensor]:
         """Call the network once for each round, padded to the size that it needs."""
-        height, width = seen0.pictures.shape[-2:]
+        pictures = pairs.seen0.pictures
+        height, width = pictures.shape[-2:]
         made = []
         with autocast(self._device, self._precision):
-            at = self._at_timestep(seen0, seen1)
+            at = self._at_timestep(pairs)
             for wanted in rounds:
-                pairs = None if len(wanted.pairs) == len(seen0.pictures) else wanted.pairs
-                result = at(pairs, timestep_column(wanted.timesteps, seen0.pictures))
+                some = None if len(wanted.pairs) == len(pictures) else wanted.pairs
+                result = at(some, timestep_column(wanted.timesteps, pictures))
                 made.append(result[..., :height, :width].float())
         return made
 
-    def _at_timestep(
-        self, seen0: Seen, seen1: Seen
-    ) -> Callable[[list[int] | None, Tensor], Tensor]:
+    def _at_timestep(self, pairs: _Pairs) -> Callable[[list[int] | None, Tensor], Tensor]:
         """A function from pairs (`None`: all) and their timesteps to pictures, or to recipes.
 
         Networks in pieces do here what serves every timestep.
         """
         net, call = self._net, self.graphs
-        multiple = net.size_multiple(*seen0.pictures.shape[-2:])
         if not self.has_motion:
-            pictures = [padded(seen.pictures, multiple) for seen in (seen0, seen1)]
-            return lambda pairs, times: call("picture", net, *_select(pictures, pairs), times)
-        features = [
-            call("features", net.encode, padded(seen.pictures, multiple))
+            multiple = net.size_multiple(*pairs.seen0.pictures.shape[-2:])
+            pictures = [padded(seen.pictures, multiple) for seen in (pairs.seen0, pairs.seen1)]
+            return lambda some, times: call("picture", net, *_select(pictures, some), times)
+        features = self._features(pairs.seen0, pairs.seen1)
+        motion = self._motion(*features) if pairs.motion is None else pairs.motion
+        known = (*features, motion)
+        return lambda some, times: torch.cat(
+            call("recipes", net.synthesize, *_select(known, some), times), 1
+        )
+
+    def _features(self, *both: Seen) -> tuple[Any, ...]:
+        """What the network knows of the frames, found now where it has not been kept."""
+        multiple = self._net.size_multiple(*both[0].pictures.shape[-2:])
+        return tuple(
+            self.graphs("features", self._net.encode, padded(seen.pictures, multiple))
             if seen.features is None
             else seen.features
-            for seen in (seen0, seen1)
-        ]
-        known = (*features, call("motion", net.motion, *features))
-        return lambda pairs, times: torch.cat(
-            call("recipes", net.synthesize, *_select(known, pairs), times), 1
+            for seen in both
         )
+
+    def _motion(self, features0: Any, features1: Any) -> Tensor:
+        found: Tensor = self.graphs("motion", self._net.motion, features0, features1)
+        return found
 
 
 class Seen(NamedTuple):
@@ -291,6 +322,19 @@ class Seen(NamedTuple):
     def joined(parts: Sequence[Seen]) -> Seen:
         """The frames of all parts."""
         return parts[0] if len(parts) == 1 else Seen(*_joined(parts))
+
+
+class _Pairs(NamedTuple):
+    """N pairs of frames, and the motion between them where it is known already."""
+
+    seen0: Seen
+    seen1: Seen
+    motion: Tensor | None
+
+    @classmethod
+    def of_pictures(cls, frame0: Tensor, frame1: Tensor) -> _Pairs:
+        """Pairs of frames of which nothing is known."""
+        return cls(Seen(frame0, None), Seen(frame1, None), None)
 
 
 class _Round(NamedTuple):

@@ -7,10 +7,11 @@ them, and how what it finds makes a frame at full size. `inference` runs the net
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -19,11 +20,12 @@ from torch import Tensor, nn
 
 from interp_cli.devices import choose_device, choose_precision, keep_freed_memory
 from interp_cli.errors import WeightsError
-from interp_cli.inference import Inference, timestep_column
+from interp_cli.inference import Inference, Seen, timestep_column
 from interp_cli.models.render import Recipe, Synthesis, render
+from interp_cli.models.trajectory import Beside
 from interp_cli.models.warp import Sampling
 from interp_cli.motion import Motion
-from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision, Quality
+from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision, Quality, Trajectory
 from interp_cli.resample import padded, shrunk
 from interp_cli.weights import load_model
 
@@ -46,6 +48,8 @@ class Interpolator:
         device: Where it runs.
         precision: `fp32`, `fp16` or `bf16`, as settled.
         quality: `fast`, `balanced` or `best`, as settled.
+        trajectory: `cubic` or `linear`: whether motion goes on as beside a pair, where that is
+            known; `linear` without motion.
         inference: Runs the network, at the size that it sees.
     """
 
@@ -57,6 +61,7 @@ class Interpolator:
         batch: int | Literal["auto"] = "auto",
         tile: int | Literal["auto", "off"] = "auto",
         quality: Quality = "best",
+        trajectory: Trajectory = "cubic",
     ) -> None:
         """Load the weights and move them to the device.
 
@@ -68,6 +73,7 @@ class Interpolator:
             tile: Side of a tile in pixels.
             quality: How large the pictures are that the network sees; here the best is the default,
                 for pictures are not as many as the frames of a video.
+            trajectory: See `InferenceOptions`.
 
         Raises:
             WeightsError: The weights cannot be used.
@@ -75,12 +81,13 @@ class Interpolator:
             ValueError: An option is none of those allowed.
         """
         name = type(model).__name__ if isinstance(model, nn.Module) else str(model)
-        self.options = InferenceOptions(name, device, precision, batch, tile, quality)
+        self.options = InferenceOptions(name, device, precision, batch, tile, quality, trajectory)
         self.device = choose_device(device)
         if self.device.type == "cpu":
             keep_freed_memory()
         self.precision = choose_precision(self.device, precision)
         self.quality: Quality = _QUALITY_ON[self.device.type] if quality == "auto" else quality
+        self.trajectory = trajectory
         # Any: networks share methods (`size_multiple`) that nn.Module does not declare.
         self.name = name
         self.net: Any = model
@@ -97,7 +104,7 @@ class Interpolator:
             may_record=not isinstance(model, nn.Module),  # others' networks may do anything
         )
         if not self.has_motion:
-            self.quality = "best"  # it sees frames as they are
+            self.quality, self.trajectory = "best", "linear"  # it sees frames as they are
 
     @classmethod
     def from_options(cls, options: InferenceOptions) -> Interpolator:
@@ -109,6 +116,7 @@ class Interpolator:
             options.batch,
             options.tile,
             options.quality,
+            options.trajectory,
         )
 
     @overload
@@ -243,21 +251,75 @@ class Interpolator:
             ValueError: A timestep is not in (0, 1).
         """
         self.require_motion()
+        way = self._way(frame0, frame1)
+        rows = self.inference.recipes(way.seen0, way.seen1, way.motion, timesteps)
+        return [
+            self._synthesis(way.frame0[i : i + 1], way.frame1[i : i + 1], row, timesteps[i])
+            for i, row in enumerate(rows)
+        ]
+
+    @torch.inference_mode()
+    def sequence(
+        self, frames: Iterable[Tensor], timesteps: Sequence[Fraction | float]
+    ) -> Iterator[Tensor]:
+        """Make frames between each two neighbours of a sequence, as `double` does.
+
+        With a cubic trajectory, what moves between two frames goes on as between those before and
+        after them; so the frames are to follow each other evenly, in one shot.
+
+        Args:
+            frames: RGB in [0, 1], each (1, 3, H, W), all of one size.
+            timesteps: At least one, between 0 and 1.
+
+        Yields:
+            For each two neighbours (T, 3, H, W), float32, on the interpolator's device.
+
+        Raises:
+            ValueError: The model cannot make one of the timesteps, or it is not in (0, 1).
+        """
+        pairs = pairwise(frame.to(self.device).float() for frame in frames)
+        if not self.has_motion:
+            for frame0, frame1 in pairs:
+                yield from self.between(frame0, frame1, [timesteps])
+            return
+        ways = self._ways(pairs)
+        earlier, way = None, next(ways, None)
+        while way is not None:
+            later, beside = next(ways, None), Beside()
+            if self.trajectory == "cubic":
+                beside = Beside(earlier and earlier.motion, later and later.motion)
+            (row,) = self.inference.recipes(way.seen0, way.seen1, way.motion, [timesteps], [beside])
+            yield self._synthesis(way.frame0, way.frame1, row, timesteps).middle
+            earlier, way = way, later
+
+    def _ways(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[_Way]:
+        """What is found out about each pair; each frame is seen once."""
+        seen = None
+        for frame0, frame1 in pairs:
+            way = self._way(frame0, frame1, seen)
+            seen = way.seen1
+            yield way
+
+    def _way(self, frame0: Tensor, frame1: Tensor, seen0: Seen | None = None) -> _Way:
+        """What is found out about N pairs, (N, 3, H, W); `seen0` where that is known already."""
+        factor = self.reduction(*frame0.shape[-2:])
+        frame0, frame1 = (frame.to(self.device).float() for frame in (frame0, frame1))
+        if seen0 is None:
+            seen0 = self.inference.see(self._reduced(frame0, factor))
+        seen1 = self.inference.see(self._reduced(frame1, factor))
+        return _Way(frame0, frame1, seen0, seen1, self.inference.motion(seen0, seen1))
+
+    def _synthesis(
+        self, frame0: Tensor, frame1: Tensor, row: Recipe, timesteps: Sequence[Fraction | float]
+    ) -> Synthesis:
+        """What recipes for the frames as they were seen, (T, C, h, w), make of one pair."""
         height, width = frame0.shape[-2:]
         factor = self.reduction(height, width)
-        frames = [frame.to(self.device).float() for frame in (frame0, frame1)]
-        seen = [self.inference.see(self._reduced(frame, factor)) for frame in frames]
-        rows = self.inference.recipes(seen[0], seen[1], timesteps)
-        made: list[Synthesis] = []
-        for number, (row, times) in enumerate(zip(rows, timesteps, strict=True)):
-            recipe = row.enlarged(*(side * factor for side in row.blend_mask.shape[-2:]))
-            recipe = recipe.cropped(height, width)
-            before, after = (frame[number : number + 1] for frame in frames)
-            middle = render(
-                before, after, recipe, timestep_column(times, before), self.sampling(height, width)
-            )
-            made.append(Synthesis(middle, recipe.flow_t0, recipe.flow_t1, recipe.blend_mask))
-        return made
+        recipe = row.enlarged(*(side * factor for side in row.blend_mask.shape[-2:]))
+        recipe = recipe.cropped(height, width)
+        times, sampling = timestep_column(timesteps, frame0), self.sampling(height, width)
+        middle = render(frame0, frame1, recipe, times, sampling)
+        return Synthesis(middle, recipe.flow_t0, recipe.flow_t1, recipe.blend_mask)
 
     def reduction(self, height: int, width: int) -> int:
         """How many times smaller the network sees frames of this size; 1 without motion."""
@@ -323,6 +385,16 @@ class Interpolator:
     def _seen_pixels(self, height: int, width: int) -> int:
         """Of a frame, as the network sees it."""
         return height * width // self.reduction(height, width) ** 2
+
+
+class _Way(NamedTuple):
+    """N pairs of frames, (N, 3, H, W), and what is found out about them for every timestep."""
+
+    frame0: Tensor
+    frame1: Tensor
+    seen0: Seen
+    seen1: Seen
+    motion: Tensor | None
 
 
 def motion_of(made: Synthesis | Recipe) -> list[Motion]:

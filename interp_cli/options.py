@@ -16,6 +16,7 @@ from interp_cli.ffmpeg_options import find_fault
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Quality = Literal["auto", "fast", "balanced", "best"]
+Trajectory = Literal["cubic", "linear"]
 Fields = Literal["refuse", "deinterlace", "detelecine"]
 
 OutputFormat = Literal["y4m", "nut"]
@@ -27,6 +28,7 @@ OUTPUT_FORMATS: tuple[OutputFormat, ...] = ("y4m", "nut")
 LONGEST_RUN = 8
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16", "bf16")
 QUALITIES: tuple[Quality, ...] = ("auto", "fast", "balanced", "best")
+TRAJECTORIES: tuple[Trajectory, ...] = ("cubic", "linear")
 DEFAULT_MODEL = "flow"
 # Pictures a second of a sequence, as in FFmpeg.
 DEFAULT_INPUT_RATE = Fraction(25)
@@ -54,6 +56,8 @@ class InferenceOptions:
         tile: Side of a tile in pixels for frames too large for the memory; `auto` or `off`.
         quality: How large the pictures are in which motion is sought; `auto` is `balanced` on a
             CPU and `best` on a GPU.
+        trajectory: The way of what moves between two frames: `cubic` goes on as before and after
+            them, `linear` is straight and even, from those two alone.
     """
 
     model: str = DEFAULT_MODEL
@@ -62,6 +66,7 @@ class InferenceOptions:
     batch: int | Literal["auto"] = "auto"
     tile: int | Literal["auto", "off"] = "auto"
     quality: Quality = "auto"
+    trajectory: Trajectory = "cubic"
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -72,6 +77,10 @@ class InferenceOptions:
         require(
             self.quality in QUALITIES,
             f"quality must be one of {', '.join(QUALITIES)}, not {self.quality!r}",
+        )
+        require(
+            self.trajectory in TRAJECTORIES,
+            f"trajectory must be {' or '.join(TRAJECTORIES)}, not {self.trajectory!r}",
         )
         require(
             self.batch == "auto" or (isinstance(self.batch, int) and self.batch >= 1),

@@ -15,13 +15,11 @@ from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
-import av
-
 from interp_cli.errors import DecodeError, WeightsError
 from interp_cli.interpolator import Interpolator
-from interp_cli.motion import Motion, MotionWriter, check_folder
+from interp_cli.motion import MotionWriter, check_folder
 from interp_cli.options import DoubleOptions
-from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
+from interp_cli.plan import Neighbour, PairJudge, Planner
 from interp_cli.resume import KeptWork, job_facts
 from interp_cli.scenes import Between
 from interp_cli.span import (
@@ -198,7 +196,7 @@ def double_video(
             frames_kept = kept.frames if kept else 0
             last_pts, frames_out, frames_done = 0, 0, 0
             plan = planner.plan(neighbours())
-            for image, shown, motion in _images(synthesizer, plan, frames_kept):
+            for image, shown, motion in synthesizer.images(plan, frames_kept):
                 if image is None:
                     writer.skip(shown.before.image if shown.after is None else None, shown.pts)
                 else:
@@ -273,16 +271,6 @@ def _open(source: Path, options: DoubleOptions) -> FrameReader | FieldReader:
     return reader
 
 
-def _images(
-    synthesizer: Synthesizer, plan: Iterator[Shown], skipped: int
-) -> Iterator[tuple[av.VideoFrame | None, Shown, Motion | None]]:
-    """Each frame of the plan with its picture and motion; the first ones were made before."""
-    for shown in itertools.islice(plan, skipped):
-        synthesizer.skip(shown)
-        yield None, shown, None
-    yield from synthesizer.images(plan)
-
-
 @contextlib.contextmanager
 def _kept_work(
     source: Path,
@@ -302,6 +290,7 @@ def _kept_work(
             "device": interpolator.device,
             "precision": interpolator.precision,
             "quality": interpolator.quality,
+            "trajectory": interpolator.trajectory,
             "batch": options.inference.batch,
             "tile": options.inference.tile,
             "software": ", ".join((*versions, Path(ffmpeg_path()).name)),

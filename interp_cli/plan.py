@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, reduce
 from itertools import pairwise
@@ -46,6 +46,7 @@ class Neighbour:
         image: Its planes as they were decoded.
         pts: Its time stamp in units of the input, counted from the output's zero.
         seen: What a network has seen of parts of it; whoever adds to it holds `being_seen`.
+        motion: Of the pair that ends with it, by parts, as `Inference.motion` gives it.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Neighbour:
         self.pts = pts
         self.seen: dict[Area, Any] = {}
         self.being_seen = threading.Lock()
+        self.motion: dict[Area, Tensor | None] = {}
         self._layout = layout
         self._device = device
 
@@ -115,6 +117,8 @@ class Shown:
         frames_done: Frames of the input that are dealt with once this one is written.
         area: What is made of it; around it are the black bars of `before`. `None`: nothing, the
             two are blended.
+        earlier: The frame before `before`, if motion leads from there to here in the same area.
+        later: The frame after `after`, likewise.
     """
 
     pts: int
@@ -123,6 +127,8 @@ class Shown:
     timestep: Fraction
     frames_done: int
     area: Area | None = None
+    earlier: Neighbour | None = None
+    later: Neighbour | None = None
 
     @property
     def is_synthesized(self) -> bool:
@@ -323,3 +329,40 @@ class Planner:
             return before.whole
         self._area = reduce(Area.joined, found)
         return self._area
+
+
+def with_pairs_beside(plan: Iterable[Shown]) -> Iterator[Shown]:
+    """Tell each frame that is made from two which others stand beside them in the same motion.
+
+    So the frames between two are held back until it is known what comes after them.
+    """
+    held: list[Shown] = []  # from the first frame made of a pair on
+    earlier: Neighbour | None = None
+    for shown in plan:
+        if not held:
+            if shown.is_synthesized:
+                held.append(shown)
+            else:
+                yield shown
+            continue
+        pair = held[0]
+        same = shown.before is pair.before and shown.after is pair.after
+        if same or (shown.before is pair.after and not shown.is_synthesized):
+            held.append(shown)
+            continue
+        goes_on = shown.is_synthesized and shown.before is pair.after and shown.area == pair.area
+        yield from _told(held, earlier, shown.after if goes_on else None)
+        earlier = pair.before if goes_on else None
+        held = []
+        if shown.is_synthesized:
+            held.append(shown)
+        else:
+            yield shown
+    yield from _told(held, earlier, None)
+
+
+def _told(held: list[Shown], earlier: Neighbour | None, later: Neighbour | None) -> Iterator[Shown]:
+    for shown in held:
+        if shown.is_synthesized:
+            shown = replace(shown, earlier=earlier, later=later)
+        yield shown

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.errors import VideoError
+from interp_cli.evaluation import ModelPredictor
 from interp_cli.interpolator import Interpolator
 from interp_cli.layouts import find_sets
 from interp_cli.metrics import finite_psnr
@@ -46,7 +47,10 @@ __all__ = [
 Picture = NDArray[np.uint8]
 
 TIMESTEPS = (0.25, 0.5, 0.75)
-# Groups of five frames are taken from a video at least this many frames apart, so that they differ.
+# Three frames are hidden between each two of four that are shown; of those 13, the middle ones count.
+_SHOWN, _HIDDEN = 4, 3
+_GROUP = (_SHOWN - 1) * (_HIDDEN + 1) + 1
+# Groups are taken from a video at least this many frames apart, so that they differ.
 _GROUP_SPACING = 24
 
 
@@ -98,22 +102,28 @@ class TimestepScores:
 def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> TimestepScores:
     """Hide three frames of four, make them again at `TIMESTEPS`, compare.
 
+    Of four frames that are shown the outer two only tell how motion goes on.
+
     Args:
         interpolator: Of a model that makes any timestep.
         video: Footage; groups with a cut, a repeated frame or uneven times are left
             out.
-        groups: Groups of five frames to take at most, spread over the video.
+        groups: Groups of 13 frames to take at most, spread over the video.
 
     Raises:
-        VideoError: No five frames of the video are fit for it.
+        VideoError: No 13 frames in a row are fit for it.
     """
+    predictor = ModelPredictor(interpolator)
     model: dict[float, list[float]] = {t: [] for t in TIMESTEPS}
     blend: dict[float, list[float]] = {t: [] for t in TIMESTEPS}
     count = 0
-    for frame0, *hidden, frame1 in _groups(video, groups):
-        for timestep, target in zip(TIMESTEPS, hidden, strict=True):
-            made = interpolator(frame0, frame1, timestep)
-            mean = (1 - timestep) * frame0 + timestep * frame1.astype(np.float32)
+    for group in _groups(video, groups):
+        shown = group[:: _HIDDEN + 1]
+        before, after = shown[1:-1]
+        _, pictures, _ = predictor.between(shown, list(map(Fraction, TIMESTEPS)))
+        hidden = group[_HIDDEN + 2 : 2 * _HIDDEN + 2]
+        for timestep, made, target in zip(TIMESTEPS, pictures, hidden, strict=True):
+            mean = (1 - timestep) * before + timestep * after.astype(np.float32)
             model[timestep].append(finite_psnr(made, target))
             blend[timestep].append(finite_psnr(np.rint(mean).astype(np.uint8), target))
         count += 1
@@ -121,7 +131,7 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
             break
     if not count:
         raise VideoError(
-            f"{video}: holds no five evenly spaced frames without a cut or a repeat, which are"
+            f"{video}: holds no {_GROUP} evenly spaced frames without a cut or a repeat, which are"
             " needed."
         )
     return TimestepScores(
@@ -132,15 +142,15 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
 
 
 def _groups(video: Path, count: int) -> Iterator[list[Picture]]:
-    """Five pictures in a row, (H, W, 3) RGB, about `count` times over the whole video."""
+    """13 pictures in a row, (H, W, 3) RGB, about `count` times over the whole video."""
     group: list[Frame] = []
     with VideoReader(video) as reader:
         refuse_interlaced(reader.info)
         spacing = max(_GROUP_SPACING, (reader.info.frame_count or 0) // count)
         for index, frame in enumerate(reader):
-            if index % spacing < 5:
+            if index % spacing < _GROUP:
                 group.append(frame)
-            if len(group) == 5:
+            if len(group) == _GROUP:
                 if _is_even(group) and all(_is_motion(a, b) for a, b in pairwise(group)):
                     yield [to_rgb8(each.image, reader.info.colour) for each in group]
                 group = []

@@ -23,6 +23,7 @@ from interp_cli.bars import Area
 from interp_cli.devices import DTYPES, worker_pool
 from interp_cli.inference import Seen
 from interp_cli.interpolator import Interpolator
+from interp_cli.models.trajectory import Beside
 from interp_cli.options import DoubleOptions, Precision
 from interp_cli.pipeline import DoubleResult
 from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
@@ -253,7 +254,12 @@ class _Step:
         # A frame is seen once for both of its pairs, so in the long run one for each pair.
         inference = interpolator.inference
         seen = [inference.see(pictures) for pictures in self.pictures[1:]]
-        return inference.recipes(Seen.joined([seen[-1], *seen[:-1]]), Seen.joined(seen), timesteps)
+        seen0, seen1 = Seen.joined([seen[-1], *seen[:-1]]), Seen.joined(seen)
+        motion = inference.motion(seen0, seen1)
+        beside = None
+        if interpolator.trajectory == "cubic" and motion is not None:  # any pairs beside will do
+            beside = [Beside(row, row) for row in torch.split(motion, 1)]
+        return inference.recipes(seen0, seen1, motion, timesteps, beside)
 
 
 def time_stage(stage: Stage, device: torch.device) -> tuple[float, float]:

@@ -30,7 +30,7 @@ from interp_cli import InterpError, Interpolator, VideoError
 from interp_cli.baselines import Blend
 from interp_cli.environment import describe_machine
 from interp_cli.metrics import psnr
-from interp_cli.options import DEFAULT_MODEL
+from interp_cli.options import DEFAULT_MODEL, TRAJECTORIES
 from interp_cli.promises import (
     STILL_KINDS,
     identity_db,
@@ -61,7 +61,8 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, nargs="*", default=[], help="videos or folders")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or file of the weights")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--groups", type=int, default=4, help="groups of five frames a video")
+    parser.add_argument("--trajectory", default="cubic", choices=TRAJECTORIES)
+    parser.add_argument("--groups", type=int, default=4, help="groups of 13 frames a video")
     parser.add_argument("--limit", type=int, help="triplets of each set, its first ones")
     parser.add_argument("--size", default="640x360", help="of what is drawn (default: 640x360)")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
@@ -78,7 +79,9 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """All measurements, by the names of `TARGETS`."""
-    interpolator = Interpolator(arguments.model, arguments.device)
+    interpolator = Interpolator(
+        arguments.model, arguments.device, trajectory=arguments.trajectory
+    )
     clips = [clip for path in arguments.videos for clip in clips_of(path)]
     found: dict[str, Any] = {"model": interpolator.name, "machine": describe_machine()}
     identity: list[float] = []

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli import Interpolator
 from interp_cli.devices import DTYPES
+from interp_cli.models.trajectory import Beside
 from interp_cli.options import DEFAULT_MODEL, QUALITIES
 
 _KINDS = {
@@ -55,7 +56,10 @@ def main() -> None:
     known = inference.see(pictures[1])  # as of a frame that belongs to the pair before, too
 
     def one_pair() -> None:
-        inference.recipes(inference.see(pictures[0]), known, [(0.5,)])
+        seen = inference.see(pictures[0])
+        motion = inference.motion(seen, known)
+        beside = [Beside(motion, motion)]  # any pairs beside it will do
+        inference.recipes(seen, known, motion, [(0.5,)], beside)
 
     with FlopCounterMode(display=False) as counter:
         one_pair()

@@ -18,6 +18,7 @@ from interp_cli.inference import timestep_column
 from interp_cli.interpolator import Interpolator
 from interp_cli.models.registry import create_model
 from interp_cli.models.render import render
+from interp_cli.models.trajectory import Beside
 from interp_cli.plan import Neighbour, Shown
 from interp_cli.synthesis import Synthesizer
 from interp_cli.video.colour import from_rgb, to_rgb
@@ -86,7 +87,10 @@ def test_middles_of_planes_stay_on_their_device(pixel_format):
     with NoCopies():
         pictures = [synthesizer.small_pictures(frame, area) for frame in frames]
         seen = [interpolator.inference.see(picture) for picture in pictures]
-        rows = interpolator.inference.recipes(*seen, [(Fraction(1, 2),)] * len(pictures[0]))
+        motion = interpolator.inference.motion(*seen)
+        timesteps = [(Fraction(1, 2),)] * len(motion)
+        beside = [Beside(row, row) for row in torch.split(motion, 1)]
+        rows = interpolator.inference.recipes(*seen, motion, timesteps, beside)
         planes = synthesizer._moved(shown, area, rows)
         with_rgb = from_rgb(*to_rgb(planes, layout), layout)
     for made, also, plane in zip(planes, with_rgb, planes_of(image), strict=True):

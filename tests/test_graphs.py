@@ -161,7 +161,8 @@ def test_a_video_comes_out_as_without():
     for recorder in (None, Recorder()):
         inference = flow_with(recorder).inference
         seen = [inference.see(frame) for frame in frames]
-        results.append([inference.recipes(a, b, [(0.25, 0.5)])[0] for a, b in pairwise(seen)])
+        pairs = [(a, b, inference.motion(a, b)) for a, b in pairwise(seen)]
+        results.append([inference.recipes(*pair, [(0.25, 0.5)])[0] for pair in pairs])
         if recorder is not None:
             assert recorder.recorded == inference.graphs.count == 3
             assert recorder.replays == (9 - 2) + (8 - 2) + (2 * 8 - 2)

@@ -43,6 +43,18 @@ class Darker(torch.nn.Module):
         return torch.lerp(frame0, frame1, timestep) - 4 * timestep / 255
 
 
+class Seeing(Darker):
+    """Keeps each earlier frame as an array."""
+
+    def __init__(self, seen: list[np.ndarray]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, frame0, frame1, timestep):
+        self.seen += list((255 * frame0).permute(0, 2, 3, 1).numpy())
+        return super().forward(frame0, frame1, timestep)
+
+
 @pytest.fixture(scope="module")
 def darker() -> Interpolator:
     return Interpolator(Darker(), device="cpu")
@@ -76,14 +88,14 @@ def test_triplets_are_read_set_by_set(tmp_path):
 
 
 def test_three_frames_of_four_are_hidden(averaging, tmp_path):
-    """Groups begin at frames 0, 24 and 48; the last has no five frames."""
-    clip = clips.moving_clip(tmp_path / "a.mkv", frames=51, codec="ffv1", pix_fmt="yuv444p")
+    """Groups begin at frames 0, 24 and 48; the last has no 13 frames. The middle of each counts."""
+    clip = clips.moving_clip(tmp_path / "a.mkv", frames=60, codec="ffv1", pix_fmt="yuv444p")
     scores = timestep_scores(Interpolator(averaging, device="cpu"), clip, 9)
     assert scores.name == "a.mkv"
     assert [len(scores.psnr_db[t]) for t in TIMESTEPS] == [2, 2, 2]
     for timestep, hidden in ((0.25, 1), (0.5, 2), (0.75, 3)):
         expected = []
-        for start in (0, 24):
+        for start in (4, 28):
             frame0, target, frame1 = (
                 clips.true_frame(start + k).astype(float) for k in (0, hidden, 4)
             )
@@ -100,20 +112,21 @@ def test_groups_are_spread_over_the_video(tmp_path):
     """Of 120 frames in MP4, which says how many, two groups begin at 0 and 60."""
     clip = clips.moving_clip(tmp_path / "a.mp4", frames=120, cuts=(60,))
     seen = []
-    timestep_scores(lambda frame0, _, t: seen.append(frame0) or frame0, clip, 2)
-    assert len(seen) == 6
-    for frame0, start, scene in ((seen[0], 0, 0), (seen[3], 60, 1)):
+    timestep_scores(Interpolator(Seeing(seen), device="cpu"), clip, 2)
+    # Four frames are shown of a group; of the pairs between them each at three times.
+    assert len(seen) == 2 * 3 * 3
+    for frame0, start, scene in ((seen[0], 0, 0), (seen[-1], 60 + 8, 1)):
         expected = clips.true_frame(start, scene=scene).astype(int)
         assert np.abs(frame0 - expected).mean() < 4
 
 
 def test_no_group_spans_a_cut_a_repeat_or_uneven_times(averaging, tmp_path):
-    cuts = clips.moving_clip(tmp_path / "cuts.mkv", frames=12, codec="ffv1", cuts=(3,))
-    repeats = clips.moving_clip(tmp_path / "r.mkv", frames=12, codec="ffv1", repeats=(3,))
-    stamps = (0, 40, 80, 150, 160)
-    uneven = clips.moving_clip(tmp_path / "uneven.mkv", frames=5, codec="ffv1", pts=stamps)
+    cuts = clips.moving_clip(tmp_path / "cuts.mkv", frames=13, codec="ffv1", cuts=(3,))
+    repeats = clips.moving_clip(tmp_path / "r.mkv", frames=13, codec="ffv1", repeats=(3,))
+    stamps = (*range(0, 480, 40), 500)
+    uneven = clips.moving_clip(tmp_path / "uneven.mkv", frames=13, codec="ffv1", pts=stamps)
     for clip in (cuts, repeats, uneven):
-        with pytest.raises(VideoError, match="holds no five evenly spaced frames"):
+        with pytest.raises(VideoError, match="holds no 13 evenly spaced frames"):
             timestep_scores(Interpolator(averaging, device="cpu"), clip, 1)
 
 
@@ -199,7 +212,7 @@ def drawn_val(tmp_path_factory) -> Path:
 
 
 def test_one_command_measures_everything(drawn_val, tmp_path):
-    clip = clips.moving_clip(tmp_path / "a.mkv", frames=6, codec="ffv1")
+    clip = clips.moving_clip(tmp_path / "a.mkv", frames=14, codec="ffv1")
     other = clips.tone_file(tmp_path / "sound.mkv")
     arguments = ("--videos", clip, other, "--json", "--size", "160x96")
     run = script("measure_flow.py", drawn_val, *arguments)

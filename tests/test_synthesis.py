@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -47,12 +48,15 @@ class Known(torch.nn.Module):
         return (frame,)
 
     def motion(self, features0, features1):
-        return self.moved.expand(len(features0[0]), 2, *features0[0].shape[-2:])
+        count, _, height, width = features0[0].shape
+        both = torch.stack((self.moved, -self.moved), 1) / 4  # in pixels of its own grid
+        return both.expand(count, 2, 2, height // 4, width // 4)
 
     def synthesize(self, features0, features1, motion, timestep):
-        none = torch.zeros_like(motion[:, :1])
-        flows = (-timestep * motion, (1 - timestep) * motion)
-        added = self.added.expand(len(motion), 3, *motion.shape[-2:])
+        none = torch.zeros_like(features0[0][:, :1])
+        moved = self.moved.expand(len(none), 2, *none.shape[-2:])
+        flows = (-timestep * moved, (1 - timestep) * moved)
+        added = self.added.expand(len(none), 3, *none.shape[-2:])
         return Recipe(*flows, none + 1 - timestep, none, none, added)
 
 
@@ -84,7 +88,7 @@ def middles(
     area = Area.whole(layout)
     plan = [Shown(a.pts + 1, a, b, HALF, i, area) for i, (a, b) in enumerate(pairwise(frames))]
     made = list(Synthesizer(interpolator, layout, with_motion=False).images(plan))
-    assert [shown for _, shown, _ in made] == plan
+    assert [replace(shown, earlier=None, later=None) for _, shown, _ in made] == plan
     return [image for image, _, _ in made]
 
 
@@ -206,3 +210,70 @@ def test_frames_are_waited_for_when_the_next_batch_is_under_way(monkeypatch, ave
     assert [e for e in events if e.startswith("wait")] == [f"wait {n}" for n in range(6)]
     for first in (0, 2, 4):  # all of a batch are on their way before the first is waited for
         assert events.index(f"begin {first + 1}") < events.index(f"wait {first}")
+
+
+def speeding_up(count: int, size: tuple[int, int]) -> list[np.ndarray]:
+    """A still drawing behind a window that goes by 2, 6, 10 … pixels a picture; every second one.
+
+    Between each two of them lies the one left out, which is not halfway.
+    """
+    width, height = size
+    places = [n * n // 2 for n in range(0, 4 * count, 2)]
+    wide = clips.true_frame(0, (width + places[-1], height), still=True)
+    return [wide[:, x : x + width] for x in places]
+
+
+def test_what_speeds_up_is_not_shown_halfway():
+    pictures = speeding_up(5, (320, 240))
+    frames, layout = video(pictures[::2], "yuv444p")
+    truth, scores = pictures[1::2], {}
+    for trajectory in ("cubic", "linear"):
+        interpolator = Interpolator("flow", "cpu", precision="fp32", trajectory=trajectory)
+        fresh = [Neighbour(f.image, f.pts, layout, interpolator.device) for f in frames]
+        made = [to_rgb8(image, TAGS) for image in middles(interpolator, fresh, layout)]
+        inner = (slice(8, -8), slice(8, -40))  # without what comes in
+        pairs = zip(made, truth[: len(made)], strict=True)
+        scores[trajectory] = [psnr(one[inner], other[inner]) for one, other in pairs]
+    gains = np.subtract(scores["cubic"], scores["linear"])
+    assert gains.min() > 1 and gains[1:-1].min() > 6, scores
+
+
+def test_a_sequence_follows_the_same_ways():
+    """`Interpolator.sequence` and the way of planes go through one set of places."""
+    pictures = speeding_up(3, (320, 240))[::2]
+    frames, layout = video(pictures, "yuv444p")
+    interpolator = Interpolator("flow", "cpu", precision="fp32")
+    rgb = [to_rgb8(frame.image, TAGS) for frame in frames]
+    tensors = (torch.from_numpy(p.copy()).permute(2, 0, 1)[None] / 255 for p in rgb)
+    rows = list(interpolator.sequence(tensors, [HALF]))
+    for made, (row,) in zip(middles(interpolator, frames, layout), rows, strict=True):
+        picture = (row.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8)
+        assert psnr(to_rgb8(made, TAGS), picture.numpy()) > 45
+
+
+@pytest.mark.parametrize("skipped", [4, 8, 12])
+def test_what_was_made_before_changes_nothing_that_follows(skipped: int):
+    """A batch needs the motion of the one before it, to the bit as when both are made."""
+    frames, layout = video(speeding_up(7, (160, 96)), "yuv420p")
+    area = Area.whole(layout)
+    plan = []
+    for before, after in pairwise(frames):
+        plan += [
+            Shown(2 * before.pts, before, None, Fraction(0), 0),
+            Shown(2 * before.pts + 1, before, after, HALF, 0, area),
+        ]
+
+    def made(first: int) -> list[tuple[np.ndarray, ...] | None]:
+        fresh = {f: Neighbour(f.image, f.pts, layout, torch.device("cpu")) for f in frames}
+        again = [replace(s, before=fresh[s.before], after=s.after and fresh[s.after]) for s in plan]
+        interpolator = Interpolator("flow", "cpu", precision="fp32", batch=3)
+        synthesizer = Synthesizer(interpolator, layout, with_motion=False, batch=3, every=4)
+        images = [image for image, _, _ in synthesizer.images(again, first)]
+        assert synthesizer.synthesized == len(plan) // 2
+        return [image and planes_of(image) for image in images]
+
+    whole, rest = made(0), made(skipped)
+    assert rest[:skipped] == [None] * skipped
+    for one, other in zip(whole[skipped:], rest[skipped:], strict=True):
+        for plane, same in zip(one, other, strict=True):
+            np.testing.assert_array_equal(plane, same)

@@ -55,6 +55,7 @@ def bench(
     device: flags.Device = "auto",
     precision: flags.PrecisionName = "auto",
     quality: flags.QualityName = "auto",
+    trajectory: flags.TrajectoryName = "cubic",
     preset: Annotated[
         str, typer.Option(help="x264's preset, for us and for what is compared by name.")
     ] = _DEFAULTS.preset,
@@ -82,7 +83,7 @@ def bench(
     slowest and the fastest round.
     """
     options = BenchOptions(
-        inference=flags.inference_options(model, device, precision, quality),
+        inference=flags.inference_options(model, device, precision, quality, trajectory),
         sizes=tuple(_size(text) for text in size or ()) or _DEFAULTS.sizes,
         input=input,
         seconds=seconds,

@@ -76,6 +76,7 @@ def double(
     device: flags.Device = "auto",
     precision: flags.PrecisionName = "auto",
     quality: flags.QualityName = "auto",
+    trajectory: flags.TrajectoryName = "cubic",
     batch: Annotated[str, typer.Option(help="Pairs a step: auto or a number.")] = "auto",
     tile: Annotated[
         str, typer.Option(help="Side of tiles for large frames: auto, off or pixels.")
@@ -205,7 +206,9 @@ def double(
         output_format=cast(OutputFormat | None, output_format),
         save_motion=save_motion,
         motion_scale_px=motion_scale,
-        inference=flags.inference_options(model, device, precision, quality, batch, tile),
+        inference=flags.inference_options(
+            model, device, precision, quality, trajectory, batch, tile
+        ),
         encode=EncodeOptions(
             encoder=encoder,
             crf=crf,

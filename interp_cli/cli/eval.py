@@ -64,6 +64,7 @@ def eval(
     device: flags.Device = "auto",
     precision: flags.PrecisionName = "auto",
     quality: flags.QualityName = "best",
+    trajectory: flags.TrajectoryName = "cubic",
     limit: Annotated[
         int | None,
         typer.Option(metavar="N", help="Score the first N pictures of each set (whole gaps)."),
@@ -100,7 +101,7 @@ def eval(
     of middles, and is left out where that cannot be done.
     """
     options = EvalOptions(
-        inference=flags.inference_options(model, device, precision, quality),
+        inference=flags.inference_options(model, device, precision, quality, trajectory),
         against=flags.names(against),
         only=flags.names(only),
         hide=hide,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, cast
 import typer
 
 from interp_cli.cli.render import ProgressStyle
-from interp_cli.options import InferenceOptions, Precision, Quality
+from interp_cli.options import InferenceOptions, Precision, Quality, Trajectory
 
 Model = Annotated[str, typer.Option(help="Name of a bundled model, or a .safetensors file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
@@ -15,6 +15,12 @@ PrecisionName = Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")]
 QualityName = Annotated[
     str,
     typer.Option(help="auto, fast, balanced or best: how finely motion is sought in large frames."),
+]
+TrajectoryName = Annotated[
+    Trajectory,
+    typer.Option(
+        help="Between two frames, motion goes on as before and after them, or straight and evenly."
+    ),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
@@ -26,7 +32,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no s
 
 
 def inference_options(
-    model: str, device: str, precision: str, quality: str, batch: str = "auto", tile: str = "auto"
+    model: str,
+    device: str,
+    precision: str,
+    quality: str,
+    trajectory: Trajectory,
+    batch: str = "auto",
+    tile: str = "auto",
 ) -> InferenceOptions:
     """What the flags of inference say; `InferenceOptions` checks the names among them."""
     return InferenceOptions(
@@ -34,6 +46,7 @@ def inference_options(
         device=device,
         precision=cast(Precision, precision),
         quality=cast(Quality, quality),
+        trajectory=trajectory,
         batch="auto" if batch == "auto" else whole_number(batch, "--batch"),
         tile=cast(Literal["auto", "off"], tile)
         if tile in ("auto", "off")

@@ -1,0 +1,129 @@
+"""Ways through four places: what is known exactly comes out, what is not sure changes little."""
+
+import pytest
+import torch
+
+from interp_cli.models.render import Recipe
+from interp_cli.models.trajectory import Beside, bent
+
+# Where a thing is at a time, in pixels; frame0 is at 0, frame1 at 1.
+EVEN = ((6.0, -3.0), (0.0, 0.0), (0.0, 0.0))
+FASTER = ((6.0, -3.0), (8.0, 4.0), (0.0, 0.0))
+TURNING = ((0.0, 4.0), (8.0, 0.0), (0.4, -0.6))
+HEIGHT, WIDTH, CELL = 32, 48, 4
+
+
+def place(way, time):
+    return sum(torch.tensor(part) * time ** (power + 1) for power, part in enumerate(way))
+
+
+def flow(way, start, end, size=(HEIGHT, WIDTH)):
+    """The same at every pixel, (1, 2, H, W)."""
+    step = place(way, end) - place(way, start)
+    return step.view(1, 2, 1, 1).expand(1, 2, *size)
+
+
+def motion(way, start, end):
+    """Both ways between two times, as a network gives it."""
+    size = (HEIGHT // CELL, WIDTH // CELL)
+    both = (flow(way, start, end, size), flow(way, end, start, size))
+    return torch.stack(both, 1) / CELL
+
+
+def even(way, timestep):
+    """What a network makes of both frames."""
+    plane = torch.zeros(1, 1, HEIGHT, WIDTH)
+    step = flow(way, 0, 1)
+    return Recipe(
+        *(-timestep * step, (1 - timestep) * step),
+        *(plane + 1 - timestep, plane, plane, plane.expand(1, 3, -1, -1)),
+    )
+
+
+def column(*timesteps):
+    return torch.tensor(timesteps).view(-1, 1, 1, 1)
+
+
+def beside(way, before=1.0, after=1.0):
+    return Beside(motion(way, -before, 0), motion(way, 1, 1 + after), before, after)
+
+
+def off_course(made, way, timestep):
+    """The largest error of both flows, in pixels."""
+    expected = flow(way, timestep, 0), flow(way, timestep, 1)
+    pairs = zip((made.flow_t0, made.flow_t1), expected, strict=True)
+    return max(float((one - other).abs().max()) for one, other in pairs)
+
+
+@pytest.mark.parametrize("timestep", [0.25, 0.5, 0.8])
+@pytest.mark.parametrize("intervals", [(1, 1), (0.5, 2), (3, 1)])
+@pytest.mark.parametrize("way", [EVEN, FASTER, TURNING])
+def test_four_places_tell_the_way(way, intervals, timestep):
+    recipe = even(way, timestep)
+    made = bent(recipe, motion(way, 0, 1), beside(way, *intervals), column(timestep))
+    before = off_course(recipe, way, timestep)
+    # What is steady is believed nearly whole; a change of the change is partly taken for noise.
+    assert off_course(made, way, timestep) <= (0.15 if way is TURNING else 0.06) * before + 1e-5
+    for same in ("blend_mask", "stillness", "sharpness", "residual"):
+        assert getattr(made, same) is getattr(recipe, same)
+
+
+def test_several_timesteps_at_once():
+    rows = [even(FASTER, t) for t in (0.25, 0.75)]
+    recipe = Recipe(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
+    made = bent(recipe, motion(FASTER, 0, 1), beside(FASTER), column(0.25, 0.75))
+    for i, timestep in enumerate((0.25, 0.75)):
+        assert off_course(Recipe(*(p[i : i + 1] for p in made)), FASTER, timestep) < 0.1
+
+
+def test_of_a_parabola_half_is_taken():
+    recipe, whole = even(FASTER, 0.5), beside(FASTER)
+    error = off_course(recipe, FASTER, 0.5)
+    for one in (whole._replace(earlier=None), whole._replace(later=None)):
+        made = bent(recipe, motion(FASTER, 0, 1), one, column(0.5))
+        assert off_course(made, FASTER, 0.5) == pytest.approx(error / 2, rel=0.1)
+    assert bent(recipe, motion(FASTER, 0, 1), Beside(), column(0.5)) is recipe
+
+
+def test_what_is_not_sure_changes_little():
+    recipe, known = even(EVEN, 0.5), beside(EVEN)
+    noise = torch.randn(known.later.shape, generator=torch.Generator().manual_seed(0))
+    opposite = beside(FASTER)._replace(later=motion(((6, -3), (-8, -4), (0, 0)), 1, 2))
+    for not_sure, most in (
+        (Beside(8 * noise, 8 * noise), 0.5),  # both directions contradict each other
+        (opposite, 0.35),  # faster before, slower after: 1.1 px if the cubic were believed
+    ):
+        made = bent(recipe, motion(EVEN, 0, 1), not_sure, column(0.5))
+        assert (made.flow_t0 - recipe.flow_t0).abs().mean() < most
+
+
+def test_time_stamps_may_be_rounded():
+    """At 60 frames a second, Matroska's frames are 16 or 17 ms apart."""
+    recipe, known = even(EVEN, 0.5), beside(EVEN)._replace(earlier_interval=17 / 16)
+    made = bent(recipe, motion(EVEN, 0, 1), known, column(0.5))
+    torch.testing.assert_close(made.flow_t0, recipe.flow_t0)
+
+
+def test_what_stands_still_stays():
+    recipe = even(FASTER, 0.5)
+    recipe = recipe._replace(stillness=torch.ones_like(recipe.stillness))
+    made = bent(recipe, motion(FASTER, 0, 1), beside(FASTER), column(0.5))
+    torch.testing.assert_close(made.flow_t0, recipe.flow_t0)
+
+
+def test_backward_in_time_is_the_same_way():
+    generator = torch.Generator().manual_seed(1)
+    own, earlier, later = (
+        motion(TURNING, start, start + 1) + 0.1 * torch.randn((1, 2, 2, 8, 12), generator=generator)
+        for start in (0, -1, 1)
+    )
+    recipe = even(TURNING, 0.3)
+    made = bent(recipe, own, Beside(earlier, later, 2, 0.5), column(0.3))
+    turned = recipe._replace(
+        flow_t0=recipe.flow_t1, flow_t1=recipe.flow_t0, blend_mask=1 - recipe.blend_mask
+    )
+    back = bent(
+        turned, own.flip(1), Beside(later.flip(1), earlier.flip(1), 0.5, 2), column(1 - 0.3)
+    )
+    torch.testing.assert_close(back.flow_t0, made.flow_t1)
+    torch.testing.assert_close(back.flow_t1, made.flow_t0)
