@@ -79,9 +79,7 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """All measurements, by the names of `TARGETS`."""
-    interpolator = Interpolator(
-        arguments.model, arguments.device, trajectory=arguments.trajectory
-    )
+    interpolator = Interpolator(arguments.model, arguments.device, trajectory=arguments.trajectory)
     clips = [clip for path in arguments.videos for clip in clips_of(path)]
     found: dict[str, Any] = {"model": interpolator.name, "machine": describe_machine()}
     identity: list[float] = []
