@@ -46,7 +46,8 @@ class Neighbour:
         image: Its planes as they were decoded.
         pts: Its time stamp in units of the input, counted from the output's zero.
         seen: What a network has seen of parts of it; whoever adds to it holds `being_seen`.
-        motion: Of the pair that ends with it, by parts, as `Inference.motion` gives it.
+        motion: What a network has found of the motion to it from the frame before, by parts;
+            whoever adds to it holds `being_matched`.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Neighbour:
         self.seen: dict[Area, Any] = {}
         self.being_seen = threading.Lock()
         self.motion: dict[Area, Tensor | None] = {}
+        self.being_matched = threading.Lock()
         self._layout = layout
         self._device = device
 
@@ -134,6 +136,17 @@ class Shown:
     def is_synthesized(self) -> bool:
         """Whether the network makes it."""
         return self.after is not None and self.area is not None
+
+    @property
+    def intervals(self) -> tuple[float, float]:
+        """How long the pairs beside its own last, in units of that; 1 where there are none."""
+        if self.after is None:
+            return 1.0, 1.0
+        length = self.after.pts - self.before.pts
+        return (
+            1.0 if self.earlier is None else (self.before.pts - self.earlier.pts) / length,
+            1.0 if self.later is None else (self.later.pts - self.after.pts) / length,
+        )
 
 
 class PairJudge:

@@ -47,7 +47,7 @@ __all__ = [
 Picture = NDArray[np.uint8]
 
 TIMESTEPS = (0.25, 0.5, 0.75)
-# Three frames are hidden between each two of four that are shown; of those 13, the middle ones count.
+# Three frames are hidden between each two of four that are shown; the middle three of them count.
 _SHOWN, _HIDDEN = 4, 3
 _GROUP = (_SHOWN - 1) * (_HIDDEN + 1) + 1
 # Groups are taken from a video at least this many frames apart, so that they differ.

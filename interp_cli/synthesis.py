@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from fractions import Fraction
-from typing import NamedTuple
 
 import av
 import numpy as np
@@ -82,29 +81,20 @@ class Synthesizer:
 
         Args:
             plan: What is to be shown.
-            skipped: Its first frames, up to a new batch, have no picture: they were made before.
+            skipped: Its first frames, up to where a batch begins: they were made before, so they
+                have no picture.
         """
         workers = self._interpolator.workers(self._layout.height, self._layout.width)
-        if self._interpolator.trajectory == "cubic":
-            plan = with_pairs_beside(plan)
-        batches = self._batches(plan)
-        last: list[Shown] = []
-        while skipped > 0:
-            last = next(batches)
-            skipped -= len(last)
-            self.synthesized += sum(shown.is_synthesized for shown in last)
-            yield from ((None, shown, None) for shown in last)
+        cubic = self._interpolator.trajectory == "cubic"
+        plan = with_pairs_beside(plan) if cubic else iter(plan)
+        for shown in itertools.islice(plan, skipped):
+            self.synthesized += shown.is_synthesized
+            yield None, shown, None
         with worker_pool(workers) as pool:
             running: deque[Future[list[tuple[Arriving, Shown, Motion | None]]]] = deque()
-            # What is found out about a batch and those beside it; it waits for the one after it.
-            found = deque([pool.submit(self._found, last)], maxlen=3)
-            waiting: list[Shown] = []
-            for batch in itertools.chain(batches, ([],)):
+            for batch in self._batches(plan):
                 self.synthesized += sum(shown.is_synthesized for shown in batch)
-                found.append(pool.submit(self._found, batch))
-                if waiting:
-                    running.append(pool.submit(self._made, waiting, tuple(found)))
-                waiting = batch
+                running.append(pool.submit(self._made, batch))
                 if len(running) > workers:
                     yield from _arrived(running.popleft())
             while running:
@@ -127,38 +117,13 @@ class Synthesizer:
         if waiting:
             yield waiting
 
-    @torch.inference_mode()
-    def _found(self, batch: list[Shown]) -> dict[Area, _Found]:
-        """What serves every timestep of a batch's pairs; the frames keep their motion."""
-        if not self._interpolator.has_motion:
-            return {}
-        return {area: self._found_in(area, its) for area, its in _by_area(batch).items()}
-
-    def _found_in(self, area: Area, batch: list[Shown]) -> _Found:
-        befores, afters = zip(*_by_pair(batch), strict=True)
-        seen0, seen1 = (
-            Seen.joined([self._seen(n, area) for n in side]) for side in (befores, afters)
-        )
-        motion = self._interpolator.inference.motion(seen0, seen1)
-        for i, frame in enumerate(afters):
-            frame.motion[area] = None if motion is None else motion[self._rows_of(i)]
-        return _Found(seen0, seen1, motion)
-
-    def _rows_of(self, pair: int) -> slice:
-        """Where the rows of a pair stand: of its pictures and, where there is one, opacity."""
-        rows = 1 + self._layout.has_alpha
-        return slice(pair * rows, (pair + 1) * rows)
-
-    def _made(
-        self, batch: list[Shown], found: Sequence[Future[dict[Area, _Found]]]
-    ) -> list[tuple[Arriving, Shown, Motion | None]]:
-        """Make a batch, the one before the last of those about which something is found out."""
-        known = [each.result() for each in found][-2]
+    def _made(self, batch: list[Shown]) -> list[tuple[Arriving, Shown, Motion | None]]:
+        areas = dict.fromkeys(shown.area for shown in batch if shown.is_synthesized)
         made: dict[int, Made] = {}
-        for area, its in _by_area(batch).items():
-            # Pictures between black bars are smaller: another batch.
-            pictures = self._synthesize(its, area, known.get(area))
-            made.update(zip(map(id, its), pictures, strict=True))
+        for area in areas:  # pictures between black bars are smaller: another batch
+            if area is not None:
+                its = [s for s in batch if s.is_synthesized and s.area == area]
+                made.update(zip(map(id, its), self._synthesize(its, area), strict=True))
         shown_images = []
         for shown in batch:
             if shown.is_synthesized:
@@ -173,27 +138,61 @@ class Synthesizer:
         return shown_images
 
     @torch.inference_mode()
-    def _synthesize(self, batch: list[Shown], area: Area, found: _Found | None) -> list[Made]:
-        pairs = _by_pair(batch)
-        if found is None:
-            return self._by_pictures(batch, pairs, area)
-        # Opacity, where there is one, is a picture of its own at the same timesteps.
-        pictures = range(1 + self._layout.has_alpha)
+    def _synthesize(self, batch: list[Shown], area: Area) -> list[Made]:
+        pairs: _Pairs = {}
+        for shown in batch:
+            if shown.after is not None:
+                pairs.setdefault((shown.before, shown.after), []).append(shown)
+        if self._interpolator.has_motion:
+            return self._by_motion(batch, pairs, area)
+        return self._by_pictures(batch, pairs, area)
+
+    def _by_motion(self, batch: list[Shown], pairs: _Pairs, area: Area) -> list[Made]:
+        befores, afters = zip(*pairs, strict=True)
+        motions = [motion for pair in pairs for motion in self._motions(*pair, area)]
+        known = [motion for motion in motions if motion is not None]
         rows = self._interpolator.inference.recipes(
-            found.seen0,
-            found.seen1,
-            found.motion,
-            [_timesteps(its) for its in pairs.values() for _ in pictures],
-            [_beside(its[0], area, picture) for its in pairs.values() for picture in pictures],
+            Seen.joined([self._seen(frame, area) for frame in befores]),
+            Seen.joined([self._seen(frame, area) for frame in afters]),
+            torch.cat(known) if len(known) == len(motions) else None,
+            self._timesteps(pairs),
+            [beside for its in pairs.values() for beside in self._beside(its[0], area)],
         )
+        pictures = 1 + self._layout.has_alpha
         made: list[Made] = []
         for number, its in enumerate(pairs.values()):
-            of_pair = rows[self._rows_of(number)]
+            of_pair = rows[number * pictures : (number + 1) * pictures]
             for i in range(len(its)):
+                # Of the picture and, where there is one, of its opacity.
                 recipes = [Recipe(*(part[i : i + 1] for part in row)) for row in of_pair]
                 image = self.moved_image(batch[len(made)], area, recipes)
                 made.append((image, self._motion(recipes[0], area)))
         return made
+
+    def _timesteps(self, pairs: _Pairs) -> list[list[Fraction]]:
+        """Of each pair; opacity, where there is one, is a picture of its own at the same ones."""
+        pictures = range(1 + self._layout.has_alpha)
+        return [[shown.timestep for shown in its] for its in pairs.values() for _ in pictures]
+
+    def _beside(self, shown: Shown, area: Area) -> list[Beside]:
+        """What is known of the pairs beside that of a frame: of the picture, of its opacity."""
+        earlier = self._motions(shown.earlier, shown.before, area)
+        later = self._motions(shown.after, shown.later, area)
+        return [Beside(*both, *shown.intervals) for both in zip(earlier, later, strict=True)]
+
+    def _motions(
+        self, before: Neighbour | None, after: Neighbour | None, area: Area
+    ) -> list[Tensor | None]:
+        """Between two frames: of the picture, of its opacity. Found once, for three pairs."""
+        nothing: list[Tensor | None] = [None] * (1 + self._layout.has_alpha)
+        if before is None or after is None:
+            return nothing
+        with after.being_matched:
+            if area not in after.motion:
+                seen0, seen1 = self._seen(before, area), self._seen(after, area)
+                after.motion[area] = self._interpolator.inference.motion(seen0, seen1)
+            found = after.motion[area]
+        return nothing if found is None else [found[i : i + 1] for i in range(len(found))]
 
     def _seen(self, frame: Neighbour, area: Area) -> Seen:
         """What the network has worked out about a part of a frame, once."""
@@ -260,10 +259,9 @@ class Synthesizer:
 
     def _by_pictures(self, batch: list[Shown], pairs: _Pairs, area: Area) -> list[Made]:
         layout = self._layout
-        timesteps = [_timesteps(its) for its in pairs.values() for _ in range(1 + layout.has_alpha)]
         befores, afters = zip(*pairs, strict=True)
         frames = [torch.cat([area.crop(n.pictures) for n in side]) for side in (befores, afters)]
-        rows = self._interpolator.between(frames[0], frames[1], timesteps)
+        rows = self._interpolator.between(frames[0], frames[1], self._timesteps(pairs))
         rgb, alpha = torch.cat(rows), None
         if layout.has_alpha:
             rgb, alpha = torch.cat(rows[::2]), torch.cat(rows[1::2]).mean(1, keepdim=True)
@@ -292,56 +290,6 @@ class Synthesizer:
             return image_of(samples, layout)
 
         return _here(make()) if download.is_done else make
-
-
-class _Found(NamedTuple):
-    """Pairs as a network has seen them, and the motion between their frames."""
-
-    seen0: Seen
-    seen1: Seen
-    motion: Tensor | None
-
-
-def _by_area(batch: Iterable[Shown]) -> dict[Area, list[Shown]]:
-    """The frames that are to be made, by what is made of them."""
-    areas: dict[Area, list[Shown]] = {}
-    for shown in batch:
-        if shown.is_synthesized and shown.area is not None:
-            areas.setdefault(shown.area, []).append(shown)
-    return areas
-
-
-def _by_pair(batch: Iterable[Shown]) -> _Pairs:
-    """The frames that are to be made, by the two that they are made from."""
-    pairs: _Pairs = {}
-    for shown in batch:
-        if shown.after is not None:
-            pairs.setdefault((shown.before, shown.after), []).append(shown)
-    return pairs
-
-
-def _timesteps(batch: Iterable[Shown]) -> list[Fraction]:
-    return [shown.timestep for shown in batch]
-
-
-def _beside(shown: Shown, area: Area, picture: int) -> Beside:
-    """What is known of the pairs beside that of a frame, of the picture (0) or its opacity (1)."""
-    before, after = shown.before, shown.after
-    earlier, later = shown.earlier, shown.later
-    if after is None:
-        raise ValueError("a frame that is made lies between two")
-
-    def motion_to(frame: Neighbour | None) -> Tensor | None:
-        motion = None if frame is None else frame.motion[area]
-        return None if motion is None else motion[picture : picture + 1]
-
-    length = after.pts - before.pts
-    return Beside(
-        motion_to(before if earlier else None),
-        motion_to(later),
-        (before.pts - earlier.pts) / length if earlier else 1.0,
-        (later.pts - after.pts) / length if later else 1.0,
-    )
 
 
 def _here(image: av.VideoFrame) -> Arriving:

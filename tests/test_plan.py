@@ -65,6 +65,13 @@ def test_no_motion_leads_across_a_cut_or_a_repeat(factor):
     assert beside(planned(breaks=range(6), factor=factor)) == {}
 
 
+def test_intervals_are_those_of_the_time_stamps():
+    a, b, c, d = (Neighbour(IMAGE, pts, LAYOUT, torch.device("cpu")) for pts in (0, 30, 40, 60))
+    shown = Shown(35, b, c, Fraction(1, 2), 1, WHOLE, a, d)
+    assert shown.intervals == (3, 2)
+    assert Shown(35, b, c, Fraction(1, 2), 1, WHOLE).intervals == (1, 1)
+
+
 def test_pictures_of_another_size_are_not_compared():
     assert beside(planned(smaller=(0, 1))) == {
         0: (None, 2), 1: (0, None), 2: (None, 4), 3: (2, 5), 4: (3, 6), 5: (4, None),

@@ -19,7 +19,7 @@ from interp_cli.interpolator import Interpolator
 from interp_cli.metrics import psnr
 from interp_cli.models.render import Recipe
 from interp_cli.options import Quality
-from interp_cli.plan import Neighbour, Shown
+from interp_cli.plan import Neighbour, Shown, with_pairs_beside
 from interp_cli.synthesis import Synthesizer
 from interp_cli.video.colour import to_rgb8
 from interp_cli.video.planes import PictureFormat, picture_format, planes_of
@@ -238,6 +238,23 @@ def test_what_speeds_up_is_not_shown_halfway():
     assert gains.min() > 1 and gains[1:-1].min() > 6, scores
 
 
+def test_many_frames_between_two_have_the_pairs_beside_them():
+    """They are made in several batches; the pair after them comes in none of these."""
+    frames, layout = video(speeding_up(4, (160, 96))[::2], "yuv420p")
+    area, interpolator = Area.whole(layout), Interpolator("flow", "cpu", precision="fp32", batch=1)
+    plan = [
+        Shown(40 * a.pts + n, a, b, Fraction(n, 40), 0, area)
+        for a, b in pairwise(frames)
+        for n in range(1, 40)
+    ]
+    with_all = [replace(s, earlier=s.earlier, later=s.later) for s in with_pairs_beside(iter(plan))]
+    assert {s.later for s in with_all[:39]} == {frames[2]}
+    made = Synthesizer(interpolator, layout, with_motion=True).images(plan)
+    flows = np.stack([motion.flow_t0[48, 60, 0] for _, _, motion in made])
+    # A window that goes to the right ever faster: what it shows goes to the left, bit by bit.
+    assert np.diff(flows[:39]).min() > 0 and np.diff(flows[:39], 2).mean() > 0
+
+
 def test_a_sequence_follows_the_same_ways():
     """`Interpolator.sequence` and the way of planes go through one set of places."""
     pictures = speeding_up(3, (320, 240))[::2]
@@ -253,7 +270,7 @@ def test_a_sequence_follows_the_same_ways():
 
 @pytest.mark.parametrize("skipped", [4, 8, 12])
 def test_what_was_made_before_changes_nothing_that_follows(skipped: int):
-    """A batch needs the motion of the one before it, to the bit as when both are made."""
+    """The motion of the pair before is found again, to the bit as when that pair is made."""
     frames, layout = video(speeding_up(7, (160, 96)), "yuv420p")
     area = Area.whole(layout)
     plan = []
