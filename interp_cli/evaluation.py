@@ -43,7 +43,8 @@ class ModelPredictor:
             tta: Whether each picture is the mean of the prediction and of the prediction for the
                 frames turned by 180 degrees, turned back.
         """
-        self.name = interpolator.name + ("-tta" if tta else "")
+        straight = interpolator.has_motion and interpolator.trajectory == "linear"
+        self.name = interpolator.name + ("-linear" if straight else "") + ("-tta" if tta else "")
         self._interpolator = interpolator
         self._tta = tta
 

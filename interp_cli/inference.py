@@ -124,17 +124,17 @@ class Inference:
         seen1: Seen,
         motion: Tensor | None,
         timesteps: Sequence[Sequence[Fraction | float]],
-        beside: Sequence[Beside] | None = None,
+        beside: Beside | None = None,
     ) -> list[Recipe]:
         """Find how frames at several timesteps of each pair come about.
 
         Args:
             seen0: The earlier frames of N pairs.
             seen1: The later ones.
-            motion: Between them, as `motion` gives it.
+            motion: Between them, as `motion` gives it; `None`: it is found here, and is even.
             timesteps: For each pair at least one, between 0 and 1.
-            beside: For each pair what is known of those before and after it; `None`: nothing is,
-                so all motion is even.
+            beside: What is known of the pairs before and after them; `None`: nothing is, so all
+                motion is even.
 
         Returns:
             For each pair its recipes, (T, C, h, w), at the (padded) size that was seen.
@@ -144,13 +144,13 @@ class Inference:
         """
         self._check(timesteps)
         rows = self._in_rounds(_Pairs(seen0, seen1, motion), timesteps)
-        recipes = [Recipe(*torch.split(row, _RECIPE_CHANNELS, 1)) for row in rows]
-        if motion is None or beside is None:
-            return recipes
-        return [
-            bent(recipe, motion[i : i + 1], beside[i], timestep_column(timesteps[i], motion))
-            for i, recipe in enumerate(recipes)
-        ]
+        recipe = Recipe(*torch.split(torch.cat(rows), _RECIPE_CHANNELS, 1))
+        counts = [len(times) for times in timesteps]
+        if motion is not None and beside is not None:
+            times = timestep_column(list(itertools.chain.from_iterable(timesteps)), motion)
+            recipe = bent(recipe, motion, beside, times, counts)
+        parts = [torch.split(part, counts) for part in recipe]
+        return [Recipe(*row) for row in zip(*parts, strict=True)]
 
     @torch.inference_mode()
     def pictures(
@@ -321,7 +321,7 @@ class Seen(NamedTuple):
     @staticmethod
     def joined(parts: Sequence[Seen]) -> Seen:
         """The frames of all parts."""
-        return parts[0] if len(parts) == 1 else Seen(*_joined(parts))
+        return parts[0] if len(parts) == 1 else Seen(*joined(parts))
 
 
 class _Pairs(NamedTuple):
@@ -351,14 +351,14 @@ def _select(known: Any, pairs: list[int] | None) -> Any:
     return mapped(lambda tensor: tensor[pairs], known)
 
 
-def _joined(parts: Sequence[Any]) -> Any:
+def joined(parts: Sequence[Any]) -> Any:
     """Tensors in tuples in tuples, one behind the other; `None` where one of them is missing."""
     first = parts[0]
     if any(part is None for part in parts):
         return None
     if isinstance(first, Tensor):
         return torch.cat(list(parts))
-    items = [_joined(some) for some in zip(*parts, strict=True)]
+    items = [joined(some) for some in zip(*parts, strict=True)]
     return type(first)(*items) if hasattr(first, "_fields") else tuple(items)
 
 

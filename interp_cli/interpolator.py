@@ -251,10 +251,10 @@ class Interpolator:
             ValueError: A timestep is not in (0, 1).
         """
         self.require_motion()
-        way = self._way(frame0, frame1)
-        rows = self.inference.recipes(way.seen0, way.seen1, way.motion, timesteps)
+        pairs = self._known(frame0, frame1)
+        rows = self.inference.recipes(pairs.seen0, pairs.seen1, pairs.motion, timesteps)
         return [
-            self._synthesis(way.frame0[i : i + 1], way.frame1[i : i + 1], row, timesteps[i])
+            self._synthesis(pairs.frame0[i : i + 1], pairs.frame1[i : i + 1], row, timesteps[i])
             for i, row in enumerate(rows)
         ]
 
@@ -277,37 +277,40 @@ class Interpolator:
         Raises:
             ValueError: The model cannot make one of the timesteps, or it is not in (0, 1).
         """
-        pairs = pairwise(frame.to(self.device).float() for frame in frames)
+        both = pairwise(frame.to(self.device).float() for frame in frames)
         if not self.has_motion:
-            for frame0, frame1 in pairs:
+            for frame0, frame1 in both:
                 yield from self.between(frame0, frame1, [timesteps])
             return
-        ways = self._ways(pairs)
-        earlier, way = None, next(ways, None)
-        while way is not None:
-            later, beside = next(ways, None), Beside()
-            if self.trajectory == "cubic":
-                beside = Beside(earlier and earlier.motion, later and later.motion)
-            (row,) = self.inference.recipes(way.seen0, way.seen1, way.motion, [timesteps], [beside])
-            yield self._synthesis(way.frame0, way.frame1, row, timesteps).middle
-            earlier, way = way, later
+        pairs = self._known_pairs(both)
+        earlier, pair = None, next(pairs, None)
+        while pair is not None:
+            later, beside = next(pairs, None), None
+            if self.trajectory == "cubic" and pair.motion is not None:
+                before, after = (other and other.motion for other in (earlier, later))
+                beside = Beside.of(pair.motion, [before], [after], [(1.0, 1.0)])
+            (row,) = self.inference.recipes(
+                pair.seen0, pair.seen1, pair.motion, [timesteps], beside
+            )
+            yield self._synthesis(pair.frame0, pair.frame1, row, timesteps).middle
+            earlier, pair = pair, later
 
-    def _ways(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[_Way]:
+    def _known_pairs(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[_KnownPairs]:
         """What is found out about each pair; each frame is seen once."""
         seen = None
         for frame0, frame1 in pairs:
-            way = self._way(frame0, frame1, seen)
-            seen = way.seen1
-            yield way
+            known = self._known(frame0, frame1, seen)
+            seen = known.seen1
+            yield known
 
-    def _way(self, frame0: Tensor, frame1: Tensor, seen0: Seen | None = None) -> _Way:
+    def _known(self, frame0: Tensor, frame1: Tensor, seen0: Seen | None = None) -> _KnownPairs:
         """What is found out about N pairs, (N, 3, H, W); `seen0` where that is known already."""
         factor = self.reduction(*frame0.shape[-2:])
         frame0, frame1 = (frame.to(self.device).float() for frame in (frame0, frame1))
         if seen0 is None:
             seen0 = self.inference.see(self._reduced(frame0, factor))
         seen1 = self.inference.see(self._reduced(frame1, factor))
-        return _Way(frame0, frame1, seen0, seen1, self.inference.motion(seen0, seen1))
+        return _KnownPairs(frame0, frame1, seen0, seen1, self.inference.motion(seen0, seen1))
 
     def _synthesis(
         self, frame0: Tensor, frame1: Tensor, row: Recipe, timesteps: Sequence[Fraction | float]
@@ -387,7 +390,7 @@ class Interpolator:
         return height * width // self.reduction(height, width) ** 2
 
 
-class _Way(NamedTuple):
+class _KnownPairs(NamedTuple):
     """N pairs of frames, (N, 3, H, W), and what is found out about them for every timestep."""
 
     frame0: Tensor

@@ -77,6 +77,7 @@ class DoubleResult:
         device: Where it ran.
         precision: In which arithmetic.
         quality: In how large a picture motion was sought; `best` for a model without motion.
+        trajectory: Whether ways of what moves were `cubic` or `linear`.
         encoder: ffmpeg's name of the encoder.
         warnings: What could not be kept as it was.
     """
@@ -100,6 +101,7 @@ class DoubleResult:
     device: str
     precision: str
     quality: str
+    trajectory: str
     encoder: str
     warnings: tuple[str, ...]
 
@@ -253,6 +255,7 @@ def double_video(
         device=str(interpolator.device),
         precision=interpolator.precision,
         quality=interpolator.quality,
+        trajectory=interpolator.trajectory,
         encoder=writer.encoder,
         warnings=tuple(warnings),
     )

@@ -38,6 +38,9 @@ from interp_cli.transfers import upload
 from interp_cli.video.colour import channels_of, to_rgb
 from interp_cli.video.planes import PictureFormat, planes_of
 
+# Of pairs beside each other, how many times longer one may last for its motion to tell anything.
+_MOST_UNEQUAL = 3
+
 
 class Neighbour:
     """A frame and what is worked out about it once, for both pairs that it belongs to.
@@ -47,7 +50,7 @@ class Neighbour:
         pts: Its time stamp in units of the input, counted from the output's zero.
         seen: What a network has seen of parts of it; whoever adds to it holds `being_seen`.
         motion: What a network has found of the motion to it from the frame before, by parts;
-            whoever adds to it holds `being_matched`.
+            `None` where memory does not suffice. Whoever adds to it holds `being_matched`.
     """
 
     def __init__(
@@ -144,9 +147,15 @@ class Shown:
             return 1.0, 1.0
         length = self.after.pts - self.before.pts
         return (
-            1.0 if self.earlier is None else (self.before.pts - self.earlier.pts) / length,
-            1.0 if self.later is None else (self.later.pts - self.after.pts) / length,
+            1.0 if self.earlier is None else _ratio(self.before.pts - self.earlier.pts, length),
+            1.0 if self.later is None else _ratio(self.later.pts - self.after.pts, length),
         )
+
+
+def _ratio(interval: int, length: int) -> float:
+    """An interval in units of another, both between time stamps; equal but for rounding is 1."""
+    rounded = abs(interval - length) <= max(length / 10, min(1, length / 4))
+    return 1.0 if rounded else interval / length
 
 
 class PairJudge:
@@ -363,7 +372,7 @@ def with_pairs_beside(plan: Iterable[Shown]) -> Iterator[Shown]:
         if same or (shown.before is pair.after and not shown.is_synthesized):
             held.append(shown)
             continue
-        goes_on = shown.is_synthesized and shown.before is pair.after and shown.area == pair.area
+        goes_on = _goes_on(pair, shown)
         yield from _told(held, earlier, shown.after if goes_on else None)
         earlier = pair.before if goes_on else None
         held = []
@@ -372,6 +381,15 @@ def with_pairs_beside(plan: Iterable[Shown]) -> Iterator[Shown]:
         else:
             yield shown
     yield from _told(held, earlier, None)
+
+
+def _goes_on(pair: Shown, shown: Shown) -> bool:
+    """Whether the next frame shows how the motion of a pair goes on, not much later or earlier."""
+    if not shown.is_synthesized or shown.before is not pair.after or shown.area != pair.area:
+        return False
+    lengths = (s.after.pts - s.before.pts for s in (pair, shown) if s.after is not None)
+    shorter, longer = sorted(lengths)
+    return longer <= _MOST_UNEQUAL * shorter
 
 
 def _told(held: list[Shown], earlier: Neighbour | None, later: Neighbour | None) -> Iterator[Shown]:

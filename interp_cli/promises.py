@@ -118,10 +118,11 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
     blend: dict[float, list[float]] = {t: [] for t in TIMESTEPS}
     count = 0
     for group in _groups(video, groups):
-        shown = group[:: _HIDDEN + 1]
+        step = _HIDDEN + 1
+        shown = group[::step]
         before, after = shown[1:-1]
         _, pictures, _ = predictor.between(shown, list(map(Fraction, TIMESTEPS)))
-        hidden = group[_HIDDEN + 2 : 2 * _HIDDEN + 2]
+        hidden = group[step + 1 : 2 * step]
         for timestep, made, target in zip(TIMESTEPS, pictures, hidden, strict=True):
             mean = (1 - timestep) * before + timestep * after.astype(np.float32)
             model[timestep].append(finite_psnr(made, target))

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli.bars import Area
 from interp_cli.devices import DTYPES, worker_pool
-from interp_cli.inference import Seen
+from interp_cli.inference import Seen, joined
 from interp_cli.interpolator import Interpolator
 from interp_cli.models.trajectory import Beside
 from interp_cli.options import DoubleOptions, Precision
@@ -255,10 +255,12 @@ class _Step:
         inference = interpolator.inference
         seen = [inference.see(pictures) for pictures in self.pictures[1:]]
         seen0, seen1 = Seen.joined([seen[-1], *seen[:-1]]), Seen.joined(seen)
-        motion = inference.motion(seen0, seen1)
+        pairs = zip([seen[-1], *seen[:-1]], seen, strict=True)
+        motion = joined([inference.motion(*pair) for pair in pairs])
         beside = None
         if interpolator.trajectory == "cubic" and motion is not None:  # any pairs beside will do
-            beside = [Beside(row, row) for row in torch.split(motion, 1)]
+            rows = [motion[i : i + 1] for i in range(len(motion))]
+            beside = Beside.of(motion, rows, rows, [(1.0, 1.0)] * len(rows))
         return inference.recipes(seen0, seen1, motion, timesteps, beside)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from interp_cli.bars import Area, paste
 from interp_cli.devices import worker_pool
-from interp_cli.inference import Seen
+from interp_cli.inference import Seen, joined
 from interp_cli.interpolator import Interpolator, motion_of
 from interp_cli.models.render import Recipe, render
 from interp_cli.models.trajectory import Beside
@@ -149,14 +149,13 @@ class Synthesizer:
 
     def _by_motion(self, batch: list[Shown], pairs: _Pairs, area: Area) -> list[Made]:
         befores, afters = zip(*pairs, strict=True)
-        motions = [motion for pair in pairs for motion in self._motions(*pair, area)]
-        known = [motion for motion in motions if motion is not None]
+        motion = joined([row for pair in pairs for row in self._motions(*pair, area)])
         rows = self._interpolator.inference.recipes(
             Seen.joined([self._seen(frame, area) for frame in befores]),
             Seen.joined([self._seen(frame, area) for frame in afters]),
-            torch.cat(known) if len(known) == len(motions) else None,
+            motion,
             self._timesteps(pairs),
-            [beside for its in pairs.values() for beside in self._beside(its[0], area)],
+            None if motion is None else self._beside(pairs, motion, area),
         )
         pictures = 1 + self._layout.has_alpha
         made: list[Made] = []
@@ -174,11 +173,18 @@ class Synthesizer:
         pictures = range(1 + self._layout.has_alpha)
         return [[shown.timestep for shown in its] for its in pairs.values() for _ in pictures]
 
-    def _beside(self, shown: Shown, area: Area) -> list[Beside]:
-        """What is known of the pairs beside that of a frame: of the picture, of its opacity."""
-        earlier = self._motions(shown.earlier, shown.before, area)
-        later = self._motions(shown.after, shown.later, area)
-        return [Beside(*both, *shown.intervals) for both in zip(earlier, later, strict=True)]
+    def _beside(self, pairs: _Pairs, motion: Tensor, area: Area) -> Beside | None:
+        """What is known of the pairs beside some; nothing is asked for where ways are straight."""
+        if self._interpolator.trajectory == "linear":
+            return None
+        earlier: list[Tensor | None] = []
+        later: list[Tensor | None] = []
+        intervals: list[tuple[float, float]] = []
+        for shown, *_ in pairs.values():
+            earlier += self._motions(shown.earlier, shown.before, area)
+            later += self._motions(shown.after, shown.later, area)
+            intervals += [shown.intervals] * (1 + self._layout.has_alpha)
+        return Beside.of(motion, earlier, later, intervals)
 
     def _motions(
         self, before: Neighbour | None, after: Neighbour | None, area: Area

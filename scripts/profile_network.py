@@ -58,7 +58,7 @@ def main() -> None:
     def one_pair() -> None:
         seen = inference.see(pictures[0])
         motion = inference.motion(seen, known)
-        beside = [Beside(motion, motion)]  # any pairs beside it will do
+        beside = Beside.of(motion, [motion], [motion], [(1.0, 1.0)])  # any pairs will do
         inference.recipes(seen, known, motion, [(0.5,)], beside)
 
     with FlopCounterMode(display=False) as counter:

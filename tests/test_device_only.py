@@ -89,9 +89,10 @@ def test_middles_of_planes_stay_on_their_device(pixel_format):
         seen = [interpolator.inference.see(picture) for picture in pictures]
         motion = interpolator.inference.motion(*seen)
         timesteps = [(Fraction(1, 2),)] * len(motion)
-        beside = [Beside(row, row) for row in torch.split(motion, 1)]
-        rows = interpolator.inference.recipes(*seen, motion, timesteps, beside)
-        planes = synthesizer._moved(shown, area, rows)
+        rows = [motion[i : i + 1] for i in range(len(motion))]
+        beside = Beside.of(motion, [None, *rows[1:]], rows, [(1, 0.5)] * len(rows))
+        recipes = interpolator.inference.recipes(*seen, motion, timesteps, beside)
+        planes = synthesizer._moved(shown, area, recipes)
         with_rgb = from_rgb(*to_rgb(planes, layout), layout)
     for made, also, plane in zip(planes, with_rgb, planes_of(image), strict=True):
         assert made.shape == also.shape == (1, *plane.shape)

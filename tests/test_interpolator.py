@@ -157,3 +157,23 @@ def test_what_flow_computes_for_two_frames_of_720p(quality, gmac):
     with FlopCounterMode(display=False) as counter:
         interpolator.middle(frame, frame)
     assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=0.02)
+
+
+@pytest.mark.parametrize("net", ["flow", "averaging"])
+def test_a_straight_sequence_is_made_of_its_pairs(net, averaging):
+    interpolator = Interpolator(
+        averaging if net == "averaging" else net, "cpu", precision="fp32", trajectory="linear"
+    )
+    frames = [torch.from_numpy(clips.true_frame(i).copy()) / 255 for i in (0, 2, 4)]
+    frames = [frame.permute(2, 0, 1)[None] for frame in frames]
+    rows = list(interpolator.sequence(frames, (0.25, 0.5)))
+    assert [row.shape[0] for row in rows] == [2, 2]
+    for row, *pair in zip(rows, frames, frames[1:], strict=False):
+        (expected,) = interpolator.between(*pair, [(0.25, 0.5)])
+        torch.testing.assert_close(row, expected)
+
+
+def test_trajectories_have_names():
+    with pytest.raises(ValueError, match="trajectory must be cubic or linear, not 'round'"):
+        Interpolator("flow", "cpu", trajectory="round")
+    assert Interpolator("fusion", "cpu").trajectory == "linear"

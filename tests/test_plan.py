@@ -1,6 +1,7 @@
 """Which pairs stand beside a pair in the same motion."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import pytest
@@ -65,11 +66,31 @@ def test_no_motion_leads_across_a_cut_or_a_repeat(factor):
     assert beside(planned(breaks=range(6), factor=factor)) == {}
 
 
-def test_intervals_are_those_of_the_time_stamps():
-    a, b, c, d = (Neighbour(IMAGE, pts, LAYOUT, torch.device("cpu")) for pts in (0, 30, 40, 60))
-    shown = Shown(35, b, c, Fraction(1, 2), 1, WHOLE, a, d)
-    assert shown.intervals == (3, 2)
-    assert Shown(35, b, c, Fraction(1, 2), 1, WHOLE).intervals == (1, 1)
+def frame(pts):
+    return Neighbour(IMAGE, pts, LAYOUT, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("stamps", "intervals"),
+    [
+        ((0, 30, 40, 60), (3, 2)),
+        ((0, 1, 3, 4), (0.5, 0.5)),  # of a clock that counts frames
+        ((0, 16, 33, 50), (1, 1)),  # 60 a second in whole milliseconds
+        ((0, 8, 17, 25), (1, 1)),  # 120 a second, likewise
+        ((0, 20, 41, 61), (1, 1)),  # a phone's
+    ],
+)
+def test_intervals_are_those_of_the_time_stamps_but_for_rounding(stamps, intervals):
+    a, b, c, d = map(frame, stamps)
+    assert Shown(0, b, c, Fraction(1, 2), 1, WHOLE, a, d).intervals == intervals
+    assert Shown(0, b, c, Fraction(1, 2), 1, WHOLE).intervals == (1, 1)
+
+
+def test_what_lasts_much_longer_tells_nothing():
+    frames = [frame(pts) for pts in (0, 16, 32, 282, 298, 340)]
+    plan = [Shown(n, a, b, Fraction(1, 2), 1, WHOLE) for n, (a, b) in enumerate(pairwise(frames))]
+    assert beside(plan) == {0: (None, 32), 16: (0, None), 32: (None, None), 282: (None, 340),
+                            298: (282, None)}  # fmt: skip
 
 
 def test_pictures_of_another_size_are_not_compared():

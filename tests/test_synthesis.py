@@ -213,9 +213,9 @@ def test_frames_are_waited_for_when_the_next_batch_is_under_way(monkeypatch, ave
 
 
 def speeding_up(count: int, size: tuple[int, int]) -> list[np.ndarray]:
-    """A still drawing behind a window that goes by 2, 6, 10 … pixels a picture; every second one.
+    """A still drawing behind a window that goes by 2, 6, 10 … pixels a picture, twice as many.
 
-    Between each two of them lies the one left out, which is not halfway.
+    Those at odd places are not halfway between their neighbours.
     """
     width, height = size
     places = [n * n // 2 for n in range(0, 4 * count, 2)]
@@ -242,17 +242,52 @@ def test_many_frames_between_two_have_the_pairs_beside_them():
     """They are made in several batches; the pair after them comes in none of these."""
     frames, layout = video(speeding_up(4, (160, 96))[::2], "yuv420p")
     area, interpolator = Area.whole(layout), Interpolator("flow", "cpu", precision="fp32", batch=1)
-    plan = [
-        Shown(40 * a.pts + n, a, b, Fraction(n, 40), 0, area)
-        for a, b in pairwise(frames)
-        for n in range(1, 40)
-    ]
-    with_all = [replace(s, earlier=s.earlier, later=s.later) for s in with_pairs_beside(iter(plan))]
-    assert {s.later for s in with_all[:39]} == {frames[2]}
+    times = [Fraction(n, 10) for n in range(1, 10)]
+    plan = [Shown(0, a, b, t, 0, area) for a, b in pairwise(frames) for t in times]
+    assert {shown.later for shown in list(with_pairs_beside(plan))[:9]} == {frames[2]}
     made = Synthesizer(interpolator, layout, with_motion=True).images(plan)
-    flows = np.stack([motion.flow_t0[48, 60, 0] for _, _, motion in made])
-    # A window that goes to the right ever faster: what it shows goes to the left, bit by bit.
-    assert np.diff(flows[:39]).min() > 0 and np.diff(flows[:39], 2).mean() > 0
+    flows = [motion.flow_t0[20:-20, 40:100, 0].mean() for _, _, motion in made][9:18]
+    # Frame n of them stands at 8 n n pixels, so what is shown at 1 + t lies 8 t (2 + t) away.
+    assert flows == pytest.approx([8 * t * (2 + t) for t in times], abs=0.3)
+
+
+def test_opacity_has_neighbours_of_its_own():
+    """The picture speeds up, its opacity goes evenly: each follows its own way."""
+    places = [0, 2, 8, 18, 32, 50, 72]
+    ground = pan(1, (240, 96), (0, 0))[0]
+    frames = []
+    for number, x in enumerate(places):
+        opaque = np.zeros((96, 160, 1), np.uint8)
+        opaque[30:60, 20 + 10 * number : 60 + 10 * number] = 255
+        rgba = np.concatenate((ground[:, x : x + 160], opaque), 2)
+        frames.append(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgba), format="rgba"))
+    layout = picture_format(frames[0], TAGS)
+    shown = [
+        Neighbour(f, i, layout, torch.device("cpu")) for i, f in enumerate(frames) if i % 2 == 0
+    ]
+    errors = {}
+    for trajectory in ("cubic", "linear"):
+        interpolator = Interpolator("flow", "cpu", precision="fp32", trajectory=trajectory)
+        fresh = [Neighbour(n.image, n.pts, layout, interpolator.device) for n in shown]
+        made = planes_of(middles(interpolator, fresh, layout)[1])[0].astype(int)
+        difference = np.abs(made - planes_of(frames[3])[0])[8:-8, 8:-40]
+        errors[trajectory] = difference[..., :3].mean(), difference[..., 3].mean()
+    assert errors["cubic"][0] < errors["linear"][0] / 2, errors
+    assert errors["cubic"][1] == pytest.approx(errors["linear"][1], abs=0.3)
+
+
+def test_in_tiles_ways_are_straight():
+    made = {}
+    for trajectory in ("cubic", "linear"):
+        frames, layout = video(speeding_up(4, (320, 240))[::2], "yuv420p")
+        interpolator = Interpolator(
+            "flow", "cpu", precision="fp32", tile=256, trajectory=trajectory
+        )
+        made[trajectory] = middles(interpolator, frames, layout)
+        assert len(made[trajectory]) == 3
+    for cubic, linear in zip(*made.values(), strict=True):
+        for plane, same in zip(planes_of(cubic), planes_of(linear), strict=True):
+            np.testing.assert_array_equal(plane, same)
 
 
 def test_a_sequence_follows_the_same_ways():

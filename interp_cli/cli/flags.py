@@ -19,7 +19,7 @@ QualityName = Annotated[
 TrajectoryName = Annotated[
     Trajectory,
     typer.Option(
-        help="Between two frames, motion goes on as before and after them, or straight and evenly."
+        help="Between two frames, motion goes on as before and after them, or evenly (linear)."
     ),
 ]
 Json = Annotated[

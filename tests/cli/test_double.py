@@ -54,6 +54,13 @@ def test_json_is_all_that_stands_on_stdout(h264_clip: Path, weights: Path, tmp_p
     assert run.stderr == ""
 
 
+@pytest.mark.parametrize("trajectory", ["cubic", "linear"])
+def test_ways_are_bent_or_straight(h264_clip: Path, tmp_path: Path, trajectory: str):
+    asked = ("--trajectory", trajectory) if trajectory == "linear" else ()
+    run = interp("double", h264_clip, tmp_path / "out.mkv", *asked, "--json", "-q", "--end", 0.2)
+    assert json.loads(run.stdout)["trajectory"] == trajectory
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -45,7 +45,13 @@ def column(*timesteps):
 
 
 def beside(way, before=1.0, after=1.0):
-    return Beside(motion(way, -before, 0), motion(way, 1, 1 + after), before, after)
+    return Beside.of(
+        motion(way, 0, 1), [motion(way, -before, 0)], [motion(way, 1, 1 + after)], [(before, after)]
+    )
+
+
+def bend(recipe, way, known, *timesteps):
+    return bent(recipe, motion(way, 0, 1), known, column(*timesteps), [len(timesteps)])
 
 
 def off_course(made, way, timestep):
@@ -60,7 +66,7 @@ def off_course(made, way, timestep):
 @pytest.mark.parametrize("way", [EVEN, FASTER, TURNING])
 def test_four_places_tell_the_way(way, intervals, timestep):
     recipe = even(way, timestep)
-    made = bent(recipe, motion(way, 0, 1), beside(way, *intervals), column(timestep))
+    made = bend(recipe, way, beside(way, *intervals), timestep)
     before = off_course(recipe, way, timestep)
     # What is steady is believed nearly whole; a change of the change is partly taken for noise.
     assert off_course(made, way, timestep) <= (0.15 if way is TURNING else 0.06) * before + 1e-5
@@ -68,46 +74,48 @@ def test_four_places_tell_the_way(way, intervals, timestep):
         assert getattr(made, same) is getattr(recipe, same)
 
 
-def test_several_timesteps_at_once():
-    rows = [even(FASTER, t) for t in (0.25, 0.75)]
-    recipe = Recipe(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
-    made = bent(recipe, motion(FASTER, 0, 1), beside(FASTER), column(0.25, 0.75))
-    for i, timestep in enumerate((0.25, 0.75)):
-        assert off_course(Recipe(*(p[i : i + 1] for p in made)), FASTER, timestep) < 0.1
+def test_several_pairs_with_several_timesteps_at_once():
+    asked = ((FASTER, (0.25, 0.75)), (EVEN, (0.5,)), (TURNING, (0.1, 0.4, 0.9)))
+    frames = [(way, timestep) for way, timesteps in asked for timestep in timesteps]
+    recipe = Recipe(*map(torch.cat, zip(*(even(*frame) for frame in frames), strict=True)))
+    known = Beside(*map(torch.cat, zip(*(beside(way) for way, _ in asked), strict=True)))
+    motions = torch.cat([motion(way, 0, 1) for way, _ in asked])
+    counts = [len(timesteps) for _, timesteps in asked]
+    made = bent(recipe, motions, known, column(*(t for _, t in frames)), counts)
+    for i, (way, timestep) in enumerate(frames):
+        alone = bend(even(way, timestep), way, beside(way), timestep)
+        torch.testing.assert_close(made.flow_t1[i : i + 1], alone.flow_t1)
 
 
 def test_of_a_parabola_half_is_taken():
-    recipe, whole = even(FASTER, 0.5), beside(FASTER)
+    recipe, own = even(FASTER, 0.5), motion(FASTER, 0, 1)
     error = off_course(recipe, FASTER, 0.5)
-    for one in (whole._replace(earlier=None), whole._replace(later=None)):
-        made = bent(recipe, motion(FASTER, 0, 1), one, column(0.5))
+    earlier, later = motion(FASTER, -1, 0), motion(FASTER, 1, 2)
+    for one in (([earlier], [None]), ([None], [later])):
+        made = bend(recipe, FASTER, Beside.of(own, *one, [(1, 1)]), 0.5)
         assert off_course(made, FASTER, 0.5) == pytest.approx(error / 2, rel=0.1)
-    assert bent(recipe, motion(FASTER, 0, 1), Beside(), column(0.5)) is recipe
+    nothing = bend(recipe, FASTER, Beside.of(own, [None], [None], [(1, 1)]), 0.5)
+    torch.testing.assert_close(nothing.flow_t0, recipe.flow_t0, rtol=0, atol=0)
 
 
 def test_what_is_not_sure_changes_little():
     recipe, known = even(EVEN, 0.5), beside(EVEN)
     noise = torch.randn(known.later.shape, generator=torch.Generator().manual_seed(0))
-    opposite = beside(FASTER)._replace(later=motion(((6, -3), (-8, -4), (0, 0)), 1, 2))
+    slower = motion(((6, -3), (-8, -4), (0, 0)), 1, 2)
     for not_sure, most in (
-        (Beside(8 * noise, 8 * noise), 0.5),  # both directions contradict each other
-        (opposite, 0.35),  # faster before, slower after: 1.1 px if the cubic were believed
+        # Both directions contradict each other.
+        (known._replace(earlier=8 * noise, later=8 * noise), 0.5),
+        # Faster before, slower after: 1.1 px if the cubic were believed.
+        (beside(FASTER)._replace(later=slower), 0.35),
     ):
-        made = bent(recipe, motion(EVEN, 0, 1), not_sure, column(0.5))
+        made = bend(recipe, EVEN, not_sure, 0.5)
         assert (made.flow_t0 - recipe.flow_t0).abs().mean() < most
-
-
-def test_time_stamps_may_be_rounded():
-    """At 60 frames a second, Matroska's frames are 16 or 17 ms apart."""
-    recipe, known = even(EVEN, 0.5), beside(EVEN)._replace(earlier_interval=17 / 16)
-    made = bent(recipe, motion(EVEN, 0, 1), known, column(0.5))
-    torch.testing.assert_close(made.flow_t0, recipe.flow_t0)
 
 
 def test_what_stands_still_stays():
     recipe = even(FASTER, 0.5)
     recipe = recipe._replace(stillness=torch.ones_like(recipe.stillness))
-    made = bent(recipe, motion(FASTER, 0, 1), beside(FASTER), column(0.5))
+    made = bend(recipe, FASTER, beside(FASTER), 0.5)
     torch.testing.assert_close(made.flow_t0, recipe.flow_t0)
 
 
@@ -118,12 +126,11 @@ def test_backward_in_time_is_the_same_way():
         for start in (0, -1, 1)
     )
     recipe = even(TURNING, 0.3)
-    made = bent(recipe, own, Beside(earlier, later, 2, 0.5), column(0.3))
+    made = bent(recipe, own, Beside.of(own, [earlier], [later], [(2, 0.5)]), column(0.3), [1])
     turned = recipe._replace(
         flow_t0=recipe.flow_t1, flow_t1=recipe.flow_t0, blend_mask=1 - recipe.blend_mask
     )
-    back = bent(
-        turned, own.flip(1), Beside(later.flip(1), earlier.flip(1), 0.5, 2), column(1 - 0.3)
-    )
+    known = Beside.of(own, [later.flip(1)], [earlier.flip(1)], [(0.5, 2)])
+    back = bent(turned, own.flip(1), known, column(1 - 0.3), [1])
     torch.testing.assert_close(back.flow_t0, made.flow_t1)
     torch.testing.assert_close(back.flow_t1, made.flow_t0)
