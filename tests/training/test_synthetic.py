@@ -12,7 +12,7 @@ from interp_cli.models.flow import Flow
 from interp_cli.models.warp import warp
 from interp_cli.training import losses, synthetic
 from interp_cli.training.labels import LAST_SHARE, matcher_labels
-from interp_cli.training.losses import flow_loss, laplacian_l1
+from interp_cli.training.losses import flow_loss, laplacian_l1, log_squared_error
 from interp_cli.training.synthetic import scenes, with_synthetic
 from interp_cli.training.triplets import TripletBatch
 
@@ -210,7 +210,7 @@ class TestFlowLoss:
         labelled = with_synthetic(batch(), 0.5, 3)
         labelled.labels["motion"] = torch.ones(4, 2, 3, SIZE // 8, SIZE // 8)
         loss, parts = flow_loss(net, labelled, 0.0)
-        stages = {"picture", "half", "quarter", "projected", "matched"}
+        stages = {"picture", "psnr", "half", "quarter", "projected", "matched"}
         assert set(parts) == {*stages, "motion", "exact_motion", "exact_flow_t"}
         assert all(part > 0 for part in parts.values())
         assert loss.item() == pytest.approx(sum(part.item() for part in parts.values()))
@@ -275,5 +275,17 @@ class TestFlowLoss:
     def test_a_perfect_prediction_has_no_error(self):
         picture = pictures(1)
         assert laplacian_l1(picture, picture, 4) == 0
+        assert log_squared_error(picture, picture) == 0
         # A constant error is seen by the coarsest level alone.
         assert laplacian_l1(picture + 0.1, picture, 4).item() == pytest.approx(0.1, abs=1e-5)
+
+    def test_a_decibel_counts_alike_in_every_picture(self):
+        """10 dB, wherever they are gained; each picture by itself."""
+        none = torch.zeros(1, 3, 8, 8)
+        at_20, at_30, at_40 = (
+            log_squared_error(none + 10 ** (-db / 20), none).item() for db in (20, 30, 40)
+        )
+        assert at_20 - at_30 == pytest.approx(np.log(10), rel=0.01)
+        assert at_30 - at_40 == pytest.approx(np.log(10), rel=0.05)
+        both = torch.cat((none + 0.1, none + 0.01)), torch.cat((none, none))
+        assert log_squared_error(*both).item() == pytest.approx((at_20 + at_40) / 2)
