@@ -361,21 +361,16 @@ def with_pairs_beside(plan: Iterable[Shown]) -> Iterator[Shown]:
     held: list[Shown] = []  # from the first frame made of a pair on
     earlier: Neighbour | None = None
     for shown in plan:
-        if not held:
-            if shown.is_synthesized:
+        if held:
+            pair = held[0]
+            same = shown.before is pair.before and shown.after is pair.after
+            if same or (shown.before is pair.after and not shown.is_synthesized):
                 held.append(shown)
-            else:
-                yield shown
-            continue
-        pair = held[0]
-        same = shown.before is pair.before and shown.after is pair.after
-        if same or (shown.before is pair.after and not shown.is_synthesized):
-            held.append(shown)
-            continue
-        goes_on = _goes_on(pair, shown)
-        yield from _told(held, earlier, shown.after if goes_on else None)
-        earlier = pair.before if goes_on else None
-        held = []
+                continue
+            goes_on = _goes_on(pair, shown)
+            yield from _told(held, earlier, shown.after if goes_on else None)
+            earlier = pair.before if goes_on else None
+            held = []
         if shown.is_synthesized:
             held.append(shown)
         else:

@@ -254,14 +254,13 @@ class _Step:
         # A frame is seen once for both of its pairs, so in the long run one for each pair.
         inference = interpolator.inference
         seen = [inference.see(pictures) for pictures in self.pictures[1:]]
-        seen0, seen1 = Seen.joined([seen[-1], *seen[:-1]]), Seen.joined(seen)
-        pairs = zip([seen[-1], *seen[:-1]], seen, strict=True)
-        motion = joined([inference.motion(*pair) for pair in pairs])
+        earlier = [seen[-1], *seen[:-1]]
+        motion = joined([inference.motion(*pair) for pair in zip(earlier, seen, strict=True)])
         beside = None
         if interpolator.trajectory == "cubic" and motion is not None:  # any pairs beside will do
             rows = [motion[i : i + 1] for i in range(len(motion))]
             beside = Beside.of(motion, rows, rows, [(1.0, 1.0)] * len(rows))
-        return inference.recipes(seen0, seen1, motion, timesteps, beside)
+        return inference.recipes(Seen.joined(earlier), Seen.joined(seen), motion, timesteps, beside)
 
 
 def time_stage(stage: Stage, device: torch.device) -> tuple[float, float]:

@@ -73,6 +73,8 @@ class Synthesizer:
         self._with_motion = with_motion
         self._interpolator = interpolator
         self._layout = layout
+        # Opacity is a picture of its own, at the same timesteps.
+        self._pictures = 1 + layout.has_alpha
 
     def images(
         self, plan: Iterable[Shown], skipped: int = 0
@@ -155,12 +157,11 @@ class Synthesizer:
             Seen.joined([self._seen(frame, area) for frame in afters]),
             motion,
             self._timesteps(pairs),
-            None if motion is None else self._beside(pairs, motion, area),
+            self._beside(pairs, motion, area),
         )
-        pictures = 1 + self._layout.has_alpha
         made: list[Made] = []
         for number, its in enumerate(pairs.values()):
-            of_pair = rows[number * pictures : (number + 1) * pictures]
+            of_pair = rows[number * self._pictures : (number + 1) * self._pictures]
             for i in range(len(its)):
                 # Of the picture and, where there is one, of its opacity.
                 recipes = [Recipe(*(part[i : i + 1] for part in row)) for row in of_pair]
@@ -169,13 +170,13 @@ class Synthesizer:
         return made
 
     def _timesteps(self, pairs: _Pairs) -> list[list[Fraction]]:
-        """Of each pair; opacity, where there is one, is a picture of its own at the same ones."""
-        pictures = range(1 + self._layout.has_alpha)
-        return [[shown.timestep for shown in its] for its in pairs.values() for _ in pictures]
+        """Of each picture of each pair."""
+        times = ([shown.timestep for shown in its] for its in pairs.values())
+        return [row for row in times for _ in range(self._pictures)]
 
-    def _beside(self, pairs: _Pairs, motion: Tensor, area: Area) -> Beside | None:
+    def _beside(self, pairs: _Pairs, motion: Tensor | None, area: Area) -> Beside | None:
         """What is known of the pairs beside some; nothing is asked for where ways are straight."""
-        if self._interpolator.trajectory == "linear":
+        if motion is None or self._interpolator.trajectory == "linear":
             return None
         earlier: list[Tensor | None] = []
         later: list[Tensor | None] = []
@@ -183,14 +184,14 @@ class Synthesizer:
         for shown, *_ in pairs.values():
             earlier += self._motions(shown.earlier, shown.before, area)
             later += self._motions(shown.after, shown.later, area)
-            intervals += [shown.intervals] * (1 + self._layout.has_alpha)
+            intervals += [shown.intervals] * self._pictures
         return Beside.of(motion, earlier, later, intervals)
 
     def _motions(
         self, before: Neighbour | None, after: Neighbour | None, area: Area
     ) -> list[Tensor | None]:
         """Between two frames: of the picture, of its opacity. Found once, for three pairs."""
-        nothing: list[Tensor | None] = [None] * (1 + self._layout.has_alpha)
+        nothing: list[Tensor | None] = [None] * self._pictures
         if before is None or after is None:
             return nothing
         with after.being_matched:

@@ -101,13 +101,12 @@ def bent(
     )
     # How much the parabola through either end counts in the cubic.
     shares = (1 - timestep + intervals[1], timestep + intervals[0])
-    changes, trusts, weights = [], [], []
+    changes, weights = [], []
     for side, flow in enumerate((recipe.flow_t0, recipe.flow_t1)):
         told = _for_each(_change(motion, beside, side), counts)
         change, trust = torch.split(warp(told, shrunk(flow, cell) / cell), [2, 1], 1)
         shown = mask if side == 0 else 1 - mask
         changes.append(change)
-        trusts.append(trust)
         weights.append(trust * (shown + _HIDDEN_SHARE) * 2 * shares[side] / sum(shares))
     total = weights[0] + weights[1] + _LITTLE
     change = (changes[0] * weights[0] + changes[1] * weights[1]) / total
