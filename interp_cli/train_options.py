@@ -59,7 +59,9 @@ class TrainOptions:
         learning_rate: At its highest.
         schedule: `constant`, or `cosine` down to a fiftieth over the whole run.
         warm_up_steps: Steps over which the learning rate rises from zero.
-        weight_decay: Of AdamW; 0 is plain Adam.
+        weight_decay: Of AdamW and Muon; 0 is plain Adam.
+        muon: Rate of Muon, in units of the learning rate, for kernels that mix many channels; 0:
+            AdamW for all parameters.
         clip_norm: Largest norm of the gradient; `None` does not limit it.
         ema: Share of the averaged weights that a step keeps; 0 keeps no average.
         synthetic: Share of each batch that is drawn motion over the same pictures, 0 to 1.
@@ -91,6 +93,7 @@ class TrainOptions:
     schedule: Schedule = "constant"
     warm_up_steps: int = 0
     weight_decay: float = 0.0
+    muon: float = 0.0
     clip_norm: float | None = None
     ema: float = 0.999
     synthetic: float = 0.0
@@ -129,6 +132,7 @@ class TrainOptions:
             self.schedule in ("constant", "cosine"),
             f"schedule must be constant or cosine, not {self.schedule!r}",
         )
+        require(self.muon >= 0, f"muon must not be negative, not {self.muon!r}")
         require(0 <= self.ema < 1, f"ema must be at least 0 and below 1, not {self.ema!r}")
         for name in ("synthetic", "late_synthetic", "hard_share"):
             share = getattr(self, name)
@@ -186,6 +190,7 @@ def fine_tune_preset(model: str) -> TrainOptions:
         learning_rate=1e-4,
         schedule="cosine",
         warm_up_steps=20,
+        muon=1.0 if model == "flow" else 0.0,  # tried from trained weights of `flow` alone
         ema=0.99,
         late_crop=None,
         synthetic=preset.synthetic / 4,

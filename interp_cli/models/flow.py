@@ -98,6 +98,7 @@ class FlowOutputs(NamedTuple):
     """Every stage's result, for a loss on each.
 
     Attributes:
+        features: Of both frames.
         middle: The end, (N, 3, H, W).
         half: Picture after the second refinement, (N, 3, H/2, W/2).
         quarter: Picture after the first refinement, (N, 3, H/4, W/4).
@@ -108,6 +109,7 @@ class FlowOutputs(NamedTuple):
             coarsest level first; the last at 1/4 of the frame, the one before it at 1/8.
     """
 
+    features: tuple[Features, Features]
     middle: Tensor
     half: Tensor
     quarter: Tensor
@@ -217,6 +219,7 @@ class Flow(nn.Module):
         )
         pictures = paired(features0.pictures, features1.pictures)
         return FlowOutputs(
+            (features0, features1),
             render(frame0, frame1, recipe, timestep),
             _blend(each(warp, pictures[1], half.flow), half.logit),
             _blend(each(warp, pictures[2], quarter.flow), quarter.logit),

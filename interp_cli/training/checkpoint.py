@@ -30,7 +30,7 @@ class Checkpoint:
         options: Of the run.
         net: The weights.
         ema: The averaged weights; empty where there is no average.
-        optimizer: State of the optimizer.
+        optimizers: States of the optimizers.
         scaler: State of the gradient scaler (float16 only).
         step: Steps done.
         minutes: Minutes spent, over all sittings.
@@ -40,7 +40,7 @@ class Checkpoint:
     options: TrainOptions
     net: Mapping[str, Tensor]
     ema: Mapping[str, Tensor]
-    optimizer: dict[str, Any]
+    optimizers: list[dict[str, Any]]
     scaler: dict[str, Any]
     step: int
     minutes: float

@@ -21,6 +21,7 @@ from interp_cli.models.warp import warp
 from interp_cli.resample import constants, shrunk
 from interp_cli.training import labels
 from interp_cli.training.triplets import TripletBatch
+from interp_cli.training.waypoint import waypoint_labels
 
 # A mean squared error of 50 dB: less is no better.
 _EXACT = 1e-5
@@ -65,9 +66,10 @@ def flow_loss(
     """A loss for every stage of `flow` against the true middle and what is known of the motion.
 
     The labels `motion` (see `labels`) fade out over the first part of the run; `exact_motion` and
-    `exact_flow_t` (see `synthetic`) count to its end. On average a quarter of a batch, drawn by
-    lot, is learned from at half its size, sharp and clean as large frames are once they are
-    smaller; crops that are not multiples of 16, or below 32 pixels, never are.
+    `exact_flow_t` (see `synthetic`) count to its end, and for what was filmed instead of drawn
+    `waypoint_motion` and `waypoint_flow_t` (see `waypoint`). On average a quarter of a batch,
+    drawn by lot, is learned from at half its size, sharp and clean as large frames are once they
+    are smaller; crops that are not multiples of 16, or below 32 pixels, never are.
     """
     lot = torch.randperm(len(batch))
     small = int(len(batch) / 4 + torch.rand(()).item()) if _can_be_halved(batch) else 0
@@ -110,15 +112,26 @@ def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Te
         "projected": _projected_l1(out.projected, F.avg_pool2d(frames, 4), quarter),
         "matched": 0.15 * sum((_matched(f, frames) for f in out.flows), half.new_zeros(())),
     }
+    known = batch.labels | waypoint_labels(net, out, batch.target, _filmed(batch))
     taught = {
         "motion": (out.flows, max(0.0, 0.25 * (1 - progress / labels.LAST_SHARE))),
         "exact_motion": (out.flows, 0.125),
         "exact_flow_t": (out.refined, 0.06),
+        "waypoint_motion": (out.flows, 0.125),
+        "waypoint_flow_t": ((out.projected, *out.refined), 0.06),
     }
     for name, (flows, weight) in taught.items():
-        if name in batch.labels and weight:
-            parts[name] = weight * _motion_l1(flows, batch.labels[name], frames)
+        if name in known and weight:
+            parts[name] = weight * _motion_l1(flows, known[name], frames)
     return parts
+
+
+def _filmed(batch: TripletBatch) -> Tensor:
+    """Numbers of the triplets whose motion is not known exactly."""
+    drawn = batch.labels.get("exact_motion")
+    if drawn is None:
+        return torch.arange(len(batch), device=batch.target.device)
+    return (~drawn[:, :, 2].flatten(1).any(1)).nonzero().flatten()
 
 
 def laplacian_l1(prediction: Tensor, target: Tensor, levels: int) -> Tensor:

@@ -19,6 +19,7 @@ from interp_cli.options import Precision
 from interp_cli.train_options import TrainOptions
 from interp_cli.training.checkpoint import Checkpoint, save_checkpoint
 from interp_cli.training.losses import Objective, objective
+from interp_cli.training.optimizer import Optimizer
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.triplets import TripletBatch
 from interp_cli.weights import load_model
@@ -66,12 +67,7 @@ class TrainingState:
         self.best_db = -math.inf
         self.learning_rate = 0.0
         self.autocast: AbstractContextManager[object] = autocast(device, precision)
-        if options.weight_decay:
-            self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-                self.net.parameters(), weight_decay=options.weight_decay, betas=(0.9, 0.99)
-            )
-        else:
-            self._optimizer = torch.optim.Adam(self.net.parameters())
+        self._optimizer = Optimizer(self.net, options)
         # Float16 alone is too coarse for small gradients; elsewhere the scaler does nothing.
         self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self._skipped = 0
@@ -97,13 +93,14 @@ class TrainingState:
             TrainingError: The gradients have not been finite for many steps.
         """
         self.learning_rate = scheduled_rate(self.options, self.step, share)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.learning_rate
+        self._optimizer.set_rate(self.learning_rate)
         with self.autocast:
             loss, parts = self._model(batch, share)
-        self._optimizer.zero_grad(set_to_none=True)
+        self.net.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
-        self._scaler.unscale_(self._optimizer)
+        self._optimizer.take_gradients()
+        for part in self._optimizer.parts:
+            self._scaler.unscale_(part)
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip_norm or math.inf)
         self._apply(norm)
         self.step += 1
@@ -119,7 +116,7 @@ class TrainingState:
                 options=self.options,
                 net=self.net.state_dict(),
                 ema=self.averaged.state_dict() if self.averaged is not self.net else {},
-                optimizer=self._optimizer.state_dict(),
+                optimizers=self._optimizer.state(),
                 scaler=self._scaler.state_dict(),
                 step=self.step,
                 minutes=minutes,
@@ -137,7 +134,7 @@ class TrainingState:
             self.net.load_state_dict(checkpoint.net)
             if self.averaged is not self.net:
                 self.averaged.load_state_dict(checkpoint.ema or checkpoint.net)
-            self._optimizer.load_state_dict(checkpoint.optimizer)
+            self._optimizer.restore(checkpoint.optimizers)
         except (RuntimeError, ValueError) as error:
             raise TrainingError(
                 f"the checkpoint is of another version of {self.options.model!r}"
@@ -150,7 +147,8 @@ class TrainingState:
         """Step, unless the gradient is not finite: every rank has the same, so all skip it."""
         # The scaler looks for itself, and lowers its scale.
         if self._scaler.is_enabled() or bool(torch.isfinite(norm)):
-            self._scaler.step(self._optimizer)
+            for part in self._optimizer.parts:
+                self._scaler.step(part)
             self._scaler.update()
             self._skipped = 0
             return

@@ -31,13 +31,17 @@ def assert_same(first, second):
         one, two = getattr(first, name), getattr(second, name)
         assert one.keys() == two.keys()
         assert all(torch.equal(one[key], two[key]) for key in one)
-    states = (first.optimizer["state"], second.optimizer["state"])
-    for key, values in states[0].items():
-        for name, value in values.items():
-            assert torch.equal(value, states[1][key][name])
+    assert len(first.optimizers) == len(second.optimizers)
+    for one, two in zip(first.optimizers, second.optimizers, strict=True):
+        assert one["state"].keys() == two["state"].keys()
+        for key, values in one["state"].items():
+            for name, value in values.items():
+                assert torch.equal(value, two["state"][key][name])
 
 
-def test_goes_on_exactly_where_it_stopped(prepared_folder, options, tmp_path):
+@pytest.mark.parametrize("muon", [0.0, 1.5])
+def test_goes_on_exactly_where_it_stopped(prepared_folder, options, tmp_path, muon):
+    options = replace(options, muon=muon)
     whole = train([prepared_folder], tmp_path / "whole", options)
     half = train([prepared_folder], tmp_path / "parts", replace(options, steps=3))
     assert (half.last.step, half.interrupted) == (3, False)

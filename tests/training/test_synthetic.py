@@ -211,13 +211,14 @@ class TestFlowLoss:
         labelled.labels["motion"] = torch.ones(4, 2, 3, SIZE // 8, SIZE // 8)
         loss, parts = flow_loss(net, labelled, 0.0)
         stages = {"picture", "psnr", "half", "quarter", "projected", "matched"}
-        assert set(parts) == {*stages, "motion", "exact_motion", "exact_flow_t"}
+        known = {"exact_motion", "exact_flow_t", "waypoint_motion", "waypoint_flow_t"}
+        assert set(parts) == {*stages, *known, "motion"}
         assert all(part > 0 for part in parts.values())
         assert loss.item() == pytest.approx(sum(part.item() for part in parts.values()))
         loss.backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
         _, late = flow_loss(net, labelled, LAST_SHARE)
-        assert set(late) == {*stages, "exact_motion", "exact_flow_t"}
+        assert set(late) == {*stages, *known}
 
     @pytest.mark.parametrize(
         ("count", "size", "share"),

@@ -1,0 +1,80 @@
+"""The optimizer of a run: AdamW, and Muon for kernels that mix many channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from interp_cli.train_options import TrainOptions
+
+# Outputs, and inputs times places, that a kernel needs at least to be Muon's.
+_LEAST_SIDE = 16
+
+
+class Optimizer:
+    """AdamW for some parameters of a network, Muon for the others.
+
+    Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") makes the
+    step of a matrix orthogonal, so that directions of small gradients are followed as far as those
+    of large ones; at the same rate its steps are about as large as those of AdamW (Liu et al.
+    2025, "Muon is scalable for LLM training"). A kernel is a matrix of outputs by inputs and
+    places.
+
+    Attributes:
+        parts: One or two optimizers of torch, for a gradient scaler to step.
+    """
+
+    def __init__(self, net: nn.Module, options: TrainOptions) -> None:
+        """Share out the parameters of a network, which stays on its device from here on."""
+        kernels = [p for p in net.parameters() if options.muon and _is_wide(p)]
+        muons = {id(kernel) for kernel in kernels}
+        others = [p for p in net.parameters() if id(p) not in muons]
+        if options.weight_decay:
+            adam: torch.optim.Optimizer = torch.optim.AdamW(
+                others, weight_decay=options.weight_decay, betas=(0.9, 0.99)
+            )
+        else:
+            adam = torch.optim.Adam(others)
+        self.parts = [adam]
+        # Torch's Muon takes matrices only. These share the kernels' memory.
+        self._matrices = [(kernel, kernel.detach().flatten(1)) for kernel in kernels]
+        self._shares = [1.0]
+        if kernels:
+            matrices = [matrix for _, matrix in self._matrices]
+            self.parts.append(
+                torch.optim.Muon(
+                    matrices, weight_decay=options.weight_decay, adjust_lr_fn="match_rms_adamw"
+                )
+            )
+            self._shares.append(options.muon)
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the next step."""
+        for part, share in zip(self.parts, self._shares, strict=True):
+            for group in part.param_groups:
+                group["lr"] = rate * share
+
+    def take_gradients(self) -> None:
+        """Take over the gradients of the network."""
+        for kernel, matrix in self._matrices:
+            matrix.grad = None if kernel.grad is None else kernel.grad.flatten(1)
+
+    def state(self) -> list[dict[str, Any]]:
+        """What has to be kept to go on."""
+        return [part.state_dict() for part in self.parts]
+
+    def restore(self, state: Sequence[dict[str, Any]]) -> None:
+        """Go on from a state.
+
+        Raises:
+            ValueError: It is of other parameters.
+        """
+        for part, own in zip(self.parts, state, strict=True):
+            part.load_state_dict(own)
+
+
+def _is_wide(parameter: nn.Parameter) -> bool:
+    return parameter.ndim > 1 and min(parameter.flatten(1).shape) >= _LEAST_SIDE

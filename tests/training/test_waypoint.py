@@ -1,0 +1,89 @@
+"""Motion by way of the target: right where it is known, and known only where it is better."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp_cli.models.flow import Flow, FlowOutputs
+from interp_cli.training.waypoint import waypoint_labels
+from interp_cli.weights import load_model
+
+SIZE = 128
+TIMES = torch.full((2, 1, 1, 1), 0.5)
+
+
+@pytest.fixture(scope="module")
+def net() -> Flow:
+    return load_model("flow").net
+
+
+def pan(step: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Two triplets whose ground goes `step` pixels to the right from frame to frame."""
+    random = torch.Generator().manual_seed(1)
+    coarse, fine = (torch.rand(2, 3, n, n, generator=random) for n in (24, 64))
+    ground = sum(F.interpolate(x, size=(192, 192), mode="bicubic") for x in (coarse, fine)) / 2
+    frames = [ground[..., 32:160, 32 - i * step : 160 - i * step] for i in range(3)]
+    return frames[0], frames[1], frames[2]
+
+
+def wrong(out: FlowOutputs) -> FlowOutputs:
+    """The same, but that no motion was found."""
+    return out._replace(
+        refined=tuple(map(torch.zeros_like, out.refined)),
+        flows=tuple(map(torch.zeros_like, out.flows)),
+    )
+
+
+def test_where_motion_was_missed_it_is_found(net: Flow):
+    frame0, target, frame1 = pan(6)
+    out = wrong(net.training_outputs(frame0, frame1, TIMES))
+    labels = waypoint_labels(net, out, target, torch.tensor([0, 1]))
+    cells = SIZE // 4
+    expected = {"waypoint_motion": (12.0, -12.0), "waypoint_flow_t": (-6.0, 6.0)}
+    assert labels.keys() == expected.keys()
+    for name, (from0, from1) in expected.items():
+        assert labels[name].shape == (2, 2, 3, cells, cells)
+        inner = labels[name][..., 6:-6, 6:-6]
+        known = inner[:, :, 2:]
+        assert set(known.unique().tolist()) <= {0.0, 1.0}
+        assert known.mean() > 0.8
+        for side, dx in ((0, from0), (1, from1)):
+            goal = torch.tensor((dx, 0.0)).view(1, 2, 1, 1)
+            error = ((inner[:, side, :2] - goal).abs() * known[:, side]).amax()
+            assert error < 1
+
+
+def test_uneven_motion_is_told_as_it_was(net: Flow):
+    """The target is a sixth of the way from the earlier frame, whatever its timestep says."""
+    frame0, target, frame1 = pan(2)[0], pan(2)[1], pan(6)[2]
+    out = wrong(net.training_outputs(frame0, frame1, TIMES))
+    label = waypoint_labels(net, out, target, torch.tensor([0, 1]))["waypoint_flow_t"]
+    inner = label[..., 6:-6, 6:-6]
+    for side, dx in ((0, -2.0), (1, 10.0)):
+        assert inner[:, side, 2].mean() > 0.5
+        error = (inner[:, side, 0] - dx).abs() * inner[:, side, 2]
+        assert error.sum() / inner[:, side, 2].sum() < 0.3
+
+
+@pytest.mark.parametrize(("step", "most"), [(0, 0.0), (4, 0.2)])
+def test_little_is_said_of_what_was_found(net: Flow, step: int, most: float):
+    frame0, target, frame1 = pan(step)
+    with torch.no_grad():
+        out = net.training_outputs(frame0, frame1, TIMES)
+    labels = waypoint_labels(net, out, target, torch.tensor([0, 1]))
+    assert all(label[:, :, 2, 4:-4, 4:-4].mean() <= most for label in labels.values())
+
+
+def test_only_the_wanted_triplets_are_labelled(net: Flow):
+    frame0, target, frame1 = pan(6)
+    out = wrong(net.training_outputs(frame0, frame1, TIMES))
+    labels = waypoint_labels(net, out, target, torch.tensor([1]))
+    both = waypoint_labels(net, out, target, torch.tensor([0, 1]))
+    for name, label in labels.items():
+        assert not label[0].any()
+        torch.testing.assert_close(label[1], both[name][1])
+        assert not label.requires_grad
+    assert waypoint_labels(net, out, target, torch.tensor([], dtype=torch.long)) == {}
