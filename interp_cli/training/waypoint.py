@@ -76,9 +76,9 @@ def _chosen(features: Features, numbers: Tensor) -> Features:
 
 def _agree(there: Tensor, back: Tensor) -> Tensor:
     """Whether two motions, (N, 2, 2, h, w), lead there and back."""
-    gap = torch.linalg.vector_norm(there + each(warp, back, there), dim=2, keepdim=True)
-    way = torch.linalg.vector_norm(there, dim=2, keepdim=True)
-    return gap < _RETURN + _RETURN_SHARE * way
+    gap: Tensor = (there + each(warp, back, there)).norm(dim=2, keepdim=True)
+    near: Tensor = gap < _RETURN + _RETURN_SHARE * there.norm(dim=2, keepdim=True)
+    return near
 
 
 def _explains_better(pictures: Tensor, goal: Tensor, flow: Tensor, than: Tensor) -> Tensor:
