@@ -143,13 +143,18 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
 
 
 def _groups(video: Path, count: int) -> Iterator[list[Picture]]:
-    """13 pictures in a row, (H, W, 3) RGB, about `count` times over the whole video."""
+    """13 pictures in a row, (H, W, 3) RGB, about `count` times over the whole video.
+
+    Codecs often repeat themselves after four frames, too; so that not always the same are hidden,
+    each group begins one frame later than the one before.
+    """
     group: list[Frame] = []
     with VideoReader(video) as reader:
         refuse_interlaced(reader.info)
         spacing = max(_GROUP_SPACING, (reader.info.frame_count or 0) // count)
         for index, frame in enumerate(reader):
-            if index % spacing < _GROUP:
+            number, place = divmod(index, spacing)
+            if 0 <= place - number % (_HIDDEN + 1) < _GROUP:
                 group.append(frame)
             if len(group) == _GROUP:
                 if _is_even(group) and all(_is_motion(a, b) for a, b in pairwise(group)):

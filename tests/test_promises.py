@@ -88,14 +88,14 @@ def test_triplets_are_read_set_by_set(tmp_path):
 
 
 def test_three_frames_of_four_are_hidden(averaging, tmp_path):
-    """Groups begin at frames 0, 24 and 48; the last has no 13 frames. The middle of each counts."""
+    """Groups begin at frames 0, 25 and 50; the last has no 13 frames. The middle of each counts."""
     clip = clips.moving_clip(tmp_path / "a.mkv", frames=60, codec="ffv1", pix_fmt="yuv444p")
     scores = timestep_scores(Interpolator(averaging, device="cpu"), clip, 9)
     assert scores.name == "a.mkv"
     assert [len(scores.psnr_db[t]) for t in TIMESTEPS] == [2, 2, 2]
     for timestep, hidden in ((0.25, 1), (0.5, 2), (0.75, 3)):
         expected = []
-        for start in (4, 28):
+        for start in (4, 29):
             frame0, target, frame1 = (
                 clips.true_frame(start + k).astype(float) for k in (0, hidden, 4)
             )
@@ -109,13 +109,13 @@ def test_three_frames_of_four_are_hidden(averaging, tmp_path):
 
 
 def test_groups_are_spread_over_the_video(tmp_path):
-    """Of 120 frames in MP4, which says how many, two groups begin at 0 and 60."""
+    """Of 120 frames in MP4, which says how many, two groups begin at 0 and 61."""
     clip = clips.moving_clip(tmp_path / "a.mp4", frames=120, cuts=(60,))
     seen = []
     timestep_scores(Interpolator(Seeing(seen), device="cpu"), clip, 2)
     # Four frames are shown of a group; of the pairs between them each at three times.
     assert len(seen) == 2 * 3 * 3
-    for frame0, start, scene in ((seen[0], 0, 0), (seen[-1], 60 + 8, 1)):
+    for frame0, start, scene in ((seen[0], 0, 0), (seen[-1], 61 + 8, 1)):
         expected = clips.true_frame(start, scene=scene).astype(int)
         assert np.abs(frame0 - expected).mean() < 4
 
