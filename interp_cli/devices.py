@@ -55,8 +55,7 @@ def cpu_has_bf16() -> bool:
     Without them it is emulated: measured, a convolution took fifty times as long as in float32,
     and a training step of `fusion` thirty times.
     """
-    # torch says so only since 2.9; before that, float32 is never wrong.
-    found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    found = torch.cpu.get_capabilities()
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 

@@ -146,15 +146,17 @@ def _groups(video: Path, count: int) -> Iterator[list[Picture]]:
     """13 pictures in a row, (H, W, 3) RGB, about `count` times over the whole video.
 
     Codecs often repeat themselves after four frames, too; so that not always the same are hidden,
-    each group begins one frame later than the one before.
+    groups begin 0, 1, 2 and 3 frames after multiples of four, in turn.
     """
     group: list[Frame] = []
     with VideoReader(video) as reader:
         refuse_interlaced(reader.info)
         spacing = max(_GROUP_SPACING, (reader.info.frame_count or 0) // count)
+        spacing -= spacing % (_HIDDEN + 1)
         for index, frame in enumerate(reader):
             number, place = divmod(index, spacing)
-            if 0 <= place - number % (_HIDDEN + 1) < _GROUP:
+            late = number % (_HIDDEN + 1)
+            if late <= place < late + _GROUP:
                 group.append(frame)
             if len(group) == _GROUP:
                 if _is_even(group) and all(_is_motion(a, b) for a, b in pairwise(group)):

@@ -59,9 +59,9 @@ class TrainOptions:
         learning_rate: At its highest.
         schedule: `constant`, or `cosine` down to a fiftieth over the whole run.
         warm_up_steps: Steps over which the learning rate rises from zero.
-        weight_decay: Of AdamW and Muon; 0 is plain Adam.
-        muon: Rate of Muon, in units of the learning rate, for kernels that mix many channels; 0:
-            AdamW for all parameters.
+        weight_decay: Of AdamW and Muon; with 0, AdamW is plain Adam.
+        muon: Learning rate of Muon for all kernels that are not narrow (see `optimizers`), as a
+            multiple of `learning_rate`; 0: AdamW has all parameters.
         clip_norm: Largest norm of the gradient; `None` does not limit it.
         ema: Share of the averaged weights that a step keeps; 0 keeps no average.
         synthetic: Share of each batch that is drawn motion over the same pictures, 0 to 1.
@@ -176,7 +176,7 @@ def flow_preset() -> TrainOptions:
 
 
 def fine_tune_preset(model: str) -> TrainOptions:
-    """The recipe from trained weights to a user's own footage, in minutes.
+    """The recipe from trained weights to a user's own footage, in minutes; `flow` with Muon.
 
     Raises:
         ValueError: There is no recipe for the architecture.
@@ -190,7 +190,7 @@ def fine_tune_preset(model: str) -> TrainOptions:
         learning_rate=1e-4,
         schedule="cosine",
         warm_up_steps=20,
-        muon=1.0 if model == "flow" else 0.0,  # tried from trained weights of `flow` alone
+        muon=1.0 if model == "flow" else 0.0,
         ema=0.99,
         late_crop=None,
         synthetic=preset.synthetic / 4,

@@ -108,14 +108,15 @@ def test_three_frames_of_four_are_hidden(averaging, tmp_path):
     assert single.psnr_db[0.5] == scores.psnr_db[0.5][:1]
 
 
-def test_groups_are_spread_over_the_video(tmp_path):
-    """Of 120 frames in MP4, which says how many, two groups begin at 0 and 61."""
-    clip = clips.moving_clip(tmp_path / "a.mp4", frames=120, cuts=(60,))
+@pytest.mark.parametrize(("frames", "second"), [(120, 61), (54, 25)])
+def test_groups_are_spread_over_the_video(tmp_path, frames, second):
+    """MP4 says how many frames there are; the second group begins one after a multiple of four."""
+    clip = clips.moving_clip(tmp_path / "a.mp4", frames=frames, cuts=(20,))
     seen = []
     timestep_scores(Interpolator(Seeing(seen), device="cpu"), clip, 2)
     # Four frames are shown of a group; of the pairs between them each at three times.
     assert len(seen) == 2 * 3 * 3
-    for frame0, start, scene in ((seen[0], 0, 0), (seen[-1], 61 + 8, 1)):
+    for frame0, start, scene in ((seen[0], 0, 0), (seen[-1], second + 8, 1)):
         expected = clips.true_frame(start, scene=scene).astype(int)
         assert np.abs(frame0 - expected).mean() < 4
 

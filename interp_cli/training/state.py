@@ -19,7 +19,7 @@ from interp_cli.options import Precision
 from interp_cli.train_options import TrainOptions
 from interp_cli.training.checkpoint import Checkpoint, save_checkpoint
 from interp_cli.training.losses import Objective, objective
-from interp_cli.training.optimizer import Optimizer
+from interp_cli.training.optimizers import Optimizers
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.triplets import TripletBatch
 from interp_cli.weights import load_model
@@ -67,7 +67,7 @@ class TrainingState:
         self.best_db = -math.inf
         self.learning_rate = 0.0
         self.autocast: AbstractContextManager[object] = autocast(device, precision)
-        self._optimizer = Optimizer(self.net, options)
+        self._optimizers = Optimizers(self.net, options)
         # Float16 alone is too coarse for small gradients; elsewhere the scaler does nothing.
         self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self._skipped = 0
@@ -93,13 +93,13 @@ class TrainingState:
             TrainingError: The gradients have not been finite for many steps.
         """
         self.learning_rate = scheduled_rate(self.options, self.step, share)
-        self._optimizer.set_rate(self.learning_rate)
+        self._optimizers.set_rate(self.learning_rate)
         with self.autocast:
             loss, parts = self._model(batch, share)
         self.net.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
-        self._optimizer.take_gradients()
-        for part in self._optimizer.parts:
+        self._optimizers.take_gradients()
+        for part in self._optimizers.parts:
             self._scaler.unscale_(part)
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip_norm or math.inf)
         self._apply(norm)
@@ -116,7 +116,7 @@ class TrainingState:
                 options=self.options,
                 net=self.net.state_dict(),
                 ema=self.averaged.state_dict() if self.averaged is not self.net else {},
-                optimizers=self._optimizer.state(),
+                optimizers=self._optimizers.state(),
                 scaler=self._scaler.state_dict(),
                 step=self.step,
                 minutes=minutes,
@@ -134,7 +134,7 @@ class TrainingState:
             self.net.load_state_dict(checkpoint.net)
             if self.averaged is not self.net:
                 self.averaged.load_state_dict(checkpoint.ema or checkpoint.net)
-            self._optimizer.restore(checkpoint.optimizers)
+            self._optimizers.restore(checkpoint.optimizers)
         except (RuntimeError, ValueError) as error:
             raise TrainingError(
                 f"the checkpoint is of another version of {self.options.model!r}"
@@ -145,14 +145,12 @@ class TrainingState:
 
     def _apply(self, norm: Tensor) -> None:
         """Step, unless the gradient is not finite: every rank has the same, so all skip it."""
-        # The scaler looks for itself, and lowers its scale.
-        if self._scaler.is_enabled() or bool(torch.isfinite(norm)):
-            for part in self._optimizer.parts:
+        finite = bool(torch.isfinite(norm))
+        if finite:
+            for part in self._optimizers.parts:
                 self._scaler.step(part)
-            self._scaler.update()
-            self._skipped = 0
-            return
-        self._skipped += 1
+        self._scaler.update()  # lower, if it saw what is not finite
+        self._skipped = 0 if finite else self._skipped + 1
         if self._skipped > _MOST_SKIPPED:
             raise TrainingError(
                 f"step {self.step}: the last {self._skipped} gradients were not finite. Lower the"
@@ -205,7 +203,8 @@ def step_seed(seed: int, step: int, rank: int) -> int:
 def _compile(net: nn.Module) -> None:
     """Compile what objectives call, at its first call; crops have one size, late in a run another.
 
-    The objective itself stays as it is: the share of the run done changes with every step.
+    The objective itself stays as it is: the share of the run done changes with every step, and so
+    does the number of triplets that it has labels found for.
     """
     for name in ("forward", "training_outputs"):
         if hasattr(net, name):

@@ -1,8 +1,8 @@
-"""Motion found by way of the true frame between: what a network could have known.
+"""Motion found by way of the true frame between.
 
 From the target to either frame is half as far as from one to the other, so a network finds that
-motion where it fails to find, or to foretell, the whole. Where it explains the pictures better than
-what was found without the target, it is a label. RIFE (Huang et al. 2022) lets a teacher that sees
+motion where it fails to find the whole. Where it explains the pictures better than what was found
+without the target, it is a label. RIFE (Huang et al. 2022) lets a teacher that sees
 the target correct flows, ARFlow (Liu et al. 2020) and others teach a network by what it finds
 itself in easier pictures.
 """
@@ -16,7 +16,7 @@ from interp_cli.models.flow import Features, Flow, FlowOutputs
 from interp_cli.models.layers import each, paired
 from interp_cli.models.warp import warp
 
-# Flows are labels where they make a mean absolute error smaller by this.
+# Flows are labels where they make an error smaller by this, about 1/255.
 _BETTER = 0.004
 # There and back must lead to the same place: within so many cells, and this share of the way.
 _RETURN, _RETURN_SHARE = 0.5, 0.05
@@ -35,12 +35,14 @@ def waypoint_labels(
         numbers: Of the triplets to label, (K,).
 
     Returns:
-        Two labels, (N, 2, 3, H/4, W/4): a flow in pixels, and 1 where it is known, 0 elsewhere and
-        in all other triplets. `waypoint_motion` leads from each frame to the other,
-        `waypoint_flow_t` from the target to both. None if there is nothing to label.
+        Two labels, (N, 2, 3, H/4, W/4): a flow in pixels of the frame, and 1 where it is known, 0
+        elsewhere and in all other triplets. `waypoint_motion` leads from the earlier frame to the
+        later one and back, `waypoint_flow_t` from the target to the earlier and to the later one.
+        Empty if `numbers` is.
     """
     if not len(numbers):
         return {}
+    # All in cells, as wide as four pixels of the frame.
     features = net.encode(target[numbers])
     ends = [_chosen(end, numbers) for end in out.features]
     legs = [net.motion(features, end) for end in ends]
@@ -63,7 +65,7 @@ def waypoint_labels(
 
 
 def _chosen(features: Features, numbers: Tensor) -> Features:
-    """Features of some frames of a batch."""
+    """Features of the triplets `numbers`."""
     full, half, quarter = features.pictures
     return Features(
         (full[numbers], half[numbers], quarter[numbers]),
@@ -75,15 +77,15 @@ def _chosen(features: Features, numbers: Tensor) -> Features:
 
 
 def _agree(there: Tensor, back: Tensor) -> Tensor:
-    """Whether two motions, (N, 2, 2, h, w), lead there and back."""
+    """Whether two motions in cells, (N, 2, 2, h, w), lead there and back."""
     gap: Tensor = (there + each(warp, back, there)).norm(dim=2, keepdim=True)
     near: Tensor = gap < _RETURN + _RETURN_SHARE * there.norm(dim=2, keepdim=True)
     return near
 
 
-def _explains_better(pictures: Tensor, goal: Tensor, flow: Tensor, than: Tensor) -> Tensor:
-    """Whether pictures, (N, 2, 3, h, w), warped by a flow are nearer to a goal than by another."""
-    return _error(pictures, goal, flow) + _BETTER < _error(pictures, goal, than)
+def _explains_better(pictures: Tensor, goal: Tensor, flow: Tensor, found: Tensor) -> Tensor:
+    """Whether pictures, (N, 2, 3, h, w), warped by a flow are nearer to a goal than as found."""
+    return _error(pictures, goal, flow) + _BETTER < _error(pictures, goal, found)
 
 
 def _error(pictures: Tensor, goal: Tensor, flow: Tensor) -> Tensor:

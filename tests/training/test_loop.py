@@ -50,8 +50,9 @@ def test_goes_on_exactly_where_it_stopped(prepared_folder, options, tmp_path, mu
     assert_same(load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts"))
 
 
-def test_two_ranks_take_the_same_steps_as_one(prepared_folder, options, tmp_path):
-    options = replace(options, steps=3)
+@pytest.mark.parametrize("muon", [0.0, 1.5])
+def test_two_ranks_take_the_same_steps_as_one(prepared_folder, options, tmp_path, muon):
+    options = replace(options, steps=3, muon=muon)
     one = train([prepared_folder], tmp_path / "one", options)
     two = train([prepared_folder], tmp_path / "two", replace(options, ranks=2))
     assert one.last.triplets == two.last.triplets == 6

@@ -220,6 +220,11 @@ class TestFlowLoss:
         _, late = flow_loss(net, labelled, LAST_SHARE)
         assert set(late) == {*stages, *known}
 
+    def test_only_what_was_filmed_is_taught_by_way_of_the_target(self):
+        assert losses._filmed(batch()).tolist() == [0, 1, 2, 3]
+        assert losses._filmed(with_synthetic(batch(), 0.5, 3)).tolist() == [2, 3]
+        assert losses._filmed(with_synthetic(batch(), 1.0, 3)).tolist() == []
+
     @pytest.mark.parametrize(
         ("count", "size", "share"),
         [(4, 32, 1 / 4), (1, 48, 1 / 4), (6, 32, 1 / 4), (4, 24, 0), (4, 16, 0)],

@@ -68,6 +68,26 @@ def test_uneven_motion_is_told_as_it_was(net: Flow):
         assert error.sum() / inner[:, side, 2].sum() < 0.3
 
 
+def test_what_another_thing_hides_is_not_known(net: Flow):
+    """A patch goes left over ground that stands still: what it uncovers leads nowhere."""
+    ground = pan(0)[0]
+    patch = ground[..., 40:88, 40:88].flip(-1, -2)
+    frames = []
+    for left in (64, 56, 48):
+        frame = ground.clone()
+        frame[..., 40:88, left : left + 48] = patch
+        frames.append(frame)
+    frame0, target, frame1 = frames
+    out = wrong(net.training_outputs(frame0, frame1, TIMES))
+    label = waypoint_labels(net, out, target, torch.tensor([0, 1]))["waypoint_motion"]
+    rows = slice(12, 20)
+    moved = label[:, 0, :, rows, 18:26]  # within the patch in the earlier frame
+    assert moved[:, 2].mean() > 0.8
+    assert (moved[:, 0] + 16).abs().mean() < 1
+    # 48 to 64 in the earlier frame is ground that the patch hides in the later one.
+    assert label[:, 0, 2, rows, 12:16].mean() < 0.4
+
+
 @pytest.mark.parametrize(("step", "most"), [(0, 0.0), (4, 0.2)])
 def test_little_is_said_of_what_was_found(net: Flow, step: int, most: float):
     frame0, target, frame1 = pan(step)

@@ -1,4 +1,4 @@
-"""The optimizer of a run: AdamW, and Muon for kernels that mix many channels."""
+"""The optimizers of a run: AdamW, and Muon for all kernels that are not narrow."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from torch import nn
 
 from interp_cli.train_options import TrainOptions
 
-# Outputs, and inputs times places, that a kernel needs at least to be Muon's.
+# Rows and columns that a kernel needs at least to be Muon's. First layers and the refinements'
+# last ones have as many; tried with them alone.
 _LEAST_SIDE = 16
 
 
-class Optimizer:
+class Optimizers:
     """AdamW for some parameters of a network, Muon for the others.
 
     Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") makes the
     step of a matrix orthogonal, so that directions of small gradients are followed as far as those
     of large ones; at the same rate its steps are about as large as those of AdamW (Liu et al.
-    2025, "Muon is scalable for LLM training"). A kernel is a matrix of outputs by inputs and
-    places.
+    2025, "Muon is scalable for LLM training"). A kernel is a matrix of its first axis by all
+    others.
 
     Attributes:
         parts: One or two optimizers of torch, for a gradient scaler to step.
@@ -39,28 +40,32 @@ class Optimizer:
         else:
             adam = torch.optim.Adam(others)
         self.parts = [adam]
+        self._factors = [1.0]
         # Torch's Muon takes matrices only. These share the kernels' memory.
-        self._matrices = [(kernel, kernel.detach().flatten(1)) for kernel in kernels]
-        self._shares = [1.0]
+        self._matrices = [(kernel, kernel.detach().view(len(kernel), -1)) for kernel in kernels]
         if kernels:
-            matrices = [matrix for _, matrix in self._matrices]
             self.parts.append(
                 torch.optim.Muon(
-                    matrices, weight_decay=options.weight_decay, adjust_lr_fn="match_rms_adamw"
+                    [matrix for _, matrix in self._matrices],
+                    weight_decay=options.weight_decay,
+                    adjust_lr_fn="match_rms_adamw",
                 )
             )
-            self._shares.append(options.muon)
+            self._factors.append(options.muon)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""
-        for part, share in zip(self.parts, self._shares, strict=True):
+        for part, factor in zip(self.parts, self._factors, strict=True):
             for group in part.param_groups:
-                group["lr"] = rate * share
+                group["lr"] = rate * factor
 
     def take_gradients(self) -> None:
-        """Take over the gradients of the network."""
+        """Give Muon's matrices the gradients of the kernels, which share their memory.
+
+        To be called after `backward`, before gradients are unscaled and clipped: that reaches both.
+        """
         for kernel, matrix in self._matrices:
-            matrix.grad = None if kernel.grad is None else kernel.grad.flatten(1)
+            matrix.grad = None if kernel.grad is None else kernel.grad.view(len(kernel), -1)
 
     def state(self) -> list[dict[str, Any]]:
         """What has to be kept to go on."""
@@ -70,8 +75,10 @@ class Optimizer:
         """Go on from a state.
 
         Raises:
-            ValueError: It is of other parameters.
+            ValueError: It is of other optimizers or parameters.
         """
+        if len(state) != len(self.parts):
+            raise ValueError("with Muon or without is settled when a run begins")
         for part, own in zip(self.parts, state, strict=True):
             part.load_state_dict(own)
 
