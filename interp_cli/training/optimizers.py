@@ -11,7 +11,7 @@ from torch import nn
 from interp_cli.train_options import TrainOptions
 
 # Rows and columns that a kernel needs at least to be Muon's. First layers and the refinements'
-# last ones have as many; tried with them alone.
+# last ones have as many; without them it was not tried.
 _LEAST_SIDE = 16
 
 

@@ -2,9 +2,9 @@
 
 From the target to either frame is half as far as from one to the other, so a network finds that
 motion where it fails to find the whole. Where it explains the pictures better than what was found
-without the target, it is a label. RIFE (Huang et al. 2022) lets a teacher that sees
-the target correct flows, ARFlow (Liu et al. 2020) and others teach a network by what it finds
-itself in easier pictures.
+without the target, it is a label. RIFE (Huang et al. 2022) lets a teacher that sees the target
+correct flows, ARFlow (Liu et al. 2020) and others teach a network by what it finds itself in easier
+pictures.
 """
 
 from __future__ import annotations
