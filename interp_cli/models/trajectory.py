@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from interp_cli.models.render import Recipe
-from interp_cli.models.warp import warp
+from interp_cli.models.warp import round_trip_error, warp
 from interp_cli.resample import box_mean, constants, resized, shrunk
 
 # Both directions of a pair's motion may miss each other by this much, in cells of its grid.
@@ -133,7 +133,8 @@ def _change(motion: Tensor, beside: Beside, side: int) -> Tensor:
     # Of this pair and the other: away from the frame that they share.
     away, beyond = motion[:, side], other[:, 1 - side]
     change = 2 * (away + beyond / length) / (1 + length)
-    missed = _miss(away, motion[:, 1 - side]) + _miss(beyond, other[:, side])
+    missed = round_trip_error(away, motion[:, 1 - side])
+    missed = missed + round_trip_error(beyond, other[:, side])
     trust = known * torch.exp(-missed / _AGREED_CELLS)
     around = box_mean(trust)
     return torch.cat((box_mean(change * trust) / (around + 1e-4), around), 1)
@@ -145,11 +146,6 @@ def _for_each(of_pairs: Tensor, counts: Sequence[int]) -> Tensor:
         return of_pairs
     rows = (of_pairs[i : i + 1] for i in range(len(of_pairs)))
     return torch.cat([row.expand(n, *row.shape[1:]) for row, n in zip(rows, counts, strict=True)])
-
-
-def _miss(flow: Tensor, back: Tensor) -> Tensor:
-    """By how much the way there and back misses where it began, (N, 1, h, w)."""
-    return _square(flow + warp(back, flow)).sqrt()
 
 
 def _square(vectors: Tensor) -> Tensor:

@@ -119,6 +119,20 @@ def splat(values: Tensor, flow: Tensor) -> Tensor:
     return sums.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
+def round_trip_error(flow: Tensor, back: Tensor) -> Tensor:
+    """By how much the way along a flow and back misses where it began.
+
+    Args:
+        flow: From one frame to another, (N, 2, H, W), (dx, dy) in pixels of its grid.
+        back: From the other frame to the first, likewise.
+
+    Returns:
+        (N, 1, H, W), in the same pixels.
+    """
+    miss = flow + warp(back, flow)
+    return (miss * miss).sum(1, keepdim=True).sqrt()
+
+
 def _targets(flow: Tensor) -> tuple[Tensor, Tensor]:
     """Where each vector points, columns and rows in pixels, (N, H, W) each, float32."""
     height, width = flow.shape[-2:]

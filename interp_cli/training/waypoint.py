@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interp_cli.models.flow import Features, Flow, FlowOutputs
 from interp_cli.models.layers import each, paired
-from interp_cli.models.warp import warp
+from interp_cli.models.warp import round_trip_error, warp
 
 # Flows are labels where they make an error smaller by this, about 1/255.
 _BETTER = 0.004
@@ -78,9 +78,8 @@ def _chosen(features: Features, numbers: Tensor) -> Features:
 
 def _agree(there: Tensor, back: Tensor) -> Tensor:
     """Whether two motions in cells, (N, 2, 2, h, w), lead there and back."""
-    gap: Tensor = (there + each(warp, back, there)).norm(dim=2, keepdim=True)
-    near: Tensor = gap < _RETURN + _RETURN_SHARE * there.norm(dim=2, keepdim=True)
-    return near
+    length: Tensor = there.norm(dim=2, keepdim=True)
+    return each(round_trip_error, there, back) < _RETURN + _RETURN_SHARE * length
 
 
 def _explains_better(pictures: Tensor, goal: Tensor, flow: Tensor, found: Tensor) -> Tensor:

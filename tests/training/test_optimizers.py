@@ -95,7 +95,7 @@ def test_clipping_reaches_every_gradient(net: nn.Module):
 
 @pytest.mark.parametrize("name", ["0.weight", "0.bias"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_no_part_steps_on_a_gradient_that_is_not_finite(name: str, value: float, monkeypatch):
+def test_no_part_steps_on_a_gradient_that_is_not_finite(name: str, value: float):
     """Whosever it is; in float16 its scale falls, and the next step is taken."""
     state = TrainingState(
         replace(fusion_preset(), muon=1.0, clip_norm=None), Ranks(), torch.device("cpu"), "fp16"
