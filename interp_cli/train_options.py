@@ -74,7 +74,8 @@ class TrainOptions:
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `auto` takes the fastest that is safe on the device.
         ranks: Processes that share a step; `auto`: one a core on a CPU, else one.
-        compile: Whether the network is compiled first; `auto`: on CUDA.
+        compile: Whether the network is compiled first; `auto`: on CUDA. Where that fails, it is
+            trained as it is.
         resident: Whether the triplets lie in the device's memory; `auto`: on CUDA if they fit.
         seed: All random choices follow from it.
         prepare: How videos become triplets.

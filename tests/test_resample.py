@@ -4,15 +4,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from interp_cli.models.warp import Sampling, warp
-from interp_cli.resample import box_mean, fitted, for_opencv, resized, shrunk, supersampled
+from interp_cli.resample import (
+    bordered,
+    box_mean,
+    fitted,
+    for_opencv,
+    resized,
+    shrunk,
+    supersampled,
+)
 
 
 def picture(height: int, width: int) -> torch.Tensor:
     """Two of two channels, with detail of a few pixels, in [0, 1]."""
     coarse = torch.rand(2, 2, -(-height // 3), -(-width // 3))
-    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")
+    smooth = F.interpolate(coarse, (height, width), mode="bicubic")
     return smooth.clamp(0, 1)
 
 
@@ -64,6 +73,19 @@ def test_supersampled_keeps_the_pixels_and_finds_what_lies_between():
     wanted = torch.sin((columns[4:-4] + 0.5) * 1.6)[: len(inner)]
     assert (inner - wanted).abs().max() < 0.01
     assert supersampled(torch.ones(1, 1, 1, 1)).tolist() == [[[[1.0]]]]
+
+
+def test_a_border_repeats_what_is_outermost_as_pad_does():
+    image = torch.rand(2, 3, 4, 5, requires_grad=True)
+    made = bordered(image, left=3, right=1, below=2)
+    assert torch.equal(made, F.pad(image, (3, 1, 0, 2), mode="replicate"))
+    weights = torch.rand_like(made)
+    gradients = [
+        torch.autograd.grad((x * weights).sum(), image)[0]
+        for x in (made, F.pad(image, (3, 1, 0, 2), mode="replicate"))
+    ]
+    torch.testing.assert_close(*gradients)
+    assert bordered(image) is image
 
 
 def test_what_is_traced_or_needs_a_gradient_is_left_to_torch():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from interp_cli.cli import flags
@@ -151,6 +152,8 @@ def train(
             f" in {result.weights.name}",
             soft_wrap=True,
         )
+        for note in result.notes:
+            console.print(f"[yellow]warning:[/] {escape(note)}", soft_wrap=True)
         if result.start_psnr_db:
             results.print(f"{init} had {_scores_text(result.start_psnr_db)}", soft_wrap=True)
     if result.interrupted:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp_cli.models.warp import warp
-from interp_cli.resample import box_mean, constants, resized, shrunk
+from interp_cli.resample import bordered, box_mean, constants, resized, shrunk
 
 # The formula holds for less than a pixel.
 _LARGEST_PX = 1.0
@@ -68,7 +68,7 @@ def least_squares_step(warped: Tensor, times: Tensor) -> Tensor:
     """
     mean = (warped * times).sum(1)
     difference = warped[:, 1] - warped[:, 0]
-    around = F.pad(mean, (1, 1, 1, 1), mode="replicate")
+    around = bordered(mean, left=1, right=1, above=1, below=1)
     gx = (around[..., 1:-1, 2:] - around[..., 1:-1, :-2]) / 2
     gy = (around[..., 2:, 1:-1] - around[..., :-2, 1:-1]) / 2
     products = ((gx, gx), (gx, gy), (gy, gy), (gx, difference), (gy, difference))

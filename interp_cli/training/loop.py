@@ -81,6 +81,7 @@ class TrainResult:
             and after `resume`.
         interrupted: Whether a signal ended it before its planned end.
         last: Where it stood at its end.
+        notes: What went otherwise than planned.
     """
 
     folder: Path
@@ -89,6 +90,7 @@ class TrainResult:
     start_psnr_db: dict[str, float]
     interrupted: bool
     last: TrainProgress
+    notes: tuple[str, ...]
 
 
 Progress = Callable[[TrainProgress], None]
@@ -224,6 +226,7 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
                     start_psnr_db=start_psnr_db,
                     interrupted=not done,
                     last=report.now(),
+                    notes=tuple(state.notes),
                 )
             # Objectives draw lots.
             torch.manual_seed(step_seed(options.seed, state.step, ranks.rank))

@@ -27,6 +27,8 @@ from interp_cli.weights import load_model
 # The cosine ends here, as a share of the learning rate.
 _LAST_RATE = 0.02
 _MOST_SKIPPED = 50
+# Methods of a network that objectives call.
+_COMPILED = ("forward", "training_outputs")
 
 
 class TrainingState:
@@ -40,6 +42,7 @@ class TrainingState:
         best_db: Best mean PSNR of a validation.
         autocast: The precision to compute in.
         learning_rate: Of the last step.
+        notes: What went otherwise than planned.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class TrainingState:
         self.step = 0
         self.best_db = -math.inf
         self.learning_rate = 0.0
+        self.notes: list[str] = []
         self.autocast: AbstractContextManager[object] = autocast(device, precision)
         self._optimizers = Optimizers(self.net, options)
         # Float16 alone is too coarse for small gradients; elsewhere the scaler does nothing.
@@ -73,7 +77,10 @@ class TrainingState:
         self._skipped = 0
         if checkpoint is not None:
             self._restore(checkpoint)
-        if options.compile is True or (options.compile == "auto" and device.type == "cuda"):
+        self._compiled = options.compile is True or (
+            options.compile == "auto" and device.type == "cuda"
+        )
+        if self._compiled:
             _compile(self.net)
         self._model: nn.Module = _Objective(self.net, objective(options.model))
         if ranks.world > 1:
@@ -94,10 +101,14 @@ class TrainingState:
         """
         self.learning_rate = scheduled_rate(self.options, self.step, share)
         self._optimizers.set_rate(self.learning_rate)
-        with self.autocast:
-            loss, parts = self._model(batch, share)
-        self.net.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
+        try:
+            loss, parts = self._find_gradients(batch, share)
+        except Exception as error:
+            if not self._compiled:
+                raise
+            # Compilers fail in many ways, and Windows has none for GPUs.
+            self._undo_compiling(error)
+            loss, parts = self._find_gradients(batch, share)
         self._optimizers.take_gradients()
         for part in self._optimizers.parts:
             self._scaler.unscale_(part)
@@ -107,6 +118,25 @@ class TrainingState:
         if self.averaged is not self.net:
             self._average()
         return {"loss": float(loss.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
+
+    def _find_gradients(
+        self, batch: TripletBatch, share: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        with self.autocast:
+            loss, parts = self._model(batch, share)
+        self.net.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()
+        return loss, parts
+
+    def _undo_compiling(self, error: Exception) -> None:
+        self._compiled = False
+        for name in _COMPILED:
+            vars(self.net).pop(name, None)
+        reason = str(error).strip().split("\n", 1)[0]
+        self.notes.append(
+            f"the network could not be compiled and was trained as it is: {type(error).__name__}:"
+            f" {reason}"
+        )
 
     def save(self, folder: Path, minutes: float) -> None:
         """Write the checkpoint."""
@@ -201,12 +231,12 @@ def step_seed(seed: int, step: int, rank: int) -> int:
 
 
 def _compile(net: nn.Module) -> None:
-    """Compile what objectives call, at its first call; crops have one size, late in a run another.
+    """Compile `_COMPILED`, each at its first call; crops have one size, late in a run another.
 
     The objective itself stays as it is: the share of the run done changes with every step, and so
     does the number of triplets that it has labels found for.
     """
-    for name in ("forward", "training_outputs"):
+    for name in _COMPILED:
         if hasattr(net, name):
             setattr(net, name, torch.compile(getattr(net, name), dynamic=False))
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import shutil
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from interp_cli.models import flow as flow_module
 from interp_cli.models.correlation import cost_volume
+from interp_cli.models.far import far_matches
 from interp_cli.models.flow import Flow, Matcher
-from interp_cli.models.layers import CoarseBranch, SwapConv
+from interp_cli.models.layers import CoarseBranch, SwapConv, activated_conv, unit
 from interp_cli.models.render import render
 
 
@@ -239,3 +241,21 @@ class TestCostVolume:
     def test_refuses_different_shapes(self):
         with pytest.raises(ValueError, match="shapes must be the same"):
             cost_volume(torch.rand(1, 2, 4, 4), torch.rand(1, 2, 4, 5), 1)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++")
+def test_what_training_compiles_can_be_compiled():
+    """An odd number of cells, and the search all around, once could not."""
+    torch.manual_seed(0)
+    branch = nn.Sequential(activated_conv(3, 8), CoarseBranch(8, 8, blocks=1))
+    picture = torch.rand(2, 3, 7, 7)
+    own, flow = unit(torch.randn(1, 2, 4, 20, 20)), torch.zeros(1, 2, 2, 20, 20)
+    # Its processes and what it keeps would outlive the test.
+    with torch._inductor.config.patch(compile_threads=1, force_disable_caches=True):
+        gradients = [
+            torch.autograd.grad(work(picture).square().mean(), [*branch.parameters()])
+            for work in (branch, torch.compile(branch, dynamic=False))
+        ]
+        found = torch.compile(far_matches, dynamic=False)(own, flow)
+    torch.testing.assert_close(*gradients)
+    torch.testing.assert_close(found, far_matches(own, flow))

@@ -392,6 +392,40 @@ def test_a_compiled_network_learns_the_same(prepared_folder, options, tmp_path, 
         torch.testing.assert_close(value, other)
 
 
+@pytest.mark.parametrize("fails_in", ["forward", "backward"])
+def test_a_network_that_cannot_be_compiled_is_trained_as_it_is(
+    fails_in, prepared_folder, options, tmp_path, monkeypatch
+):
+    class Failing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, image):
+            return image.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            raise RuntimeError("no compiler\nand much more")
+
+    def compile_(function, dynamic):
+        def compiled(*inputs):
+            if fails_in == "forward":
+                raise RuntimeError("no compiler\nand much more")
+            return Failing.apply(function(*inputs))
+
+        return compiled
+
+    plain = train([prepared_folder], tmp_path / "plain", options)
+    assert plain.notes == ()
+    monkeypatch.setattr(torch, "compile", compile_)
+    result = train([prepared_folder], tmp_path / "compiled", replace(options, compile=True))
+    (note,) = result.notes
+    assert note.endswith(
+        "could not be compiled and was trained as it is: RuntimeError: no compiler"
+    )
+    nets = [load_checkpoint(tmp_path / name).net for name in ("plain", "compiled")]
+    for value, other in zip(*(net.values() for net in nets), strict=True):
+        assert torch.equal(value, other)
+
+
 def test_a_gpu_gets_larger_batches():
     assert (train_preset("flow").batch, train_preset("flow", large_batch=True).batch) == (16, 64)
     assert fine_tune_preset("fusion").minutes == 15
