@@ -141,6 +141,8 @@ def train(
             progress=stepped,
             prepare_progress=prepared,
         )
+    for note in result.notes:
+        console.print(f"[yellow]warning:[/] {escape(note)}", soft_wrap=True)
     last = result.last
     if json:
         print_json(_finite(asdict(result)))
@@ -152,8 +154,6 @@ def train(
             f" in {result.weights.name}",
             soft_wrap=True,
         )
-        for note in result.notes:
-            console.print(f"[yellow]warning:[/] {escape(note)}", soft_wrap=True)
         if result.start_psnr_db:
             results.print(f"{init} had {_scores_text(result.start_psnr_db)}", soft_wrap=True)
     if result.interrupted:

@@ -42,7 +42,7 @@ class TrainingState:
         best_db: Best mean PSNR of a validation.
         autocast: The precision to compute in.
         learning_rate: Of the last step.
-        notes: What went otherwise than planned.
+        notes: What went otherwise than planned, as the first rank tells it.
     """
 
     def __init__(
@@ -132,11 +132,12 @@ class TrainingState:
         self._compiled = False
         for name in _COMPILED:
             vars(self.net).pop(name, None)
-        reason = str(error).strip().split("\n", 1)[0]
-        self.notes.append(
-            f"the network could not be compiled and was trained as it is: {type(error).__name__}:"
-            f" {reason}"
-        )
+        if self.ranks.leads:
+            reason = str(error).strip().split("\n", 1)[0]
+            self.notes.append(
+                "the network could not be compiled and was trained as it is:"
+                f" {type(error).__name__}: {reason}"
+            )
 
     def save(self, folder: Path, minutes: float) -> None:
         """Write the checkpoint."""

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -73,6 +74,22 @@ def test_train_says_where_it_stands(prepared_folder, tmp_path):
         r" best.safetensors",
         result.stdout,
     )
+
+
+def test_a_network_that_was_not_compiled_is_told(prepared_folder, tmp_path, monkeypatch):
+    def fail(*inputs):
+        raise RuntimeError("no [compiler]")
+
+    monkeypatch.setattr(torch, "compile", lambda function, dynamic: fail)
+    preset = train_options.train_preset
+    monkeypatch.setattr(
+        "interp_cli.cli.train.train_preset",
+        lambda model, **more: replace(preset(model, **more), held_out=2, compile=True),
+    )
+    result = interp("train", prepared_folder, "--out", tmp_path, "--steps", "1", *SMALL)
+    assert result.exit_code == 0
+    assert "warning: the network could not be compiled" in result.stderr
+    assert "no [compiler]" in result.stderr
 
 
 def test_quiet_says_nothing(prepared_folder, tmp_path):
