@@ -1,7 +1,7 @@
 """The training loop: options → data → network → steps.
 
 Steps are numbered, and everything random in a step follows from the seed and its number (see
-`triplets`), so a resumed run ends bit for bit where an uninterrupted one of as many steps does.
+`draws`), so a resumed run ends bit for bit where an uninterrupted one of as many steps does.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from interp_cli.training import ranks as processes
 from interp_cli.training.checkpoint import CHECKPOINT, load_checkpoint
 from interp_cli.training.curve import Curve
 from interp_cli.training.device import choose_device, choose_precision
+from interp_cli.training.draws import TripletSampler, hold_out
 from interp_cli.training.loader import Cut, TripletLoader, loader_threads
 from interp_cli.training.losses import labeller
 from interp_cli.training.prepare import Run, prepare
@@ -30,7 +31,7 @@ from interp_cli.training.ranks import Ranks
 from interp_cli.training.resident import ResidentTriplets, fits
 from interp_cli.training.state import TrainingState, step_seed
 from interp_cli.training.stopping import Stopping
-from interp_cli.training.triplets import FrameInterpolationDataset, TripletSampler, hold_out
+from interp_cli.training.triplets import FrameInterpolationDataset
 from interp_cli.training.validation import HELD_OUT, ValidationSet, validate, validation_sets
 from interp_cli.weights import save_weights
 

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from interp_cli.resample import padded
+from interp_cli.training.draws import Draw, TripletSampler
 from interp_cli.training.prepare import RGB_FROM_YUV, Run
-from interp_cli.training.triplets import LIVELY, Draw, TripletBatch, TripletSampler, frames_of
+from interp_cli.training.triplets import LIVELY, TripletBatch, frames_of
 
 # Share of the free memory that footage may take; the rest is the network's.
 _MEMORY_SHARE = 0.4

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from interp_cli.training import loader as loader_module
+from interp_cli.training.draws import TripletSampler
 from interp_cli.training.loader import TripletLoader, crop_at, synthetic_at
 from interp_cli.training.loop import train
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.resident import ResidentTriplets, compressed, fits
-from interp_cli.training.triplets import FrameInterpolationDataset, TripletSampler
+from interp_cli.training.triplets import FrameInterpolationDataset
 
 CPU = torch.device("cpu")
 

@@ -9,13 +9,9 @@ import pytest
 import torch
 
 from interp_cli.errors import TrainingError
+from interp_cli.training.draws import TripletSampler, hold_out
 from interp_cli.training.prepare import frame_planes, prepare
-from interp_cli.training.triplets import (
-    FrameInterpolationDataset,
-    TripletSampler,
-    hold_out,
-    to_batch,
-)
+from interp_cli.training.triplets import FrameInterpolationDataset, to_batch
 
 
 def test_a_number_means_the_same_triplet_whoever_asks(runs):

@@ -1,0 +1,214 @@
+"""Which crop of which frames a triplet is, as a pure function of its number.
+
+Triplet number k of a run of training follows from the seed and k alone, whoever draws it and
+whenever: a resumed run sees exactly what an uninterrupted one would have seen, on any number of
+processes. Drawing touches no picture, so the same draws can be cut out with OpenCV (`triplets`) or
+on a GPU (`resident`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from interp_cli.errors import TrainingError
+from interp_cli.training.prepare import Run
+
+# Footage at 45 frames a second and more moves little from frame to frame.
+_FAST_RATE = 45.0
+_STRIDES = {False: (0.70, 0.22, 0.08), True: (0.25, 0.45, 0.30)}
+_ZOOM_RANGE = (0.8, 2.2)
+# Of a few places the first where something moves is taken.
+_PLACES = 4
+_ORDERS = ((0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One triplet as decided, before any picture is touched.
+
+    Attributes:
+        run: Number of the run.
+        frames: Numbers of its three frames in the order of time.
+        timestep: Where the second lies between the others.
+        side: Of the square in the stored frame, in pixels.
+        places: (top, left) of the squares that may be taken, the first lively one is.
+        flip_x: Mirror left and right.
+        flip_y: Mirror top and bottom.
+        transpose: Swap rows and columns.
+        reverse: Swap earlier and later.
+        channels: Order of the colour channels.
+        gain: Factor on all values.
+        gamma: Exponent on all values.
+        quality: JPEG quality to go through; 0: none.
+        anything: Whether to take the first place even if nothing moves there.
+        hardest: Whether to take the place where the frames differ most.
+    """
+
+    run: int
+    frames: tuple[int, int, int]
+    timestep: float
+    side: int
+    places: tuple[tuple[int, int], ...]
+    flip_x: bool = False
+    flip_y: bool = False
+    transpose: bool = False
+    reverse: bool = False
+    channels: tuple[int, int, int] = (0, 1, 2)
+    gain: float = 1.0
+    gamma: float = 1.0
+    quality: int = 0
+    anything: bool = False
+    hardest: bool = False
+
+    @property
+    def shown_timestep(self) -> float:
+        """Where the target lies once the order of time is settled."""
+        return 1 - self.timestep if self.reverse else self.timestep
+
+
+class TripletSampler:
+    """Decides which triplet a number means.
+
+    Runs count by their length and motion; of sources with many runs each counts a little less.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        seed: int = 0,
+        *,
+        any_timestep: bool = False,
+        hard_share: float = 0.0,
+    ) -> None:
+        """Weigh the runs.
+
+        Args:
+            runs: At least one.
+            seed: All draws follow from it.
+            any_timestep: Whether targets may lie elsewhere than in the middle.
+            hard_share: Share of triplets that are cut where the frames differ most.
+
+        Raises:
+            TrainingError: There is no run.
+        """
+        if not runs:
+            raise TrainingError("no runs to draw triplets from: give more or longer videos.")
+        self.runs = tuple(runs)
+        self.seed = seed
+        self.any_timestep = any_timestep
+        self.hard_share = hard_share
+        count = Counter(run.source for run in runs)
+        weights = np.array(
+            [
+                run.frames * (0.5 + min(run.motion, 12.0) / 8) / count[run.source] ** 0.3
+                for run in runs
+            ]
+        )
+        self._cumulative = np.cumsum(weights / weights.sum())
+
+    def draw(self, number: int, crop: int, attempt: int = 0) -> Draw:
+        """Decide triplet `number` for crops of `crop` pixels.
+
+        Args:
+            number: Counts all triplets of a training run.
+            crop: Side of the crop that is to come out.
+            attempt: Another one in its place, where the first turned out useless.
+        """
+        rng = np.random.default_rng((self.seed, number, attempt))
+        index = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.runs) - 1)
+        run = self.runs[index]
+        middle, span = self._span(run, rng)
+        first = int(rng.integers(0, run.frames - span))
+        zoom = 1.0 if rng.random() < 0.4 else float(rng.uniform(*_ZOOM_RANGE))
+        side = min(int(np.ceil(crop / zoom)), run.height, run.width)
+        places = _places(run, side, rng)
+        return Draw(
+            run=index,
+            frames=(first, first + middle, first + span),
+            timestep=middle / span,
+            side=side,
+            places=places,
+            flip_x=bool(rng.random() < 0.5),
+            flip_y=bool(rng.random() < 0.3),
+            transpose=bool(rng.random() < 0.25),
+            reverse=bool(rng.random() < 0.5),
+            channels=_ORDERS[int(rng.integers(len(_ORDERS)))],
+            gain=float(rng.uniform(0.75, 1.15)) if rng.random() < 0.3 else 1.0,
+            gamma=float(np.exp(rng.uniform(-0.35, 0.35))) if rng.random() < 0.3 else 1.0,
+            quality=int(rng.integers(40, 96)) if rng.random() < 0.1 else 0,
+            anything=bool(rng.random() < 0.3),
+            hardest=bool(rng.random() < self.hard_share),
+        )
+
+    def plain(self, number: int, crop: int) -> Draw:
+        """Decide triplet `number` without any change to its pictures, for validation."""
+        rng = np.random.default_rng((self.seed, number))
+        index = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.runs) - 1)
+        run = self.runs[index]
+        stride = min(2 if (run.frame_rate or 0) >= _FAST_RATE else 1, (run.frames - 1) // 2)
+        first = int(rng.integers(0, run.frames - 2 * stride))
+        side = min(crop, run.height, run.width)
+        places = _places(run, side, rng)
+        return Draw(index, (first, first + stride, first + 2 * stride), 0.5, side, places)
+
+    def _span(self, run: Run, rng: np.random.Generator) -> tuple[int, int]:
+        """Frames from the earlier to the target and to the later one."""
+        fast = (run.frame_rate or 0) >= _FAST_RATE
+        longest = run.frames - 1
+        if self.any_timestep and rng.random() < 0.25:
+            span = int(rng.choice((3, 4))) * (2 if fast else 1)
+            middle = int(rng.integers(1, span))
+            if span <= longest:
+                return middle, span
+        stride = min(int(rng.choice((1, 2, 3), p=_STRIDES[fast])), longest // 2)
+        return stride, 2 * stride
+
+
+def _places(run: Run, side: int, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
+    """Rows and columns where squares of this side may be cut out of a run's frames."""
+    return tuple(
+        (
+            int(rng.integers(0, run.height - side + 1)),
+            int(rng.integers(0, run.width - side + 1)),
+        )
+        for _ in range(_PLACES)
+    )
+
+
+def hold_out(runs: Sequence[Run], share: float = 0.03) -> tuple[list[Run], list[Run]]:
+    """Split runs into those to train on and those to validate on.
+
+    Every run has its own place in a fixed shuffle, so more footage moves few runs to the other
+    side. A single run gives its last tenth.
+
+    Returns:
+        Runs to train on, runs to validate on; in the shuffle's order, whatever `runs`' is, so that
+        a number means the same triplet however the footage was named.
+
+    Raises:
+        TrainingError: There is too little footage to keep any of it apart.
+    """
+    if len(runs) == 1:
+        run = runs[0]
+        kept = run.frames - max(3, run.frames // 10)
+        if kept < 3:
+            raise TrainingError(
+                f"{run.source}: only {run.frames} frames that move in one shot; training needs at"
+                " least 6, and hundreds to be of use."
+            )
+        tail = replace(run, offset=run.offset + kept * run.frame_bytes, frames=run.frames - kept)
+        return [replace(run, frames=kept)], [tail]
+    order = sorted(runs, key=_shuffled_place)
+    count = max(1, round(len(runs) * share))
+    return order[count:], order[:count]
+
+
+def _shuffled_place(run: Run) -> str:
+    """Where a run stands in the shuffle: by what it holds, not by where its file lies."""
+    facts = (run.source, run.offset, run.frames, run.width, run.height, round(run.motion, 3))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
