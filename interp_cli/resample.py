@@ -42,7 +42,7 @@ def bordered(
 ) -> Tensor:
     """Repeat the outer columns and rows of (N, C, H, W) so many times.
 
-    `F.pad` does the same, but its gradient takes three times as long on a CPU, and with it
+    `F.pad` does the same, but its gradient takes up to 2.6 times as long on a CPU, and with it
     torch 2.13 fails to compile training.
     """
     for axis, before, after in ((-1, left, right), (-2, above, below)):

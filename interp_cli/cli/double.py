@@ -20,6 +20,7 @@ from interp_cli.cli.render import (
     print_json,
     results,
     size_text,
+    warn,
 )
 from interp_cli.cli.result_names import refuse_one_folder_for_two, results_of, usual_suffix
 from interp_cli.errors import InterpError
@@ -337,9 +338,7 @@ def _say_notes(target: Path, stop: KeyboardInterrupt) -> None:
 
 def _warn(result: DoubleResult) -> None:
     for warning in result.warnings:
-        console.print(
-            f"[yellow]warning:[/] {escape(result.source.name)}: {escape(warning)}", soft_wrap=True
-        )
+        warn(f"{result.source.name}: {warning}")
 
 
 def _sum_up(result: DoubleResult, *, on_stdout: bool = True) -> None:

@@ -98,6 +98,11 @@ def print_json(value: Any, *, on_stdout: bool = True) -> None:
     stream.write(json.dumps(content, default=_plain_value, indent=2) + "\n")
 
 
+def warn(text: str) -> None:
+    """Tell of what did not go as planned but stops nothing, in one line."""
+    console.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+
+
 def error_text(error: BaseException) -> str:
     """An error in one line, with what was noted on it."""
     return " ".join((str(error), *getattr(error, "__notes__", ())))

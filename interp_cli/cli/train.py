@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from interp_cli.cli import flags
-from interp_cli.cli.render import PLAIN_LINE_SECONDS, ProgressStyle, console, print_json, results
+from interp_cli.cli.render import (
+    PLAIN_LINE_SECONDS,
+    ProgressStyle,
+    console,
+    print_json,
+    results,
+    warn,
+)
 from interp_cli.options import DEFAULT_MODEL, Precision
 from interp_cli.train_options import TrainOptions, fine_tune_preset, train_preset
 
@@ -142,7 +148,7 @@ def train(
             prepare_progress=prepared,
         )
     for note in result.notes:
-        console.print(f"[yellow]warning:[/] {escape(note)}", soft_wrap=True)
+        warn(note)
     last = result.last
     if json:
         print_json(_finite(asdict(result)))
