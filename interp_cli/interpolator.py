@@ -1,7 +1,7 @@
 """Two frames and a time between them become the frame at that time.
 
-This module owns what goes in and out: the model, pictures as arrays, how large the network sees
-them, and how what it finds makes a frame at full size. `inference` runs the network.
+This module owns what goes in and out: the model, how large the network sees pictures, and how what
+it finds makes a frame at full size. `inference` runs the network.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from interp_cli.arrays import Pictures, array_of, motion_of, pairs_of, peak_of
 from interp_cli.devices import choose_device, choose_precision, keep_freed_memory
 from interp_cli.errors import WeightsError
 from interp_cli.inference import Inference, Seen, timestep_column
@@ -28,8 +29,6 @@ from interp_cli.motion import Motion
 from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision, Quality, Trajectory
 from interp_cli.resample import padded, shrunk
 from interp_cli.weights import load_model
-
-Pictures = NDArray[np.uint8] | NDArray[np.uint16]
 
 # About how long the shorter side of what the network sees is; the cost grows with its square.
 _SEEN_PX = {"fast": 150, "balanced": 270, "best": 480}
@@ -144,11 +143,11 @@ class Interpolator:
             ValueError: The arrays differ, or are no such pictures, or the model cannot do
                 that timestep.
         """
-        peak = _peak(frame0, frame1)
+        peak = peak_of(frame0, frame1)
         made = []
-        for tensor0, tensor1 in self._batches(frame0, frame1):
+        for tensor0, tensor1 in pairs_of(frame0, frame1, self.batch_size, self.device):
             middle = (self.middle(tensor0, tensor1, timestep) * peak).round().clamp(0, peak)
-            made.append(_pictures(middle).astype(frame0.dtype))
+            made.append(array_of(middle).astype(frame0.dtype))
         return np.concatenate(made).reshape(frame0.shape)
 
     @property
@@ -186,7 +185,7 @@ class Interpolator:
         """
         self.require_motion()
         made = []
-        for tensor0, tensor1 in self._batches(frame0, frame1):
+        for tensor0, tensor1 in pairs_of(frame0, frame1, self.batch_size, self.device):
             rows = self.synthesize(tensor0, tensor1, [(timestep,)] * len(tensor0))
             made += [motion for row in rows for motion in motion_of(row)]
         return made[0] if frame0.ndim == 3 else Motion(*map(np.stack, zip(*made, strict=True)))
@@ -358,26 +357,6 @@ class Interpolator:
         """How many steps with frames of this size are best made at the same time."""
         return self.inference.budget.workers(self._seen_pixels(height, width))
 
-    def _batches(self, frame0: Pictures, frame1: Pictures) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pairs as tensors in [0, 1] on the device, (N, 3, H, W), as many as fit at once.
-
-        Raises:
-            ValueError: The arrays differ, or are no pictures.
-        """
-        peak = _peak(frame0, frame1)
-        pairs = [frame.reshape(-1, *frame.shape[-3:]) for frame in (frame0, frame1)]
-        size = self.batch_size(*frame0.shape[-3:-1])
-        for i in range(0, len(pairs[0]), size):
-            tensor0, tensor1 = (
-                torch.from_numpy(np.ascontiguousarray(p[i : i + size]))
-                .to(self.device)
-                .permute(0, 3, 1, 2)
-                .float()
-                .div_(peak)
-                for p in pairs
-            )
-            yield tensor0, tensor1
-
     def _reduced(self, frames: Tensor, factor: int) -> Tensor:
         """What the network sees of frames."""
         if factor == 1:
@@ -398,33 +377,3 @@ class _KnownPairs(NamedTuple):
     seen0: Seen
     seen1: Seen
     motion: Tensor | None
-
-
-def motion_of(made: Synthesis | Recipe) -> list[Motion]:
-    """The motion of each frame, as arrays."""
-    parts = (made.flow_t0, made.flow_t1, made.blend_mask)
-    flow_t0, flow_t1, blend_mask = (_pictures(part) for part in parts)
-    return [Motion(*parts) for parts in zip(flow_t0, flow_t1, blend_mask[..., 0], strict=True)]
-
-
-def _pictures(tensor: Tensor) -> NDArray[np.float32]:
-    """(N, C, H, W) on any device as an array (N, H, W, C)."""
-    array: NDArray[np.float32] = tensor.permute(0, 2, 3, 1).cpu().numpy()
-    return array
-
-
-def _peak(frame0: Pictures, frame1: Pictures) -> float:
-    """White, in pictures of this type.
-
-    Raises:
-        ValueError: The arrays differ, or are no pictures.
-    """
-    if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype:
-        raise ValueError(
-            f"frames differ: {frame0.shape} {frame0.dtype}, {frame1.shape} {frame1.dtype}"
-        )
-    if frame0.ndim not in (3, 4) or frame0.shape[-1] != 3 or 0 in frame0.shape:
-        raise ValueError(f"frames must be (H, W, 3) or (N, H, W, 3), not {frame0.shape}")
-    if frame0.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"frames must be uint8 or uint16, not {frame0.dtype}")
-    return float(np.iinfo(frame0.dtype).max)

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interp_cli.arrays import motion_of
 from interp_cli.bars import Area, paste
 from interp_cli.devices import worker_pool
 from interp_cli.inference import Seen, joined
-from interp_cli.interpolator import Interpolator, motion_of
+from interp_cli.interpolator import Interpolator
 from interp_cli.models.render import Recipe, render
 from interp_cli.models.trajectory import Beside
 from interp_cli.motion import Motion
