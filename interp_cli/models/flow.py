@@ -95,27 +95,22 @@ class Features(NamedTuple):
 
 
 class FlowOutputs(NamedTuple):
-    """Every stage's result, for a loss on each.
+    """Every stage's result from the timestep on, for a loss on each.
 
     Attributes:
-        features: Of both frames.
         middle: The end, (N, 3, H, W).
         half: Picture after the second refinement, (N, 3, H/2, W/2).
         quarter: Picture after the first refinement, (N, 3, H/4, W/4).
         projected: Flows from the timestep to both frames before any refinement, in pixels of
             their own grid, (N, 2, 2, H/4, W/4).
         refined: The same after each refinement, at quarter, half and full size.
-        flows: Flows from each frame to the other in pixels of their own grid, (N, 2, 2, h, w),
-            coarsest level first; the last at 1/4 of the frame, the one before it at 1/8.
     """
 
-    features: tuple[Features, Features]
     middle: Tensor
     half: Tensor
     quarter: Tensor
     projected: Tensor
     refined: tuple[Tensor, Tensor, Tensor]
-    flows: tuple[Tensor, ...]
 
 
 class _State(NamedTuple):
@@ -205,27 +200,44 @@ class Flow(nn.Module):
         state = self._project(features0, features1, motion, timestep)
         return self._refine(features0, features1, motion, state, timestep)[0]
 
-    def training_outputs(self, frame0: Tensor, frame1: Tensor, timestep: Tensor) -> FlowOutputs:
-        """Do what `forward` does, but for its last step, and return every stage's result.
+    def training_motion(
+        self, frame0: Tensor, frame1: Tensor
+    ) -> tuple[tuple[Features, Features], tuple[Tensor, ...]]:
+        """Do the part of `forward` that does not depend on the timestep, and return all of it.
+
+        Returns:
+            Features of both frames, and flows from each frame to the other in pixels of their own
+            grid, (N, 2, 2, h, w), coarsest level first; the last at 1/4 of the frame, the one
+            before it at 1/8.
+        """
+        features = self.encode(frame0), self.encode(frame1)
+        return features, self._match(*features)
+
+    def training_outputs(
+        self, features: tuple[Features, Features], motion: Tensor, timestep: Tensor
+    ) -> FlowOutputs:
+        """Do the rest of `forward`, but for its last step, and return every stage's result.
 
         The last least squares step undoes what a loss behind it asks of the flows, so they would
         drift until it fails them.
+
+        Args:
+            features: Of both frames.
+            motion: The last flows of `training_motion`.
+            timestep: (N, 1, 1, 1), above 0 and below 1.
         """
-        features0, features1 = self.encode(frame0), self.encode(frame1)
-        flows = self._match(features0, features1)
-        projected = self._project(features0, features1, flows[-1], timestep)
+        projected = self._project(*features, motion, timestep)
         recipe, quarter, half = self._refine(
-            features0, features1, flows[-1], projected, timestep, last_step=False
+            *features, motion, projected, timestep, last_step=False
         )
-        pictures = paired(features0.pictures, features1.pictures)
+        (frame0, *_), (frame1, *_) = (side.pictures for side in features)
+        pictures = paired(*(side.pictures for side in features))
         return FlowOutputs(
-            (features0, features1),
             render(frame0, frame1, recipe, timestep),
             _blend(each(warp, pictures[1], half.flow), half.logit),
             _blend(each(warp, pictures[2], quarter.flow), quarter.logit),
             projected.flow,
             (quarter.flow, half.flow, torch.stack((recipe.flow_t0, recipe.flow_t1), 1)),
-            flows,
         )
 
     def _match(self, features0: Features, features1: Features) -> tuple[Tensor, ...]:

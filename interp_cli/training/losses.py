@@ -21,7 +21,7 @@ from interp_cli.models.warp import warp
 from interp_cli.resample import constants, shrunk
 from interp_cli.training import labels
 from interp_cli.training.triplets import TripletBatch
-from interp_cli.training.waypoint import waypoint_labels
+from interp_cli.training.waypoint import find_ways
 
 # A mean squared error of 50 dB: less is no better.
 _EXACT = 1e-5
@@ -67,9 +67,10 @@ def flow_loss(
 
     The labels `motion` (see `labels`) fade out over the first part of the run; `exact_motion` and
     `exact_flow_t` (see `synthetic`) count to its end, and for what was filmed instead of drawn
-    `waypoint_motion` and `waypoint_flow_t` (see `waypoint`). On average a quarter of a batch,
-    drawn by lot, is learned from at half its size, sharp and clean as large frames are once they
-    are smaller; crops that are not multiples of 16, or below 32 pixels, never are.
+    `waypoint_motion` and `waypoint_flow_t` (see `waypoint`), at the timestep at which its target
+    was found to be, not as told. On average a quarter of a batch, drawn by lot, is learned from at
+    half its size, sharp and clean as large frames are once they are smaller; crops that are not
+    multiples of 16, or below 32 pixels, never are.
     """
     lot = torch.randperm(len(batch))
     small = int(len(batch) / 4 + torch.rand(()).item()) if _can_be_halved(batch) else 0
@@ -100,7 +101,13 @@ def _halved(batch: TripletBatch) -> TripletBatch:
 
 def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Tensor]:
     """Losses of triplets of one size, by name."""
-    out = net.training_outputs(batch.frame0, batch.frame1, batch.timestep)
+    features, flows = net.training_motion(batch.frame0, batch.frame1)
+    filmed = _filmed(batch)
+    timestep, known = batch.timestep, batch.labels
+    ways = find_ways(net, features, batch.target, filmed) if len(filmed) else None
+    if ways is not None:
+        timestep = ways.timesteps(timestep)
+    out = net.training_outputs(features, flows[-1], timestep)
     frames = torch.stack((batch.frame0, batch.frame1), 1).flatten(0, 1)  # sides in turn
     half = F.avg_pool2d(batch.target, 2)
     quarter = F.avg_pool2d(half, 2)
@@ -110,19 +117,20 @@ def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Te
         "half": 0.5 * laplacian_l1(out.half, half, 4),
         "quarter": 0.25 * laplacian_l1(out.quarter, quarter, 3),
         "projected": _projected_l1(out.projected, F.avg_pool2d(frames, 4), quarter),
-        "matched": 0.15 * sum((_matched(f, frames) for f in out.flows), half.new_zeros(())),
+        "matched": 0.15 * sum((_matched(f, frames) for f in flows), half.new_zeros(())),
     }
-    known = batch.labels | waypoint_labels(net, out, batch.target, _filmed(batch))
+    if ways is not None:
+        known = known | ways.labels(flows[-1], out.refined[0])
     taught = {
-        "motion": (out.flows, max(0.0, 0.25 * (1 - progress / labels.LAST_SHARE))),
-        "exact_motion": (out.flows, 0.125),
+        "motion": (flows, max(0.0, 0.25 * (1 - progress / labels.LAST_SHARE))),
+        "exact_motion": (flows, 0.125),
         "exact_flow_t": (out.refined, 0.06),
-        "waypoint_motion": (out.flows, 0.125),
+        "waypoint_motion": (flows, 0.125),
         "waypoint_flow_t": ((out.projected, *out.refined), 0.06),
     }
-    for name, (flows, weight) in taught.items():
+    for name, (found, weight) in taught.items():
         if name in known and weight:
-            parts[name] = weight * _motion_l1(flows, known[name], frames)
+            parts[name] = weight * _motion_l1(found, known[name], frames)
     return parts
 
 

@@ -28,7 +28,7 @@ from interp_cli.weights import load_model
 _LAST_RATE = 0.02
 _MOST_SKIPPED = 50
 # Methods of a network that objectives call.
-_COMPILED = ("forward", "training_outputs")
+_COMPILED = ("forward", "training_motion", "training_outputs")
 
 
 class TrainingState:

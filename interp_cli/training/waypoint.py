@@ -1,67 +1,124 @@
-"""Motion found by way of the true frame between.
+"""Motion found by way of the true frame between, and what follows from it.
 
 From the target to either frame is half as far as from one to the other, so a network finds that
 motion where it fails to find the whole. Where it explains the pictures better than what was found
 without the target, it is a label. RIFE (Huang et al. 2022) lets a teacher that sees the target
 correct flows, ARFlow (Liu et al. 2020) and others teach a network by what it finds itself in easier
 pictures.
+
+And it tells how far between the frames the target is. Nothing filmed moves evenly: a shaking hand
+or a dropped frame puts the middle of three frames anywhere, which nobody can know from the other
+two. A network that is to make it all the same learns to blur (Zhong et al. 2024, "Clearer frames,
+anytime", who tell it of each pixel how far it has gone).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from interp_cli.models.flow import Features, Flow, FlowOutputs
-from interp_cli.models.layers import each, paired
+from interp_cli.models.flow import Features, Flow
+from interp_cli.models.layers import each
 from interp_cli.models.warp import round_trip_error, warp
 
 # Flows are labels where they make an error smaller by this, about 1/255.
 _BETTER = 0.004
 # There and back must lead to the same place: within so many cells, and this share of the way.
 _RETURN, _RETURN_SHARE = 0.5, 0.05
+# What a timestep as told weighs, in squared cells of motion in every place; and how far from it
+# the one that is found may be.
+_TOLD, _FARTHEST = 0.05, 0.3
+
+
+class Ways(NamedTuple):
+    """Motion by way of the targets of K triplets out of N; in cells, four pixels of a frame wide.
+
+    Attributes:
+        numbers: Of the triplets, (K,).
+        targets: Their true frames between, a cell a pixel, (K, 3, h, w).
+        frames: Their frames, likewise, (K, 2, 3, h, w).
+        to_frames: From the target to the earlier and to the later frame, (K, 2, 2, h, w).
+        to_target: From either frame to the target, likewise.
+    """
+
+    numbers: Tensor
+    targets: Tensor
+    frames: Tensor
+    to_frames: Tensor
+    to_target: Tensor
+
+    @torch.no_grad()
+    def timesteps(self, told: Tensor) -> Tensor:
+        """How far between the frames the targets are, (N, 1, 1, 1), where `told` says when.
+
+        The t for which t times the motion from frame to frame is nearest to that from the earlier
+        one to the target, by least squares over all places that are seen in all three. Where
+        little moves, it is as told, and so it is for all other triplets.
+        """
+        seen = _agree(self.to_frames, self.to_target).all(1)
+        back, forth = (self.to_frames * seen.unsqueeze(1)).float().unbind(1)
+        whole = forth - back
+        gone, all_of_it = ((part * whole).sum(1).flatten(1).sum(1) for part in (-back, whole))
+        weight = _TOLD * seen[0].numel()
+        before = told[self.numbers].flatten()
+        found = (gone + weight * before) / (all_of_it + weight)
+        found = before + (found - before).clamp(-_FARTHEST, _FARTHEST)
+        # Neither frame itself.
+        settled = told.clone()
+        settled[self.numbers] = found.clamp(0.05, 0.95).view(-1, 1, 1, 1).to(told)
+        return settled
+
+    @torch.no_grad()
+    def labels(self, motion: Tensor, flow_t: Tensor) -> dict[str, Tensor]:
+        """Label where the pictures are explained better than by what was found without targets.
+
+        Args:
+            motion: What was found from each frame to the other, (N, 2, 2, h, w).
+            flow_t: What was found from the target's time to both frames, likewise.
+
+        Returns:
+            Two labels, (N, 2, 3, h, w): a flow in pixels of the frame, and 1 where it is known, 0
+            elsewhere and in all other triplets. `waypoint_motion` leads from the earlier frame to
+            the later one and back, `waypoint_flow_t` from the target to the earlier and to the
+            later one.
+        """
+        there, back, frames = self.to_frames, self.to_target, self.frames
+        targets = self.targets.unsqueeze(1).expand_as(frames)
+        returns = _agree(there, back)
+        known = returns & _explains_better(frames, targets, there, flow_t[self.numbers])
+        # From a frame to the target, and on from there to the other frame.
+        whole = back + each(warp, there.flip(1), back)
+        goes_on = each(warp, returns.flip(1).float(), back) > 0.5
+        known_whole = _agree(back, there) & goes_on
+        known_whole &= _explains_better(frames.flip(1), frames, whole, motion[self.numbers])
+        labels = {}
+        for name, flow, holds in (("motion", whole, known_whole), ("flow_t", there, known)):
+            label = flow.new_zeros(len(motion), 2, 3, *flow.shape[-2:])
+            label[self.numbers] = torch.cat((4 * flow, holds.to(flow)), 2)
+            labels[f"waypoint_{name}"] = label
+        return labels
 
 
 @torch.no_grad()
-def waypoint_labels(
-    net: Flow, out: FlowOutputs, target: Tensor, numbers: Tensor
-) -> dict[str, Tensor]:
+def find_ways(
+    net: Flow, features: tuple[Features, Features], target: Tensor, numbers: Tensor
+) -> Ways:
     """Find motion by way of the target.
 
     Args:
         net: The network in training.
-        out: What it made of N triplets without their targets.
+        features: Of both frames of N triplets.
         target: Their true frames between, (N, 3, H, W).
-        numbers: Of the triplets to label, (K,).
-
-    Returns:
-        Two labels, (N, 2, 3, H/4, W/4): a flow in pixels of the frame, and 1 where it is known, 0
-        elsewhere and in all other triplets. `waypoint_motion` leads from the earlier frame to the
-        later one and back, `waypoint_flow_t` from the target to the earlier and to the later one.
-        Empty if `numbers` is.
+        numbers: Of the triplets to look at, (K,), at least one.
     """
-    if not len(numbers):
-        return {}
-    # All in cells, as wide as four pixels of the frame.
-    features = net.encode(target[numbers])
-    ends = [_chosen(end, numbers) for end in out.features]
-    legs = [net.motion(features, end) for end in ends]
+    middle = net.encode(target[numbers])
+    ends = [_chosen(end, numbers) for end in features]
+    legs = [net.motion(middle, end) for end in ends]
     to_frames, to_target = (torch.stack([leg[:, i] for leg in legs], 1) for i in (0, 1))
-    frames = paired(*(end.pictures for end in ends))[2].float()
-    middle = features.pictures[2].float().unsqueeze(1).expand_as(frames)
-    returns = _agree(to_frames, to_target)
-    known = returns & _explains_better(frames, middle, to_frames, out.refined[0][numbers])
-    # From a frame to the target, and on from there to the other frame.
-    whole = to_target + each(warp, to_frames.flip(1), to_target)
-    goes_on = each(warp, returns.flip(1).float(), to_target) > 0.5
-    known_whole = _agree(to_target, to_frames) & goes_on
-    known_whole &= _explains_better(frames.flip(1), frames, whole, out.flows[-1][numbers])
-    labels = {}
-    for name, flow, holds in (("motion", whole, known_whole), ("flow_t", to_frames, known)):
-        label = flow.new_zeros(len(target), 2, 3, *flow.shape[-2:])
-        label[numbers] = torch.cat((4 * flow, holds.to(flow)), 2)
-        labels[f"waypoint_{name}"] = label
-    return labels
+    frames = torch.stack([end.pictures[2] for end in ends], 1)
+    return Ways(numbers, middle.pictures[2].float(), frames.float(), to_frames, to_target)
 
 
 def _chosen(features: Features, numbers: Tensor) -> Features:

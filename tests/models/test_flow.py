@@ -143,7 +143,8 @@ def test_levels_follow_the_size(untrained: Flow):
 @torch.inference_mode()
 def test_training_outputs_are_every_stage(net: Flow, monkeypatch: pytest.MonkeyPatch):
     frame0, frame1 = torch.rand(2, 1, 3, 176, 184)
-    out = net.training_outputs(frame0, frame1, times(0.5))
+    features, flows = net.training_motion(frame0, frame1)
+    out = net.training_outputs(features, flows[-1], times(0.5))
     assert not torch.allclose(out.middle, net(frame0, frame1, times(0.5)), atol=0.01)
     monkeypatch.setattr(flow_module, "_LAST_SHARE", 0.0)
     assert torch.equal(out.middle, net(frame0, frame1, times(0.5)))
@@ -156,7 +157,7 @@ def test_training_outputs_are_every_stage(net: Flow, monkeypatch: pytest.MonkeyP
         (2, 2, 176, 184),
     ]
     # Odd numbers of cells are padded on coarser levels.
-    assert [tuple(f.shape[-2:]) for f in out.flows] == [(6, 6), (11, 12), (22, 23), (44, 46)]
+    assert [tuple(f.shape[-2:]) for f in flows] == [(6, 6), (11, 12), (22, 23), (44, 46)]
 
 
 @torch.inference_mode()
@@ -167,7 +168,8 @@ def test_refined_flows_are_of_both_sides_in_pixels_of_their_sizes(
     motion = torch.tensor(((4.0, -2.0), (-4.0, 2.0))).view(1, 2, 2, 1, 1).expand(1, 2, 2, 24, 24)
     monkeypatch.setattr(untrained, "_match", lambda *_: (motion,))
     frame = torch.full((1, 3, 96, 96), 0.5)
-    out = untrained.training_outputs(frame, frame, times(0.25))
+    features, flows = untrained.training_motion(frame, frame)
+    out = untrained.training_outputs(features, flows[-1], times(0.25))
     for scale, flow in zip((1, 2, 4), out.refined, strict=True):
         inside = slice(10 * scale, 14 * scale)
         inner = flow[..., inside, inside]

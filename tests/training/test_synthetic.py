@@ -15,6 +15,7 @@ from interp_cli.training.labels import LAST_SHARE, matcher_labels
 from interp_cli.training.losses import flow_loss, laplacian_l1, log_squared_error
 from interp_cli.training.synthetic import scenes, with_synthetic
 from interp_cli.training.triplets import TripletBatch
+from interp_cli.weights import load_model
 
 SIZE = 96
 
@@ -219,6 +220,28 @@ class TestFlowLoss:
         assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
         _, late = flow_loss(net, labelled, LAST_SHARE)
         assert set(late) == {*stages, *known}
+
+    def test_what_was_filmed_is_learned_from_where_its_target_was_found(
+        self, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Its first half is drawn, so known to be in the middle."""
+        used: list[Tensor] = []
+        real = Flow.training_outputs
+
+        def outputs(net: Flow, features, motion: Tensor, timestep: Tensor):
+            used.append(timestep)
+            return real(net, features, motion, timestep)
+
+        monkeypatch.setattr(Flow, "training_outputs", outputs)
+        monkeypatch.setattr(losses, "_can_be_halved", lambda _: False)
+        torch.manual_seed(0)
+        mixed = with_synthetic(batch(), 0.5, 3)
+        mixed.frame1[2:] = mixed.frame0[2:].roll(4, -1)
+        mixed.target[2:] = mixed.frame0[2:].roll(1, -1)
+        flow_loss(load_model("flow").net, mixed, 0.5)
+        found = sorted(used[0].flatten().tolist())
+        assert found[:2] == pytest.approx([0.25, 0.25], abs=0.05)
+        assert found[2:] == [0.5, 0.5]
 
     def test_only_what_was_filmed_is_taught_by_way_of_the_target(self):
         assert losses._filmed(batch()).tolist() == [0, 1, 2, 3]

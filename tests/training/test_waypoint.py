@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp_cli.models.flow import Flow, FlowOutputs
-from interp_cli.training.waypoint import waypoint_labels
+from interp_cli.models.flow import Flow
+from interp_cli.training.waypoint import Ways, find_ways
 from interp_cli.weights import load_model
 
 SIZE = 128
@@ -29,18 +29,20 @@ def pan(step: int) -> tuple[Tensor, Tensor, Tensor]:
     return frames[0], frames[1], frames[2]
 
 
-def wrong(out: FlowOutputs) -> FlowOutputs:
-    """The same, but that no motion was found."""
-    return out._replace(
-        refined=tuple(map(torch.zeros_like, out.refined)),
-        flows=tuple(map(torch.zeros_like, out.flows)),
-    )
+def ways(net: Flow, frame0: Tensor, target: Tensor, frame1: Tensor, *numbers: int) -> Ways:
+    features, _ = net.training_motion(frame0, frame1)
+    return find_ways(net, features, target, torch.tensor(numbers or (0, 1)))
+
+
+def nothing(frame: Tensor) -> tuple[Tensor, Tensor]:
+    """Motion, and flows from the target, of a network that found none."""
+    still = torch.zeros(len(frame), 2, 2, SIZE // 4, SIZE // 4)
+    return still, still
 
 
 def test_where_motion_was_missed_it_is_found(net: Flow):
     frame0, target, frame1 = pan(6)
-    out = wrong(net.training_outputs(frame0, frame1, TIMES))
-    labels = waypoint_labels(net, out, target, torch.tensor([0, 1]))
+    labels = ways(net, frame0, target, frame1).labels(*nothing(target))
     cells = SIZE // 4
     expected = {"waypoint_motion": (12.0, -12.0), "waypoint_flow_t": (-6.0, 6.0)}
     assert labels.keys() == expected.keys()
@@ -59,8 +61,7 @@ def test_where_motion_was_missed_it_is_found(net: Flow):
 def test_uneven_motion_is_told_as_it_was(net: Flow):
     """The target is a sixth of the way from the earlier frame, whatever its timestep says."""
     frame0, target, frame1 = pan(2)[0], pan(2)[1], pan(6)[2]
-    out = wrong(net.training_outputs(frame0, frame1, TIMES))
-    label = waypoint_labels(net, out, target, torch.tensor([0, 1]))["waypoint_flow_t"]
+    label = ways(net, frame0, target, frame1).labels(*nothing(target))["waypoint_flow_t"]
     inner = label[..., 6:-6, 6:-6]
     for side, dx in ((0, -2.0), (1, 10.0)):
         assert inner[:, side, 2].mean() > 0.5
@@ -78,8 +79,7 @@ def test_what_another_thing_hides_is_not_known(net: Flow):
         frame[..., 40:88, left : left + 48] = patch
         frames.append(frame)
     frame0, target, frame1 = frames
-    out = wrong(net.training_outputs(frame0, frame1, TIMES))
-    label = waypoint_labels(net, out, target, torch.tensor([0, 1]))["waypoint_motion"]
+    label = ways(net, frame0, target, frame1).labels(*nothing(target))["waypoint_motion"]
     rows = slice(12, 20)
     moved = label[:, 0, :, rows, 18:26]  # within the patch in the earlier frame
     assert moved[:, 2].mean() > 0.8
@@ -92,18 +92,36 @@ def test_what_another_thing_hides_is_not_known(net: Flow):
 def test_little_is_said_of_what_was_found(net: Flow, step: int, most: float):
     frame0, target, frame1 = pan(step)
     with torch.no_grad():
-        out = net.training_outputs(frame0, frame1, TIMES)
-    labels = waypoint_labels(net, out, target, torch.tensor([0, 1]))
+        features, flows = net.training_motion(frame0, frame1)
+        out = net.training_outputs(features, flows[-1], TIMES)
+    found = find_ways(net, features, target, torch.tensor([0, 1]))
+    labels = found.labels(flows[-1], out.refined[0])
     assert all(label[:, :, 2, 4:-4, 4:-4].mean() <= most for label in labels.values())
 
 
 def test_only_the_wanted_triplets_are_labelled(net: Flow):
     frame0, target, frame1 = pan(6)
-    out = wrong(net.training_outputs(frame0, frame1, TIMES))
-    labels = waypoint_labels(net, out, target, torch.tensor([1]))
-    both = waypoint_labels(net, out, target, torch.tensor([0, 1]))
+    labels = ways(net, frame0, target, frame1, 1).labels(*nothing(target))
+    both = ways(net, frame0, target, frame1).labels(*nothing(target))
     for name, label in labels.items():
         assert not label[0].any()
         torch.testing.assert_close(label[1], both[name][1])
         assert not label.requires_grad
-    assert waypoint_labels(net, out, target, torch.tensor([], dtype=torch.long)) == {}
+
+
+@pytest.mark.parametrize(("step", "expected"), [(2, 1 / 3), (3, 1 / 2), (4, 2 / 3), (0, 0.2)])
+def test_how_far_the_target_is_between_the_frames(net: Flow, step: int, expected: float):
+    """The later frame is 6 pixels on; what is found stays within 0.3 of what is told."""
+    frame0, target, frame1 = pan(step)[0], pan(step)[1], pan(3)[2]
+    found = ways(net, frame0, target, frame1, 1).timesteps(TIMES)
+    assert found.shape == TIMES.shape
+    assert found[0] == 0.5
+    assert found[1].item() == pytest.approx(expected, abs=0.03)
+
+
+def test_where_nothing_moves_a_target_is_when_it_is_told_to_be(net: Flow):
+    frame = pan(0)[0]
+    told = torch.tensor((0.25, 0.6)).view(2, 1, 1, 1)
+    torch.testing.assert_close(
+        ways(net, frame, frame, frame).timesteps(told), told, atol=1e-3, rtol=0
+    )
