@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from interp_cli.devices import DTYPES
+from interp_cli.nested import mapped
 from interp_cli.options import Precision
 
 # A shape that comes once or twice, such as the last batch, is not worth recording.
@@ -247,14 +248,6 @@ def _tensors(nested: Any) -> Iterator[Tensor]:
     else:
         for item in nested:
             yield from _tensors(item)
-
-
-def mapped(function: Callable[[Tensor], Tensor], nested: Any) -> Any:
-    """The same tuples in tuples with what a function makes of each tensor; `None` stays."""
-    if nested is None or isinstance(nested, Tensor):
-        return None if nested is None else function(nested)
-    items = (mapped(function, item) for item in nested)
-    return type(nested)(*items) if hasattr(nested, "_fields") else tuple(items)
 
 
 def _first_line(error: Exception) -> str:

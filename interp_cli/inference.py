@@ -16,9 +16,10 @@ from torch import Tensor
 
 from interp_cli.budget import Budget
 from interp_cli.devices import autocast
-from interp_cli.graphs import Graphs, mapped, recorder_for
+from interp_cli.graphs import Graphs, recorder_for
 from interp_cli.models.render import Recipe
 from interp_cli.models.trajectory import Beside, bent
+from interp_cli.nested import joined, mapped
 from interp_cli.options import InferenceOptions, Precision
 from interp_cli.resample import constants, padded
 from interp_cli.tiles import tiles
@@ -349,17 +350,6 @@ def _select(known: Any, pairs: list[int] | None) -> Any:
     if pairs is None:
         return known
     return mapped(lambda tensor: tensor[pairs], known)
-
-
-def joined(parts: Sequence[Any]) -> Any:
-    """Tensors in tuples in tuples, one behind the other; `None` where one of them is missing."""
-    first = parts[0]
-    if any(part is None for part in parts):
-        return None
-    if isinstance(first, Tensor):
-        return torch.cat(list(parts))
-    items = [joined(some) for some in zip(*parts, strict=True)]
-    return type(first)(*items) if hasattr(first, "_fields") else tuple(items)
 
 
 def timestep_column(timesteps: Sequence[Fraction | float], like: Tensor) -> Tensor:

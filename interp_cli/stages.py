@@ -21,9 +21,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli.bars import Area
 from interp_cli.devices import DTYPES, worker_pool
-from interp_cli.inference import Seen, joined
+from interp_cli.inference import Seen
 from interp_cli.interpolator import Interpolator
 from interp_cli.models.trajectory import Beside
+from interp_cli.nested import joined
 from interp_cli.options import DoubleOptions, Precision
 from interp_cli.pipeline import DoubleResult
 from interp_cli.plan import Neighbour, PairJudge, Planner, Shown

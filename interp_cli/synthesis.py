@@ -21,11 +21,12 @@ from torch import Tensor
 from interp_cli.arrays import motion_of
 from interp_cli.bars import Area, paste
 from interp_cli.devices import worker_pool
-from interp_cli.inference import Seen, joined
+from interp_cli.inference import Seen
 from interp_cli.interpolator import Interpolator
 from interp_cli.models.render import Recipe, render
 from interp_cli.models.trajectory import Beside
 from interp_cli.motion import Motion
+from interp_cli.nested import joined
 from interp_cli.plan import Neighbour, Shown, stacked, with_pairs_beside
 from interp_cli.transfers import Download
 from interp_cli.video.colour import from_rgb, planes_from, to_changes, to_small_rgb

@@ -13,9 +13,10 @@ import torch
 from networks import Blur
 
 from interp_cli import graphs
-from interp_cli.graphs import Graphs, Recording, mapped
+from interp_cli.graphs import Graphs, Recording
 from interp_cli.interpolator import Interpolator
 from interp_cli.models.registry import create_model
+from interp_cli.nested import mapped
 
 CPU = torch.device("cpu")
 

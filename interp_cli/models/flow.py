@@ -230,7 +230,7 @@ class Flow(nn.Module):
         recipe, quarter, half = self._refine(
             *features, motion, projected, timestep, last_step=False
         )
-        (frame0, *_), (frame1, *_) = (side.pictures for side in features)
+        frame0, frame1 = (side.pictures[0] for side in features)
         pictures = paired(*(side.pictures for side in features))
         return FlowOutputs(
             render(frame0, frame1, recipe, timestep),

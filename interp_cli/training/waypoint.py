@@ -22,6 +22,7 @@ from torch import Tensor
 from interp_cli.models.flow import Features, Flow
 from interp_cli.models.layers import each
 from interp_cli.models.warp import round_trip_error, warp
+from interp_cli.nested import mapped
 
 # Flows are labels where they make an error smaller by this, about 1/255.
 _BETTER = 0.004
@@ -41,6 +42,7 @@ class Ways(NamedTuple):
         frames: Their frames, likewise, (K, 2, 3, h, w).
         to_frames: From the target to the earlier and to the later frame, (K, 2, 2, h, w).
         to_target: From either frame to the target, likewise.
+        returns: Whether the way to a frame and back leads to the same place, (K, 2, 1, h, w).
     """
 
     numbers: Tensor
@@ -48,6 +50,7 @@ class Ways(NamedTuple):
     frames: Tensor
     to_frames: Tensor
     to_target: Tensor
+    returns: Tensor
 
     @torch.no_grad()
     def timesteps(self, told: Tensor) -> Tensor:
@@ -57,7 +60,7 @@ class Ways(NamedTuple):
         one to the target, by least squares over all places that are seen in all three. Where
         little moves, it is as told, and so it is for all other triplets.
         """
-        seen = _agree(self.to_frames, self.to_target).all(1)
+        seen = self.returns.all(1)
         back, forth = (self.to_frames * seen.unsqueeze(1)).float().unbind(1)
         whole = forth - back
         gone, all_of_it = ((part * whole).sum(1).flatten(1).sum(1) for part in (-back, whole))
@@ -84,9 +87,8 @@ class Ways(NamedTuple):
             the later one and back, `waypoint_flow_t` from the target to the earlier and to the
             later one.
         """
-        there, back, frames = self.to_frames, self.to_target, self.frames
+        there, back, frames, returns = self.to_frames, self.to_target, self.frames, self.returns
         targets = self.targets.unsqueeze(1).expand_as(frames)
-        returns = _agree(there, back)
         known = returns & _explains_better(frames, targets, there, flow_t[self.numbers])
         # From a frame to the target, and on from there to the other frame.
         whole = back + each(warp, there.flip(1), back)
@@ -114,22 +116,17 @@ def find_ways(
         numbers: Of the triplets to look at, (K,), at least one.
     """
     middle = net.encode(target[numbers])
-    ends = [_chosen(end, numbers) for end in features]
+    ends = [mapped(lambda tensor: tensor[numbers], end) for end in features]
     legs = [net.motion(middle, end) for end in ends]
     to_frames, to_target = (torch.stack([leg[:, i] for leg in legs], 1) for i in (0, 1))
     frames = torch.stack([end.pictures[2] for end in ends], 1)
-    return Ways(numbers, middle.pictures[2].float(), frames.float(), to_frames, to_target)
-
-
-def _chosen(features: Features, numbers: Tensor) -> Features:
-    """Features of the triplets `numbers`."""
-    full, half, quarter = features.pictures
-    return Features(
-        (full[numbers], half[numbers], quarter[numbers]),
-        features.quarter[numbers],
-        features.eighth[numbers],
-        features.descriptor[numbers],
-        tuple(level[numbers] for level in features.levels),
+    return Ways(
+        numbers,
+        middle.pictures[2].float(),
+        frames.float(),
+        to_frames,
+        to_target,
+        _agree(to_frames, to_target),
     )
 
 

@@ -220,6 +220,8 @@ class TestFlowLoss:
         assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
         _, late = flow_loss(net, labelled, LAST_SHARE)
         assert set(late) == {*stages, *known}
+        _, drawn = flow_loss(net, with_synthetic(batch(), 1.0, 3), LAST_SHARE)
+        assert set(drawn) == {*stages, "exact_motion", "exact_flow_t"}
 
     def test_what_was_filmed_is_learned_from_where_its_target_was_found(
         self, monkeypatch: pytest.MonkeyPatch
