@@ -2,8 +2,8 @@
 
 All planes are copied to the device once, as bytes. A batch is then one gather: every pixel of
 every crop knows where it comes from, mirrored, turned, zoomed. The draws are those of the cutter
-on the CPU (`triplets`), with two differences: zooming is bilinear, and compression is imitated by
-rounding the 8x8 cosine transform as JPEG does.
+on the CPU (`triplets`), with three differences: zooming is bilinear, compression is imitated by
+rounding the 8x8 cosine transform as JPEG does, and fewer draws are looked at for one of use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from interp_cli.resample import padded
 from interp_cli.training.draws import Draw, TripletSampler
 from interp_cli.training.prepare import RGB_FROM_YUV, Run
-from interp_cli.training.triplets import LIVELY, TripletBatch, frames_of
+from interp_cli.training.triplets import LIVELY, UNRELATED, TripletBatch, frames_of
 
 # Share of the free memory that footage may take; the rest is the network's.
 _MEMORY_SHARE = 0.4
@@ -70,7 +70,7 @@ class ResidentTriplets:
     def _lively(
         self, choices: Sequence[Sequence[Draw]]
     ) -> tuple[list[Draw], list[tuple[int, int]]]:
-        """Of each triplet's draws, the first place where something moves, else the last.
+        """Of each triplet's draws, the first place where something moves, else one beside no cut.
 
         A draw for the hardest has only the place that differs most.
         """
@@ -94,14 +94,14 @@ class ResidentTriplets:
         at = base.view(-1, 1, 1) + y * stride.view(-1, 1, 1) + x
         luma0, luma1 = (self._bytes[at + o.view(-1, 1, 1)].short() for o in (first, last))
         difference = (luma0 - luma1).abs().float().mean((1, 2))
+        related = difference <= UNRELATED
         moves = (difference > LIVELY) | self._column([draw.anything for draw, _ in flat])
         most = difference.view(-1, len(choices[0][0].places)).amax(1, keepdim=True)
         moves &= (difference.view(len(most), -1) == most).flatten() | self._column(
             [not draw.hardest for draw, _ in flat]
         )
-        lively = moves.view(len(choices), -1).cpu().numpy()
-        lively[:, -1] = True
-        picked = lively.argmax(1) + lively.shape[1] * np.arange(len(choices))
+        use = (related.int() + (related & moves).int()).view(len(choices), -1).cpu().numpy()
+        picked = use.argmax(1) + use.shape[1] * np.arange(len(choices))
         chosen = [flat[index] for index in picked]
         return [draw for draw, _ in chosen], [place for _, place in chosen]
 

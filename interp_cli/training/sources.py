@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from interp_cli.errors import TrainingError
+from interp_cli.video.sequence_names import natural_order
 
 _VIDEO_ENDINGS = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg"),
@@ -45,7 +49,8 @@ def find_sources(paths: Sequence[str | Path]) -> list[Source]:
 
     A folder may hold videos in any codec (with an optional `manifest.json` that states their
     filmed `frame_rate` and `source`), a set in the layout of Vimeo-90K (`tri_trainlist.txt` beside
-    `sequences/`), folders of triplets (`im1`, `im2`, `im3`) or folders of numbered pictures.
+    `sequences/`), folders of triplets (`im1`, `im2`, `im3`) or folders of numbered pictures, where a
+    missing number ends a shot.
 
     Raises:
         TrainingError: A path does not exist, or there is nothing usable.
@@ -81,8 +86,9 @@ def _in_folder(folder: Path) -> Iterator[Source]:
         pictures = {Path(name).stem: here / name for name in files if _is_picture(name)}
         if {"im1", "im2", "im3"} <= pictures.keys():
             triplets.extend(pictures[stem] for stem in ("im1", "im2", "im3"))
-        elif len(pictures) >= 3:
-            yield Source(here, tuple(pictures[stem] for stem in sorted(pictures)), origin=here.name)
+        else:
+            for shot in _without_gaps(pictures.values()):
+                yield Source(here, shot, origin=here.name)
         for name in sorted(files):
             if Path(name).suffix.lower() in _VIDEO_ENDINGS:
                 entry = manifest.get(name, {}) if here == folder else {}
@@ -95,6 +101,18 @@ def _in_folder(folder: Path) -> Iterator[Source]:
                 )
     if triplets:
         yield Source(folder, tuple(triplets), 3, None, folder.name)
+
+
+def _without_gaps(pictures: Iterable[Path]) -> Iterator[tuple[Path, ...]]:
+    """Pictures in the order of their numbers, parted where numbers are missing or begin anew."""
+    files = sorted(pictures, key=natural_order)
+    numbers = [int(found[-1]) if (found := re.findall(r"\d+", f.stem)) else None for f in files]
+    steps = [0 if a is None or b is None else b - a for a, b in pairwise(numbers)]
+    usual = median([step for step in steps if step > 0] or [0])
+    gaps = [at for at, step in enumerate(steps, 1) if usual and not 0 < step < 1.5 * usual]
+    for begin, end in pairwise([0, *gaps, len(files)]):
+        if end - begin >= 3:
+            yield tuple(files[begin:end])
 
 
 def _triplet(folder: Path) -> list[Path]:

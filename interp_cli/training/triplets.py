@@ -23,7 +23,7 @@ from interp_cli.training.prepare import RGB_FROM_YUV, Run, frame_planes
 # A crop where the frames differ by less on average teaches little.
 LIVELY = 2.5
 # Mean absolute difference beyond which two frames are a flash or a cut that was overlooked.
-_UNRELATED = 70.0
+UNRELATED = 70.0
 _DRAWS = 30
 
 
@@ -107,7 +107,7 @@ class FrameInterpolationDataset(Dataset[tuple[NDArray[np.uint8], float]]):
         draw = self.sampler.draw(number, crop)
         for attempt in range(1, _DRAWS):
             place, difference = _place(self.sampler, draw)
-            if difference <= _UNRELATED and (difference > LIVELY or draw.anything):
+            if difference <= UNRELATED and (difference > LIVELY or draw.anything):
                 break
             draw = self.sampler.draw(number, crop, attempt)
         else:

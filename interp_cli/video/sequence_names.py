@@ -103,7 +103,7 @@ def find_pictures(source: Path) -> PictureFiles:
             f"{source}: holds {found}; pictures of one kind are expected. Name them, for example "
             f"{(source if source.is_dir() else source.parent) / '*'}{files[0].suffix}"
         )
-    files.sort(key=_natural)
+    files.sort(key=natural_order)
     kind = image_format_of(files[0])
     assert kind is not None  # known from above
     pictures = PictureFiles(
@@ -163,7 +163,7 @@ def _matching(source: Path) -> list[Path]:
     return list(names.existing().values())
 
 
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
     """A key that puts frame 10 behind frame 9."""
     parts = re.split(r"(\d+)", str(path.with_suffix("")))
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], str(path)

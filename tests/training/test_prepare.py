@@ -219,6 +219,23 @@ def test_folders_of_triplets_and_of_numbered_pictures(tmp_path):
     assert [run.frames for run in prepare([sequence], tmp_path / "b")] == [5]
 
 
+@pytest.mark.parametrize(
+    ("names", "shots"),
+    [
+        (range(9, 13), [[9, 10, 11, 12]]),
+        ([1, 2, 3, 5, 6, 7, 8, 20, 21], [[1, 2, 3], [5, 6, 7, 8]]),
+        ([100, 140, 175, 230, 260], [[100, 140, 175, 230, 260]]),
+        (["b1", "b2", "b3", "a1", "a2", "a3"], [["a1", "a2", "a3"], ["b1", "b2", "b3"]]),
+        (["x", "z", "y"], [["x", "y", "z"]]),
+    ],
+)
+def test_numbered_pictures_follow_each_other_without_gaps(tmp_path, names, shots):
+    for name in names:
+        (tmp_path / f"{name}.png").touch()
+    found = [[path.stem for path in source.pictures] for source in find_sources([tmp_path])]
+    assert found == [list(map(str, shot)) for shot in shots]
+
+
 def test_a_picture_that_is_none_is_named(tmp_path):
     write_triplet(tmp_path / "one", 0)
     (tmp_path / "one" / "im2.png").write_text("no picture")

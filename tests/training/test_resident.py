@@ -14,7 +14,7 @@ from interp_cli.training.loader import TripletLoader, crop_at, synthetic_at
 from interp_cli.training.loop import train
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.resident import ResidentTriplets, compressed, fits
-from interp_cli.training.triplets import FrameInterpolationDataset
+from interp_cli.training.triplets import FrameInterpolationDataset, frames_of
 
 CPU = torch.device("cpu")
 
@@ -83,6 +83,25 @@ def test_takes_places_where_something_moves(fixed):
     batch = ResidentTriplets(sampler, CPU).batch(range(60), 24)
     anywhere = (batch.frame0 - batch.frame1).abs().mean((1, 2, 3)) * 255
     assert (moves > 2.5).float().mean() > (anywhere > 2.5).float().mean()
+
+
+@pytest.mark.parametrize("cutter", ["files", "resident"])
+def test_crops_do_not_lead_across_a_cut_that_was_overlooked(runs, tmp_path, cutter):
+    run = runs[0]
+    planes = np.array(frames_of(run))
+    planes[: len(planes) // 2] //= 8  # dark frames, then bright ones
+    planes[len(planes) // 2 :] = 255 - planes[len(planes) // 2 :] // 8
+    planes.tofile(tmp_path / "cut.yuv")
+    run = replace(run, file=tmp_path / "cut.yuv", offset=0)
+    sampler = TripletSampler([run], hard_share=0.5)
+    if cutter == "files":
+        batch = FrameInterpolationDataset(sampler, 16).batch(range(60), 16)
+    else:
+        batch = ResidentTriplets(sampler, CPU).batch(range(60), 16)
+    drawn = [sampler.draw(number, 16).frames for number in range(60)]
+    across = np.mean([first < run.frames // 2 <= last for first, _, last in drawn])
+    apart = (batch.frame0 - batch.frame1).abs().mean((1, 2, 3)) > 0.4
+    assert apart.float().mean() < across / 3 < 0.2
 
 
 def test_hard_triplets_are_those_cut_from_files(fixed):
