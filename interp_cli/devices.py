@@ -15,7 +15,7 @@ import cv2
 import torch
 
 from interp_cli.errors import ResourceError
-from interp_cli.options import Precision
+from interp_cli.options import Precision, require_device
 
 # Parameters of glibc's mallopt (malloc.h).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
@@ -35,13 +35,8 @@ def parse_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda", "mps"):
-        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}")
-    return device
+    require_device(name)
+    return torch.device(name)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

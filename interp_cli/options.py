@@ -5,6 +5,7 @@ The command line, the Python API and the tests build these; nothing else carries
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -32,6 +33,21 @@ TRAJECTORIES: tuple[Trajectory, ...] = ("cubic", "linear")
 DEFAULT_MODEL = "flow"
 # Pictures a second of a sequence, as in FFmpeg.
 DEFAULT_INPUT_RATE = Fraction(25)
+
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def require_device(name: str) -> None:
+    """Refuse what is no device's name.
+
+    Raises:
+        ValueError: It is none.
+    """
+    require(
+        _DEVICE.fullmatch(name) is not None,
+        f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}",
+    )
 
 
 def require(condition: bool, message: str) -> None:
@@ -70,6 +86,7 @@ class InferenceOptions:
 
     def __post_init__(self) -> None:
         """Check every value."""
+        require_device(self.device)
         require(
             self.precision in PRECISIONS,
             f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}",

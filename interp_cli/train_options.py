@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from interp_cli.options import PRECISIONS, Precision, require
+from interp_cli.options import PRECISIONS, Precision, require, require_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,7 @@ class TrainOptions:
             require(
                 share is None or 0 <= share <= 1, f"{name} must be between 0 and 1, not {share!r}"
             )
+        require_device(self.device)
         require(
             self.precision in PRECISIONS,
             f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}",
@@ -147,6 +148,10 @@ class TrainOptions:
         require(
             self.ranks == "auto" or (isinstance(self.ranks, int) and self.ranks >= 1),
             f"ranks must be 'auto' or at least 1, not {self.ranks!r}",
+        )
+        require(
+            self.ranks == "auto" or self.batch % self.ranks == 0,
+            f"batch must be a multiple of ranks ({self.ranks}), not {self.batch}",
         )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import IO, cast
 import numpy as np
 import numpy.typing as npt
 
+from interp_cli.devices import available_cores
 from interp_cli.errors import VideoError
 from interp_cli.video.ffmpeg import ffmpeg_path
 
@@ -55,7 +55,7 @@ class Vmaf:
         filters = (
             f"[0:v]split[a][b];[a]{part.format(0)}[truth];[b]{part.format(height)}[made];"
             f"[made][truth]libvmaf=model={_MODEL}:log_fmt=json:log_path={_LOG}"
-            f":n_threads={os.cpu_count() or 1}"
+            f":n_threads={available_cores()}"
         )
         command = [ffmpeg_path(), "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
         command += ["-s", f"{width}x{2 * height}", "-i", "pipe:0", "-filter_complex", filters]

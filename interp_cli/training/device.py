@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from interp_cli.devices import cpu_has_bf16, parse_device
+from interp_cli import devices
 from interp_cli.errors import ResourceError
 from interp_cli.options import Precision
 
@@ -22,25 +22,20 @@ def choose_device(name: str, rank: int = 0) -> torch.device:
         ResourceError: This machine has no such device.
         ValueError: It is no name of a device.
     """
-    device = parse_device(name)
+    device = devices.parse_device(name)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)))
+    device = devices.choose_device(str(device))
     if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ResourceError(f"device {name}: no CUDA device found; use --device cpu.")
-        index = device.index
-        if index is None:
-            index = int(os.environ.get("LOCAL_RANK", rank))
-        if index >= torch.cuda.device_count():
-            count = torch.cuda.device_count()
-            raise ResourceError(f"device cuda:{index}: this machine has {count} CUDA devices.")
-        torch.cuda.set_device(index)
-        return torch.device("cuda", index)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ResourceError("device mps: not available here; use --device cpu.")
+        torch.cuda.set_device(device)
     return device
 
 
 def choose_precision(device: torch.device, wanted: Precision) -> Precision:
     """What `auto` means on a device; anything else is checked and kept.
+
+    On a CPU its instructions alone decide: a measurement, as for making frames, could differ from
+    rank to rank and from sitting to sitting.
 
     Raises:
         ResourceError: The device cannot train in this precision.
@@ -51,4 +46,4 @@ def choose_precision(device: torch.device, wanted: Precision) -> Precision:
         return wanted
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return "bf16" if device.type == "cpu" and cpu_has_bf16() else "fp32"
+    return "bf16" if device.type == "cpu" and devices.cpu_has_bf16() else "fp32"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from interp_cli.devices import available_cores
 from interp_cli.train_options import TrainOptions
 from interp_cli.training.losses import Labeller
 from interp_cli.training.ranks import Ranks
@@ -45,7 +45,7 @@ def loader_threads(device: torch.device, world: int) -> int:
     """
     if device.type == "cpu":
         return 1
-    return max(1, min(_MOST_THREADS, (os.cpu_count() or 1) // world - 1))
+    return max(1, min(_MOST_THREADS, available_cores() // world - 1))
 
 
 class TripletLoader:

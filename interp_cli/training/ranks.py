@@ -74,15 +74,15 @@ def count_ranks(wanted: int | Literal["auto"], device: str, batch: int) -> int:
         batch: Triplets a step, to be shared out evenly.
 
     Raises:
-        ValueError: The batch cannot be shared out, or the device cannot be shared.
+        TrainingError: The device cannot be shared.
     """
     if wanted == "auto":
         most = available_cores() if device == "cpu" else 1
         return next(n for n in range(min(most, batch), 0, -1) if batch % n == 0)
     if wanted > 1 and device != "cpu":
-        raise ValueError(f"ranks share a CPU; for {wanted} {device} devices start with torchrun")
-    if batch % wanted:
-        raise ValueError(f"batch must be a multiple of ranks ({wanted}), not {batch}")
+        raise TrainingError(
+            f"ranks share a CPU; for {wanted} {device} devices start with torchrun."
+        )
     return wanted
 
 

@@ -67,6 +67,7 @@ def test_ways_are_bent_or_straight(h264_clip: Path, tmp_path: Path, trajectory: 
         (["{dir}/none.mp4", "out.mkv"], 1, "error: .*none.mp4: no such file."),
         (["{clip}", "out.avi"], 1, "error: out.avi: cannot write .avi"),
         (["{clip}", "{dir}/out.mkv", "--model", "nothing"], 1, "nothing: no model of that name"),
+        (["{clip}", "out.mkv", "--device", "gpu"], 2, "device must be auto, cpu, cuda"),
         (["{clip}", "out.mkv", "--precision", "fp8"], 2, "precision must be one of auto"),
         (
             ["{clip}", "{dir}/out.mkv", "--model", "fusion", "--save-motion", "{dir}/m"],
