@@ -14,6 +14,10 @@ A message names the file, what was found, what was expected and what to do. Misu
 API (a wrong type, shape or range) is a plain `ValueError`.
 """
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "DecodeError",
     "EncodeError",
@@ -24,6 +28,7 @@ __all__ = [
     "TrainingError",
     "VideoError",
     "WeightsError",
+    "full_disk",
 ]
 
 
@@ -61,3 +66,14 @@ class TrainingError(InterpError):
 
 class ResourceError(InterpError):
     """Memory, disk or a device is not there or not enough."""
+
+
+@contextmanager
+def full_disk(message: str) -> Iterator[None]:
+    """Raise a `ResourceError` that says so where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise ResourceError(message) from error

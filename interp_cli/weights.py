@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from interp_cli.errors import WeightsError
@@ -161,15 +161,14 @@ def save_weights(
         for name, value in net.state_dict().items()
     }
     metadata = {"architecture": architecture, "config": json.dumps(dict(config or {}))}
+    content = save({name: value.contiguous() for name, value in tensors.items()}, metadata)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, part, metadata)
-        part.chmod(0o644)  # safetensors lets nobody else read it
-        digest = hashlib.sha256(part.read_bytes()).hexdigest()
+        part.write_bytes(content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return digest
+    return hashlib.sha256(content).hexdigest()
 
 
 def _verify(path: Path, record: dict[str, Any]) -> None:

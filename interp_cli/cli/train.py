@@ -176,7 +176,7 @@ def _start(
     from interp_cli.training.device import choose_device
     from interp_cli.weights import load_model
 
-    if model is None and init is not None and not resume:
+    if model is None and init is not None and (out is None or not resume):
         model = load_model(init).architecture
     folder = out or Path("runs") / (model or DEFAULT_MODEL)
     if not resume:

@@ -6,6 +6,7 @@ random generator to keep.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from collections.abc import Mapping
@@ -20,6 +21,11 @@ from interp_cli.errors import TrainingError
 from interp_cli.train_options import PrepareOptions, TrainOptions
 
 CHECKPOINT = "last.pt"
+# What may be another when a run goes on: how long it is, and how and where it is computed.
+_FREE_OPTIONS = {
+    *("steps", "epochs", "minutes", "validate_minutes", "checkpoint_minutes"),
+    *("device", "precision", "ranks", "compile", "resident"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,29 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     content |= {"architecture": checkpoint.options.model, "config": {}}
     path = folder / CHECKPOINT
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    file = io.BytesIO()  # so that a full disk is an OSError
+    torch.save(content, file)
     try:
-        torch.save(content, part)
+        part.write_bytes(file.getbuffer())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def check_options(folder: Path, before: TrainOptions, now: TrainOptions) -> None:
+    """Refuse to go on with a run in another way than it began.
+
+    Raises:
+        TrainingError: An option is another that what was learned or measured depends on.
+    """
+    for field in fields(TrainOptions):
+        had, wanted = getattr(before, field.name), getattr(now, field.name)
+        if had != wanted and field.name not in _FREE_OPTIONS:
+            raise TrainingError(
+                f"{folder}: this run has {field.name} {had!r}, not {wanted!r}, and keeps it to its"
+                " end. Resume it without that option, or train into another folder."
+            )
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from interp_cli.errors import TrainingError
+from interp_cli.errors import TrainingError, full_disk
 from interp_cli.train_options import TrainOptions
 from interp_cli.training import ranks as processes
-from interp_cli.training.checkpoint import CHECKPOINT, load_checkpoint
+from interp_cli.training.checkpoint import CHECKPOINT, check_options, load_checkpoint
 from interp_cli.training.curve import Curve
 from interp_cli.training.device import choose_device, choose_precision
 from interp_cli.training.draws import TripletSampler, hold_out
@@ -132,20 +132,21 @@ def train(
             weights are best.
         cache: Where prepared footage is kept for the next time.
         resume: Whether to go on from the checkpoint in `folder`; then `options` may differ from
-            the checkpoint's in the planned length.
+            the checkpoint's in the planned length, and in how, where and how often something is
+            computed, checked and kept.
         progress: Called after each step.
         prepare_progress: Called with the sources prepared and their number.
 
     Raises:
         TrainingError: There is too little footage, nothing to resume, a run in `folder` that is
-            not to be resumed, or training does not converge.
+            not to be resumed or was begun otherwise, or training does not converge.
         VideoError: A video cannot be read.
         WeightsError: The weights to start from cannot be used.
-        ResourceError: There is no such device, or it has no such precision.
+        ResourceError: There is no such device, or it has no such precision, or the disk is full.
     """
     folder = Path(folder)
     if resume:
-        load_checkpoint(folder)
+        check_options(folder, load_checkpoint(folder).options, options)
     elif (folder / CHECKPOINT).exists():
         raise TrainingError(
             f"{folder}: holds a run already. Go on with --resume, or give another folder."
@@ -163,8 +164,8 @@ def train(
             own = job() if ranks.leads else None
             ranks.agree(0.0)
             return _run(ranks, own or job(), progress)
-    ready = job()
     world = processes.count_ranks(options.ranks, device.type, options.batch)
+    ready = job()
     with processes.started(world, _run, (ready,)) as ranks:
         return _run(ranks, ready, progress)
 
@@ -182,7 +183,8 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
     sampler, sets = _data(job, any_timestep=bool(state.net.supports_timestep))
     report = _Report(state, clock)
     start_psnr_db: dict[str, float] = {}
-    with ExitStack() as stack:
+    full = f"{job.folder}: the disk is full. Make room; --resume goes on from the last checkpoint."
+    with full_disk(full), ExitStack() as stack:
         loader = stack.enter_context(
             TripletLoader(
                 _cutter(sampler, options, device),

@@ -9,7 +9,6 @@ a source is prepared once; the `.json` is written last, so a half-finished one i
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -24,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_cli.errors import OpenError, ResourceError, TrainingError, VideoError
+from interp_cli.errors import OpenError, TrainingError, VideoError, full_disk
 from interp_cli.scenes import change, is_repeat, luma_thumbnail
 from interp_cli.train_options import PrepareOptions
 from interp_cli.training.sources import Source, find_sources
@@ -167,21 +166,20 @@ def _prepare_one(source: Source, folder: Path, options: PrepareOptions) -> list[
         return _read_record(record)
     # The process's number keeps two of them that prepare the same source apart.
     part = record.with_suffix(f".{os.getpid()}.part")
+    full = (
+        f"{folder}: the disk is full while preparing {source.name}. Make room, or give another"
+        " --cache."
+    )
     try:
-        with part.open("wb") as file, closing(_shots(source)) as shots:
-            runs = _write_runs(shots, file.write, source, options)
-        runs = [replace(run, file=record.with_suffix(".yuv")) for run in runs]
-        part.replace(record.with_suffix(".yuv"))
-        content = {"version": _VERSION, "name": str(source.name), "runs": [_entry(r) for r in runs]}
-        part.write_text(json.dumps(content, indent=1), "utf-8")
-        part.replace(record)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise ResourceError(
-            f"{folder}: the disk is full while preparing {source.name}. Make room, or give another"
-            " --cache."
-        ) from error
+        with full_disk(full), closing(_shots(source)) as shots:
+            with part.open("wb") as file:
+                runs = _write_runs(shots, file.write, source, options)
+            runs = [replace(run, file=record.with_suffix(".yuv")) for run in runs]
+            part.replace(record.with_suffix(".yuv"))
+            content = {"version": _VERSION, "name": str(source.name)}
+            content["runs"] = [_entry(run) for run in runs]
+            part.write_text(json.dumps(content, indent=1), "utf-8")
+            part.replace(record)
     finally:
         part.unlink(missing_ok=True)
     return runs

@@ -49,8 +49,8 @@ def find_sources(paths: Sequence[str | Path]) -> list[Source]:
 
     A folder may hold videos in any codec (with an optional `manifest.json` that states their
     filmed `frame_rate` and `source`), a set in the layout of Vimeo-90K (`tri_trainlist.txt` beside
-    `sequences/`), folders of triplets (`im1`, `im2`, `im3`) or folders of numbered pictures, where a
-    missing number ends a shot.
+    `sequences/`), folders of triplets (`im1`, `im2`, `im3`) or folders of numbered pictures, where
+    a missing number ends a shot.
 
     Raises:
         TrainingError: A path does not exist, or there is nothing usable.

@@ -156,11 +156,6 @@ class TrainingState:
         )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        if checkpoint.options.model != self.options.model:
-            raise TrainingError(
-                f"the checkpoint is of {checkpoint.options.model!r}, not of"
-                f" {self.options.model!r}. Leave out --model, or train into another folder."
-            )
         try:
             self.net.load_state_dict(checkpoint.net)
             if self.averaged is not self.net:

@@ -142,8 +142,9 @@ def _write_picture(path: Path, rows: Sequence[NDArray[np.uint8]]) -> None:
     """Write rows of different sizes below each other, black beside the narrower ones."""
     width = max(row.shape[1] for row in rows)
     padded = list(_filled(rows, width))
-    part = path.with_suffix(".part.png")
-    cv2.imwrite(str(part), cv2.cvtColor(np.vstack(padded), cv2.COLOR_RGB2BGR))
+    _, data = cv2.imencode(".png", cv2.cvtColor(np.vstack(padded), cv2.COLOR_RGB2BGR))
+    part = path.with_suffix(".part")
+    part.write_bytes(data.tobytes())
     part.replace(path)
 
 
