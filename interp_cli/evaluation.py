@@ -253,6 +253,12 @@ def _plan(
                 " named as --output-dir names them."
             )
         plan.entrants.extend(_Reading(row, data.timesteps) for row in rows)
+    kept = Counter(_folder(each) for each in plan.entrants)
+    if options.output_dir is not None and (twice := [name for name in kept if kept[name] > 1]):
+        raise InterpError(
+            f"{options.output_dir}: the pictures of two rows would lie in folders named {twice[0]};"
+            " copy weights or predictions under names that differ."
+        )
     if not plan.entrants:
         raise InterpError(f"{data.path}: nothing can be scored. {' '.join(plan.notes)}")
     return plan
@@ -307,7 +313,7 @@ def _score_clip(
             if vmaf:
                 vmaf.add(picture, item.picture)
             if kept is not None:
-                _keep(kept / Path(entrant.name).name / f"{item.name}.png", picture)
+                _keep(kept / _folder(entrant) / f"{item.name}.png", picture)
             yield ItemScore(
                 name=item.name,
                 timestep=float(item.timestep),
@@ -316,6 +322,11 @@ def _score_clip(
                 interpolation_error=interpolation_error(picture, item.picture),
                 seconds=seconds,
             )
+
+
+def _folder(entrant: _Entrant) -> str:
+    """Where the pictures of a row are kept, in the folder of its set."""
+    return Path(entrant.name).name
 
 
 def _keep(path: Path, picture: Picture) -> None:

@@ -355,6 +355,8 @@ def _check(data: DataSet) -> None:
 
 def _lines(path: Path) -> list[str]:
     """The lines of a list that are not empty; at least one."""
+    if not path.is_file():
+        raise OpenError(f"{path}: no such file.")
     lines = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines()]
     lines = [line for line in lines if line]
     if not lines:

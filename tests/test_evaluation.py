@@ -217,6 +217,15 @@ def test_predictions_are_kept(two_sets: Path, tmp_path: Path) -> None:
     assert np.array_equal(picture[..., ::-1], clips.true_frame(1.5))
 
 
+def test_two_rows_are_not_kept_under_one_name(two_sets: Path, tmp_path: Path) -> None:
+    rows = [Knows(step=1), Knows(step=2)]
+    for row, run in zip(rows, "ab", strict=True):
+        row.name = f"runs/{run}/best"
+    with pytest.raises(InterpError, match=r"kept: the pictures of two rows .* named best;"):
+        evaluate(two_sets, options=EvalOptions(output_dir=tmp_path / "kept"), predictors=rows)
+    assert not (tmp_path / "kept").exists()
+
+
 def test_the_report_is_plain_data(two_sets: Path) -> None:
     report = evaluate(two_sets, predictors=[Knows(step=1)])
     read = json.loads(json.dumps(report.as_dict(), allow_nan=False))

@@ -131,6 +131,8 @@ def test_vimeo_with_a_missing_picture_is_refused(vimeo: Path) -> None:
     (vimeo / "sequences" / "00002" / "0001" / "im3.png").unlink()
     with pytest.raises(OpenError, match=r"00002/0001/im3\.png: is missing"):
         find_sets(vimeo)
+    with pytest.raises(OpenError, match=r"nosuch/tri_testlist\.txt: no such file"):
+        find_sets(vimeo / "nosuch" / "tri_testlist.txt")
     (vimeo / "tri_testlist.txt").write_text("\n")
     with pytest.raises(OpenError, match=r"tri_testlist\.txt: lists nothing"):
         find_sets(vimeo)
