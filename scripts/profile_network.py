@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Show where a network's time goes on one core of the CPU, by kind of operation, in Markdown.
+"""Show where the time of a network with motion goes on one core of the CPU, by kind of operation, in Markdown.
 
     scripts/profile_network.py [--size 1280x720] [--quality balanced] [--model flow] [--pairs 8]
 
@@ -19,7 +19,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from interp_cli import Interpolator
+from interp_cli import InterpError, Interpolator
 from interp_cli.devices import DTYPES
 from interp_cli.models.trajectory import Beside
 from interp_cli.options import DEFAULT_MODEL, QUALITIES
@@ -48,6 +48,10 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     interpolator = Interpolator(arguments.model, "cpu", quality=arguments.quality)
+    try:
+        interpolator.require_motion()
+    except InterpError as error:
+        raise SystemExit(f"error: {error}") from error
     inference = interpolator.inference
     factor = interpolator.reduction(height, width)
     pictures = torch.rand(2, 1, 3, height // factor, width // factor)

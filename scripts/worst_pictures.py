@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Put the pictures that a model does worst beside the truth, on one sheet to look at.
 
-    scripts/worst_pictures.py VAL… --out worst.png [--count 12] [--by gain] [--model FILE]
+    scripts/worst_pictures.py VAL… --out worst.png [--count 12] [--by gain] [--quality balanced]
 
 VAL are data sets as `interp eval` takes them. Each row is one triplet: frame before,
 truth, ours, DIS, frame after, and where ours is wrong (brighter is worse; white is an error of 64
@@ -21,7 +21,7 @@ import numpy as np
 from interp_cli import InferenceOptions, InterpError, Interpolator
 from interp_cli.baselines import Blend, DisFlow, Picture
 from interp_cli.metrics import psnr
-from interp_cli.options import DEFAULT_MODEL
+from interp_cli.options import DEFAULT_MODEL, QUALITIES
 from interp_cli.promises import Triplet, triplets
 
 COLUMNS = ("before", "truth", "ours", "DIS", "after", "error of ours")
@@ -62,10 +62,13 @@ def main() -> None:
         help="lowest in PSNR, or in its gain over averaging",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or file of the weights")
+    parser.add_argument("--quality", default="best", choices=QUALITIES)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--cell", type=int, default=400, help="width of a picture, in pixels")
     arguments = parser.parse_args()
-    inference = InferenceOptions(model=arguments.model, device=arguments.device)
+    inference = InferenceOptions(
+        model=arguments.model, quality=arguments.quality, device=arguments.device
+    )
     try:
         interpolator = Interpolator.from_options(inference)
         items = [scored(interpolator, triplet) for triplet in triplets(arguments.val)]
