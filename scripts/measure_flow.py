@@ -9,7 +9,7 @@
 4. Swapped frames and 1 - t give the same picture.
 5. No triplet is much worse than averaging.
 
-VAL are data sets as `interp eval` takes them; 3 to 5 use them. All of it is made at `best` quality.
+VAL are data sets as `interp eval` takes them; 3 to 5 use them. Everything is made at `best`.
 """
 
 from __future__ import annotations

@@ -28,8 +28,6 @@ from interp_cli.train_options import TrainOptions, fine_tune_preset, train_prese
 if TYPE_CHECKING:
     from interp_cli.training.loop import TrainProgress
 
-_LENGTHS = ("steps", "epochs", "minutes")
-
 
 def train(
     videos: Annotated[
@@ -66,6 +64,17 @@ def train(
     crop: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
     batch: Annotated[int | None, typer.Option(help="Triplets a step, over all ranks.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    muon: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FACTOR",
+            help="Rate of Muon for large kernels, times that rate; 0: Adam has all.",
+        ),
+    ] = None,
+    ema: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="What a step keeps of the averaged weights, below 1."),
+    ] = None,
     val: Annotated[
         list[Path] | None,
         typer.Option(
@@ -114,6 +123,8 @@ def train(
         "crop": crop,
         "batch": batch,
         "learning_rate": learning_rate,
+        "muon": muon,
+        "ema": ema,
         "validate_minutes": validate_minutes,
         "synthetic": synthetic,
         "late_synthetic": late_synthetic,

@@ -53,12 +53,14 @@ def test_prepare_then_train_then_resume(footage_folder, tmp_path):
     assert made["bytes"] == sum(f.stat().st_size for f in (tmp_path / "prepared").glob("*.yuv"))
 
     out = tmp_path / "run"
-    first = result_of("train", tmp_path / "prepared", "--out", out, "--steps", "2", *SMALL)
+    recipe = ("--steps", "2", *SMALL, "--muon", "0.5", "--ema", "0.9")
+    first = result_of("train", tmp_path / "prepared", "--out", out, *recipe)
     assert (first["last"]["step"], first["interrupted"]) == (2, False)
     again = result_of("train", tmp_path / "prepared", "--out", out, "--resume", "--steps", "3")
     assert (again["last"]["step"], again["last"]["triplets"]) == (3, 6)
     # What was not given again is what the run began with.
-    assert load_checkpoint(out).options.crop == 16
+    options = load_checkpoint(out).options
+    assert (options.crop, options.muon, options.ema) == (16, 0.5, 0.9)
 
 
 def test_train_says_where_it_stands(prepared_folder, tmp_path):
@@ -136,6 +138,8 @@ def test_fine_tuning_shows_what_it_gained(prepared_folder, tmp_path):
         (("--precision", "fp7"), "precision must be one of auto, fp32, fp16, bf16, not 'fp7'"),
         (("--synthetic", "1.5"), "synthetic must be between 0 and 1, not 1.5"),
         (("--late-synthetic", "-1"), "late_synthetic must be between 0 and 1, not -1.0"),
+        (("--muon", "-1"), "muon must not be negative, not -1.0"),
+        (("--ema", "1"), "ema must be at least 0 and below 1, not 1.0"),
         (("--hard-share", "2"), "hard_share must be between 0 and 1, not 2.0"),
         (("--batch", "16", "--ranks", "3"), "batch must be a multiple of ranks (3), not 16"),
     ],
