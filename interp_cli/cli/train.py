@@ -68,7 +68,7 @@ def train(
         float | None,
         typer.Option(
             metavar="FACTOR",
-            help="Rate of Muon for large kernels, times that rate; 0: Adam has all.",
+            help="Rate of Muon for large kernels, times that; 0: Adam has all.",
         ),
     ] = None,
     ema: Annotated[
