@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Show where the time of a network with motion goes on one core of the CPU, by kind of operation, in Markdown.
+"""Show where the time of a network with motion goes on one core, by kind of operation, in Markdown.
 
     scripts/profile_network.py [--size 1280x720] [--quality balanced] [--model flow] [--pairs 8]
 

@@ -71,11 +71,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "interpolator",
         "motion",
     },
-    "cluster": {"pipeline", "video"},
     "baselines": {"video"},
     "datasets": {"video", "scenes"},
     "layouts": {"datasets"},
-    "vmaf": {"video"},
+    "vmaf": {"devices", "video"},
     "scores": set(),
     "evaluation": {"layouts", "datasets", "interpolator", "metrics", "vmaf", "baselines", "scores"},
     "promises": {"video", "scenes", "interpolator", "metrics", "layouts", "evaluation"},
@@ -117,7 +116,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         "models",
         "weights",
     },
-    "report": set(),
     "environment": {"devices", "video", "weights"},
 }
 LIBRARY = set(MAY_IMPORT)

@@ -33,13 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp_cli.models.alignment import (
-    agreed,
-    direction,
-    doubtful_detail,
-    least_squares_step,
-    stillness,
-)
+from interp_cli.models.alignment import agreed, direction, doubtful_detail, least_squares_step
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.far import far_matches
 from interp_cli.models.layers import (
@@ -57,6 +51,7 @@ from interp_cli.models.layers import (
     unit,
 )
 from interp_cli.models.render import Recipe, render
+from interp_cli.models.stillness import stillness
 from interp_cli.models.warp import splat, warp
 from interp_cli.resample import padded, shrunk
 
