@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 from interp_cli.video.encoders import EncoderChoice
 from interp_cli.video.planes import UNTAGGED, FormatTraits, PictureFormat, usual_matrix
@@ -11,7 +12,18 @@ from interp_cli.video.probe import ColourTags, VideoInfo
 from interp_cli.video.sidedata import LightLevel, MasteringDisplay
 
 _BT709, _RGB = 1, 0
-_Meaning = tuple[int, bool | None]
+
+
+class _Meaning(NamedTuple):
+    """What numbers in planes mean.
+
+    Attributes:
+        matrix: Code of the colour matrix, as in FFmpeg.
+        full_range: Or limited; `None` where nothing says so.
+    """
+
+    matrix: int
+    full_range: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,50 +108,49 @@ class PictureDescription:
             choice: The encoder.
             wished: A filter of the user's for the frames as they are.
         """
-        had, says = self._meanings(choice)
-        filters = [*self._tags(*had), *([wished] if wished else [])]
-        if self.layout.traits != choice.traits or had != says:
-            filters += self._conversion(choice, had, says)
+        own, stored = self._meanings(choice)
+        filters = [*self._tags(own), *([wished] if wished else [])]
+        if self.layout.traits != choice.traits or own != stored:
+            filters += self._conversion(choice, own, stored)
         if self.sample_aspect != 1:
             filters.append(f"setsar=r={self.sample_aspect}:max=100000")
         if choice.upload:
             filters += [f"format={choice.pixel_format}", choice.upload]
         arguments = ["-filter:v:0", ",".join(filters)] if filters else []
         # The one tag that must be said twice: encoders that know no range would be given limited.
-        if says[1]:
+        if stored.full_range:
             arguments += ["-color_range:v:0", "pc"]
-        if choice.name == "libx264" and choice.traits.grey and not says[1]:
+        if choice.name == "libx264" and choice.traits.grey and not stored.full_range:
             # Without this, a stream with no other tag says no range, and grey counts as full.
             arguments += ["-x264-params", "videoformat=component"]
         return arguments if choice.upload else [*arguments, "-pix_fmt:v:0", choice.pixel_format]
 
     def says_usual_range(self, choice: EncoderChoice) -> bool:
         """Whether what is stored has the range that players take untagged pictures to have."""
-        full_range = self._meanings(choice)[1][1]
+        full_range = self._meanings(choice)[1].full_range
         return choice.traits.rgb or bool(full_range) == choice.traits.grey or full_range is None
 
     def _meanings(self, choice: EncoderChoice) -> tuple[_Meaning, _Meaning]:
-        """Matrix and full range, of the frames and of what is stored."""
-        matrix, full_range = self.colour.matrix, self.colour.full_range
+        """Of the frames, and of what the encoder stores."""
+        own = _Meaning(self.colour.matrix, self.colour.full_range)
         if self.layout.kind == "rgb":
-            had: _Meaning = (_RGB, True)
-        elif self.layout.kind == "gray" and full_range is None:
-            had = (matrix, True)
-        else:
-            had = (matrix, full_range)
+            own = _Meaning(_RGB, full_range=True)
+        elif self.layout.kind == "gray" and own.full_range is None:
+            own = own._replace(full_range=True)
         if choice.traits.rgb:
-            return had, (_RGB, True)
+            return own, _Meaning(_RGB, full_range=True)
         if self.layout.kind == "rgb":
-            return had, (_BT709, False)
-        if choice.limited_range and had[1]:
-            return had, (matrix, False)
-        if choice.matrices and matrix not in choice.matrices:
-            usual = usual_matrix(self.layout.width, self.layout.height)
-            says = (usual if matrix == UNTAGGED else _BT709, had[1])
-            return (says, says) if matrix == UNTAGGED else (had, says)
-        return had, had
+            return own, _Meaning(_BT709, full_range=False)
+        if choice.limited_range and own.full_range:
+            return own, own._replace(full_range=False)
+        if choice.matrices and own.matrix not in choice.matrices:
+            if own.matrix != UNTAGGED:
+                return own, own._replace(matrix=_BT709)
+            # The encoder must say something: what players would assume.
+            own = own._replace(matrix=usual_matrix(self.layout.width, self.layout.height))
+        return own, own
 
-    def _conversion(self, choice: EncoderChoice, had: _Meaning, says: _Meaning) -> list[str]:
+    def _conversion(self, choice: EncoderChoice, own: _Meaning, stored: _Meaning) -> list[str]:
         """Filters from the tagged frames to those that the encoder takes, tagged in turn."""
         # Grey frames become the luma of coloured ones, which FFmpeg does exactly for full range
         # alone, and so they are called while their layout changes.
@@ -151,37 +162,39 @@ class PictureDescription:
         filters = [plain] if self.layout.kind == "gray" else []
         for traits in dict.fromkeys((source, taken)):
             filters.append(f"format={traits.planar_name}")
-        usual = usual_matrix(self.layout.width, self.layout.height)
-        told = (usual if had[0] == UNTAGGED and says[0] != UNTAGGED else had[0], had[1])
+        if (
+            own.matrix == UNTAGGED and stored.matrix != UNTAGGED
+        ):  # zscale cannot convert from what is unknown
+            own = own._replace(matrix=usual_matrix(self.layout.width, self.layout.height))
         options = ["dither=none"]
-        if says[0] != told[0]:
-            options.append(f"matrix={'gbr' if says[0] == _RGB else says[0]}")
-        if says[1] != told[1] and says[1] is not None:
-            options.append(f"range={'full' if says[1] else 'limited'}")
-        filters += [*self._tags(*told), f"zscale={':'.join(options)}"]
+        if stored.matrix != own.matrix:
+            options.append(f"matrix={'gbr' if stored.matrix == _RGB else stored.matrix}")
+        if stored.full_range != own.full_range and stored.full_range is not None:
+            options.append(f"range={'full' if stored.full_range else 'limited'}")
+        filters += [*self._tags(own), f"zscale={':'.join(options)}"]
         filters.append(f"format={made.planar_name}")
         if choice.traits.grey:
             filters.append(plain)
         for name in dict.fromkeys((choice.traits.planar_name, choice.pixel_format)):
             filters.append(f"format={name}")
-        return [*filters, *self._tags(*says)]
+        return [*filters, *self._tags(stored)]
 
     def _whole_chroma(self, traits: FormatTraits) -> FormatTraits:
         odd = self.layout.width % traits.chroma_width or self.layout.height % traits.chroma_height
         return traits._replace(chroma_width=1, chroma_height=1) if odd else traits
 
-    def _tags(self, matrix: int, full_range: bool | None) -> list[str]:
+    def _tags(self, meaning: _Meaning) -> list[str]:
         tags = [
             f"{name}={value}"
             for name, value in (
-                ("colorspace", matrix),
+                ("colorspace", meaning.matrix),
                 ("color_primaries", self.colour.primaries),
                 ("color_trc", self.colour.transfer),
             )
             if value != UNTAGGED
         ]
-        if full_range is not None:
-            tags.append(f"range={'full' if full_range else 'limited'}")
+        if meaning.full_range is not None:
+            tags.append(f"range={'full' if meaning.full_range else 'limited'}")
         if self.chroma_location:
             tags.append(f"chroma_location={self.chroma_location}")
         return [f"setparams={':'.join(tags)}"] if tags else []
