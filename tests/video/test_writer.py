@@ -78,6 +78,20 @@ def test_an_error_leaves_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_encoder_that_cannot_be_fed_leaves_nothing(tmp_path: Path):
+    picture = PictureDescription(picture_format(images()[0], ColourTags()))
+    with pytest.raises(OverflowError):  # a rate that FFmpeg cannot say
+        VideoWriter(tmp_path / "out.mkv", picture, Fraction(1, 30), Fraction(2**32, 7))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_cannot_be_started_costs_one_line(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("interp_cli.video.ffmpeg.ffmpeg_path", lambda: str(tmp_path / "none"))
+    with pytest.raises(EncodeError, match=r"ffv1 failed \(No such file.*\). No output was kept"):
+        write(tmp_path / "out.mkv")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
