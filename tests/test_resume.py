@@ -398,6 +398,23 @@ def test_a_join_that_fails_is_all_that_is_done_again(source, tmp_path, interpola
     assert clips.packets(target) == []
 
 
+def test_a_finished_video_that_cannot_take_its_name_is_joined_again(source, tmp_path, interpolator):
+    target = tmp_path / "out.mkv"
+
+    def block(done: int, total: int | None) -> None:
+        target.mkdir(exist_ok=True)
+
+    with pytest.raises(EncodeError, match=r"out.mkv: .* cannot take this name \(.*\)\.") as caught:
+        double_video(source, target, LOSSLESS, interpolator=interpolator, progress=block)
+    assert caught.value.__notes__[0].startswith("48 finished frames are kept")
+    target.rmdir()
+    interpolator.net.asked = 0
+    double_video(source, target, replace(LOSSLESS, resume=True), interpolator=interpolator)
+    assert interpolator.net.asked == 0
+    assert len(shown(target)) == 48
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
 def test_other_settings_are_refused(source, tmp_path, interpolator):
     target = tmp_path / "out.mkv"
     interrupted(source, target, OPTIONS, interpolator)

@@ -40,6 +40,22 @@ def reserving(target: Path, home: Path) -> Iterator[None]:
         raise EncodeError(f"{target}: cannot be written ({error.strerror}).") from error
 
 
+def publish(part: Path, target: Path) -> None:
+    """Give a finished file its name.
+
+    Raises:
+        EncodeError: That was not possible: a folder has the name, or a player holds the file. The
+            finished file stays.
+    """
+    try:
+        part.replace(target)
+    except OSError as error:
+        raise EncodeError(
+            f"{target}: the finished file cannot take this name ({error.strerror}); it is kept as "
+            f"{part}: rename it."
+        ) from error
+
+
 class FrameWriter(ABC):
     """What every writer is; each kind of output has its class.
 
@@ -280,12 +296,13 @@ class VideoWriter(FrameWriter):
         """Wait for the encoder and give the file its name.
 
         Raises:
-            EncodeError: The encoder failed or wrote another number of frames.
+            EncodeError: The encoder failed or wrote another number of frames, or the file cannot
+                take its name and stays.
         """
         with explaining(self, self.target):
             self._encoding.finish()
         self._commands.close()
-        self._part.replace(self.target)
+        publish(self._part, self.target)
 
     def kill(self) -> None:
         """End the encoder at once; a `write` under way in another thread then fails."""

@@ -190,6 +190,19 @@ def test_a_frame_too_short_for_gif_is_an_error(double, tmp_path: Path):
         double(shortest, "out.gif")
 
 
+def test_a_finished_animation_that_cannot_take_its_name_stays(double, tmp_path: Path, monkeypatch):
+    source = animation(tmp_path / "in.gif", seconds(10, 10), 1)
+
+    def locked(path: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", locked)
+    with pytest.raises(EncodeError, match=r"out.gif: .* name \(Permission denied\); it is kept as"):
+        double(source, "out.gif")
+    (kept,) = tmp_path.glob(".out.*.part.gif")
+    assert len(frames(kept)) == 4
+
+
 def test_settings_of_other_encoders_are_refused(double, tmp_path: Path):
     source = animation(tmp_path / "in.apng", seconds(5, 5), 0)
     with pytest.raises(EncodeError, match="since such a file has one encoder, gif"):

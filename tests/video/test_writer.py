@@ -92,6 +92,16 @@ def test_an_encoder_that_cannot_be_started_costs_one_line(tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_finished_file_that_cannot_take_its_name_stays(tmp_path: Path):
+    (tmp_path / "out.mkv").mkdir()
+    with pytest.raises(EncodeError, match=r"cannot take this name \(.*\); it is kept as") as caught:
+        write(tmp_path / "out.mkv")
+    (kept,) = (path for path in tmp_path.iterdir() if path.is_file())
+    assert str(kept) in str(caught.value)
+    with av.open(kept) as container:
+        assert len(list(container.decode(video=0))) == len(TIMES)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
