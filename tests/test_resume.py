@@ -456,6 +456,23 @@ def test_pictures_go_on(tmp_path, interpolator):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out", "whole"]
 
 
+def test_pictures_that_cannot_take_their_places_are_made_once(tmp_path, interpolator):
+    pictures, target = tmp_path / "in", tmp_path / "out"
+    pictures.mkdir()
+    clips.moving_clip(pictures / "shot_%03d.png", 6, codec="png", pix_fmt="rgb24", size=(64, 48))
+    (target / "shot_003.png").mkdir(parents=True)
+    options = DoubleOptions(keep_every=8)
+    with pytest.raises(EncodeError, match="they are kept in") as caught:
+        double_video(pictures, target, options, interpolator=interpolator)
+    assert caught.value.__notes__[0].startswith("12 finished frames are kept")
+    (target / "shot_003.png").rmdir()
+    interpolator.net.asked = 0
+    double_video(pictures, target, replace(options, resume=True), interpolator=interpolator)
+    assert interpolator.net.asked == 0
+    assert len(list(target.iterdir())) == 12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
 def test_motion_goes_on(source, tmp_path):
     flow = Interpolator(create_model("flow").eval(), device="cpu")
     options = replace(OPTIONS, save_motion=tmp_path / "motion")

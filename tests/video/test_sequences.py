@@ -225,6 +225,21 @@ def test_nothing_is_written_over_unasked(double, tmp_path: Path):
     assert found == [*numbered(4, ".png"), "notes.txt"]
 
 
+def test_pictures_that_cannot_take_their_places_stay_and_so_do_the_old_ones(double, tmp_path: Path):
+    pictures(tmp_path / "in", numbered(2, ".png"))
+    out = tmp_path / "out"
+    (out / "f_003.png").mkdir(parents=True)  # is no picture, and in the way
+    for name in ("f_001.png", "f_002.png", "f_009.png"):
+        (out / name).write_bytes(name.encode())
+    with pytest.raises(EncodeError, match=r"out: .* cannot be put there \(.*\); they are kept in"):
+        double("in", "out", overwrite=True)
+    (kept,) = out.glob(".*")
+    assert sorted(p.name for p in kept.iterdir()) == numbered(4, ".png")
+    assert {p.name: p.read_bytes().decode() for p in out.iterdir() if p.is_file()} == {
+        name: name for name in ("f_001.png", "f_002.png", "f_009.png")
+    }
+
+
 @pytest.mark.parametrize(
     ("source", "target", "options", "message"),
     [
