@@ -137,7 +137,8 @@ class SequenceReader(FrameReader):
         planes = float_planes(first)
         if planes is None:
             return None
-        usual = float(np.nanpercentile(np.abs(planes[0]), 99))
+        sizes = np.abs(planes[0][np.isfinite(planes[0])])
+        usual = float(np.percentile(sizes, 99)) if sizes.size else 0.0
         if usual <= _USUAL_WHITES * self.curve.white:
             return None
         return (

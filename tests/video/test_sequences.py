@@ -134,6 +134,22 @@ def test_values_far_above_white_are_pointed_out(double, tmp_path: Path):
     assert "--white" in warning
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("numbers", "warnings"), [(0.8, 1), (0.0, 0)])
+def test_only_numbers_count_as_values_far_above_white(
+    double, tmp_path: Path, numbers: float, warnings: int
+):
+    pictures(tmp_path / "in", numbered(2, ".tif"), np.float32, 1, 4095.0)
+    for name in numbered(2, ".tif"):
+        samples = read(tmp_path / "in" / name)
+        samples[int(numbers * len(samples)) :] = np.inf
+        samples[-1] = np.nan
+        cv2.imwrite(str(tmp_path / "in" / name), samples)
+    said = double("in", "out").warnings
+    assert len(said) == warnings
+    assert all(text.startswith("its values go up to about 4.0") for text in said)
+
+
 def _exr(path: Path) -> np.ndarray:
     from interp_cli.video.floats import float_planes
 
