@@ -239,6 +239,19 @@ def test_a_cut_off_animation_is_damaged(double, tmp_path: Path, ending: str, sha
     assert f"{result.frames_in} good frames were doubled" in result.warnings[-1]
 
 
+def test_an_empty_comment_hides_nothing_of_a_gif(double, tmp_path: Path):
+    source = animation(tmp_path / "in.gif", seconds(8, 8, 8, 8), 3)
+    content = source.read_bytes()
+    place = content.index(b"!\xff\x0bNETSCAPE2.0")
+    source.write_bytes(content[:place] + b"!\xfe\0" + content[place:])
+    facts = animation_facts(source)
+    assert facts is not None
+    assert facts.plays == 3
+    source.write_bytes(source.read_bytes()[:-40])
+    with pytest.raises(DecodeError, match="bytes shorter than it says"):
+        double(source, "out.mkv")
+
+
 def test_a_gif_without_its_last_byte_is_whole(double, tmp_path: Path):
     source = animation(tmp_path / "in.gif", seconds(8, 8), 0)
     source.write_bytes(source.read_bytes().removesuffix(b";"))
