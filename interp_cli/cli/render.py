@@ -171,6 +171,7 @@ def _task(bars: Progress, label: str, pace: _Pace) -> Iterator[Update]:
 
 
 def _plain(label: str, pace: _Pace) -> Update:
+    label = escape(label)
     last = time.monotonic()
 
     def update(done: int, total: int | None) -> None:
