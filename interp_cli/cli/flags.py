@@ -22,9 +22,7 @@ TrajectoryName = Annotated[
         help="Between two frames, motion goes on as before and after them, or evenly (linear)."
     ),
 ]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Progress = Annotated[
     ProgressStyle, typer.Option(help="A bar on terminals, plain lines, or nothing.")
 ]
