@@ -106,10 +106,10 @@ class _Black:
         self._layout = layout
 
     def row(self, y: int) -> bool:
-        return all(int(plane[y].max()) <= self._most for plane in self._light)
+        return all(plane[y].max() <= self._most for plane in self._light)
 
     def column(self, x: int) -> bool:
-        return all(int(plane[:, x].max()) <= self._most for plane in self._light)
+        return all(plane[:, x].max() <= self._most for plane in self._light)
 
     def rows(self) -> NDArray[np.bool_]:
         return self._lines(1, self._layout.height, self._layout.chroma_height)

@@ -133,7 +133,9 @@ def save_chart(chart: Picture, path: Path) -> None:
     """
     try:
         done, data = cv2.imencode(path.suffix or ".png", chart[..., ::-1])
-        path.write_bytes(data.tobytes() if done else b"")
+        if not done:
+            raise OSError("no encoder for it")
+        path.write_bytes(data.tobytes())
     except (OSError, cv2.error) as error:
         raise InterpError(
             f"{path}: the chart cannot be written there; name a file that ends in .png in a folder"

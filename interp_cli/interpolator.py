@@ -69,7 +69,7 @@ class Interpolator:
             device: See `InferenceOptions`, as for the rest.
             precision: Of the network's arithmetic; pictures stay in 32 bits.
             batch: Pairs a step.
-            tile: Side of a tile in pixels.
+            tile: See `InferenceOptions`.
             quality: How large the pictures are that the network sees; here the best is the default,
                 for pictures are not as many as the frames of a video.
             trajectory: See `InferenceOptions`.

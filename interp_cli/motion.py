@@ -309,7 +309,9 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     if not folder.is_dir():
         raise InterpError(f"{folder}: is a file; a folder for the motion is expected.")
     names = sorted(path.name for path in folder.iterdir())
-    foreign = [name for name in names if not _OUR_FILES.fullmatch(name)]
+    # A crash may have left the notes beside the index; alone they are somebody else's.
+    ours = {_NOTES} if _INDEX in names else set()
+    foreign = [name for name in names if name not in ours and not _OUR_FILES.fullmatch(name)]
     if foreign:
         raise InterpError(
             f"{folder}: holds other files than motion, such as {foreign[0]}; choose another folder."

@@ -66,10 +66,14 @@ class InferenceOptions:
 
     Attributes:
         model: Name of a bundled model, or the path of a `.safetensors` file.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes the first that is there.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes CUDA, else Apple's GPU, else
+            the CPU.
         precision: `auto` takes the fastest that is safe on the device.
         batch: Pairs a step; `auto` follows the frame size and the memory.
-        tile: Side of a tile in pixels for frames too large for the memory; `auto` or `off`.
+        tile: Side of the tiles in which a larger picture is seen, whatever the memory; in pixels of
+            the picture in which motion is sought, which `quality` reduces: 1080p at `balanced` to
+            480x270. `auto`: tiles where the memory does not suffice otherwise; `off`: none, unless
+            it runs out.
         quality: How large the pictures are in which motion is sought; `auto` is `balanced` on a
             CPU and `best` on a GPU.
         trajectory: The way of what moves between two frames: `cubic` goes on as before and after

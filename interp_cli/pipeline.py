@@ -338,5 +338,5 @@ def _check_model(interpolator: Interpolator, timeline: Timeline, options: Double
         return
     raise WeightsError(
         f"model {interpolator.name} makes only middles, which do for a factor or a slow motion of "
-        "2, 4, 8 and so on, not for others and not for a rate; use --model flow."
+        "2, 4, 8 and so on up to 64, not for others and not for a rate; use --model flow."
     )

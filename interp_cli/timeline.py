@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 
-# FFmpeg's time bases are pairs of 32-bit integers.
+# FFmpeg's time bases and rates are pairs of 32-bit integers.
 _LARGEST_DENOMINATOR = 2**31 - 1
 
 
@@ -103,7 +103,7 @@ class EveryFrame(Timeline):
         # two disagree by more than rounding, the length of the whole wins.
         last = times.last_duration * times.time_base
         agrees = abs(last - 1 / times.frame_rate) <= 2 * times.time_base
-        self.frame_rate = (times.frame_rate if agrees else 1 / last) * factor / stretch
+        self.frame_rate = _nominal((times.frame_rate if agrees else 1 / last) * factor / stretch)
         end = times.last_duration * self._units
         self.last_seconds = (end - self._stamps(0, times.last_duration)[-1]) * self.time_base
 
@@ -202,3 +202,11 @@ def timeline_of(
     if frame_rate is None:
         return EveryFrame(times, factor, stretch)
     return ConstantRate(times, frame_rate, stretch)
+
+
+def _nominal(rate: Fraction) -> Fraction:
+    """The nearest rate of which FFmpeg can say numerator and denominator."""
+    if rate <= 1:
+        return rate.limit_denominator(_LARGEST_DENOMINATOR)
+    last = max(1 / rate, Fraction(1, _LARGEST_DENOMINATOR))
+    return 1 / last.limit_denominator(_LARGEST_DENOMINATOR)

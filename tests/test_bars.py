@@ -3,7 +3,9 @@ import clips
 import numpy as np
 import pytest
 
+from interp_cli import bars
 from interp_cli.bars import Area, paste, picture_area
+from interp_cli.video.floats import float_image
 from interp_cli.video.planes import PictureFormat, image_of, picture_format, planes_of
 from interp_cli.video.probe import ColourTags
 
@@ -54,6 +56,16 @@ def test_a_codec_may_leave_two_codes_in_a_bar():
     assert found(image) == Area(12, 84, 0, 128)
     planes_of(image)[0][5, 60] += 1  # a speck: above it is all that is surely black
     assert found(image) == Area(4, 84, 0, 128)
+
+
+def test_a_line_of_fractions_below_white_is_not_black():
+    samples = np.full((96, 128), 0.5, np.float32)
+    samples[:12] = samples[84:] = 1 / 255
+    image = float_image((samples,))
+    assert found(image) == Area(12, 84, 0, 128)
+    black = bars._Black(planes_of(image), layout_of(image))
+    assert [black.row(y) for y in (0, 11, 12, 83, 84)] == [True, True, False, False, True]
+    assert not black.column(0)
 
 
 @pytest.mark.parametrize(

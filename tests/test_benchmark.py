@@ -56,7 +56,8 @@ def test_all_run_in_turns_beside_each_stage(small: Interpolator, h264_clip: Path
     assert 18 <= filtered <= 24
     for each in (*clip.rows, *clip.stages):
         assert 0 < each.fps.low <= each.fps.median <= each.fps.high
-        assert each.core_seconds >= 0
+    # All but the copy take more than a tick of the clock.
+    assert all(row.core_seconds > 0 for row in clip.rows[:-1])
     assert clip.whole.times_interp == Spread(1, 1, 1)
     for row in clip.rows[1:]:
         slowest = row.fps.low / clip.whole.fps.high

@@ -78,6 +78,15 @@ def test_a_chart_is_saved_as_it_is(tmp_path: Path) -> None:
     assert np.array_equal(cv2.imread(str(tmp_path / "chart.png"))[..., ::-1], chart)
 
 
+def test_a_chart_that_cannot_be_encoded_is_no_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "imencode", lambda *_: (False, None))
+    with pytest.raises(InterpError, match=r"cannot be written there; name a file that ends in"):
+        save_chart(np.zeros((2, 2, 3), np.uint8), tmp_path / "chart.webp")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["chart.docx", "no/such/chart.png"])
 def test_where_no_picture_can_be_written_is_said(tmp_path: Path, name: str) -> None:
     with pytest.raises(InterpError, match=r"ends in \.png in a folder that exists"):

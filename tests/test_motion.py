@@ -130,6 +130,22 @@ def test_a_failure_leaves_nothing(flow, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_crash_leaves_in_a_finished_folder_may_be_replaced(flow, tmp_path):
+    folder = tmp_path / "m"
+    with MotionWriter(folder, (7, 5), {}) as writer:
+        writer.write(1, motion(flow))
+    (folder / "frames.jsonl").touch()  # as before it is removed
+    with MotionWriter(folder, (7, 5), {}, overwrite=True) as writer:
+        writer.write(3, motion(flow))
+    assert not (folder / "frames.jsonl").exists()
+    assert (folder / "000003_flow_t0.flo").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "frames.jsonl").write_text("{}")
+    with pytest.raises(InterpError, match=r"other files than motion, such as frames.jsonl"):
+        MotionWriter(other, (7, 5), {}, overwrite=True)
+
+
 def test_what_lies_in_a_folder_stays(flow, tmp_path):
     folder = tmp_path / "m"
     folder.mkdir()

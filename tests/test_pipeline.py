@@ -228,6 +228,16 @@ def test_a_model_of_middles_retimes_nothing(double, interpolator, repeats_clip, 
         double(repeats_clip, options=replace(LOSSLESS, repeats="retime"))
 
 
+def test_a_model_of_middles_does_factors_up_to_64(double, interpolator, tmp_path, monkeypatch):
+    monkeypatch.setattr(interpolator.net, "supports_timestep", False)
+    source = clips.moving_clip(tmp_path / "in.mkv", 2, codec="ffv1", size=(64, 48))
+    result = double(source, "out.mp4", replace(FAST, factor=64))
+    assert result.frames_out == 128
+    for factor in (3, 128):
+        with pytest.raises(WeightsError, match="2, 4, 8 and so on up to 64, not for others"):
+            double(source, "other.mkv", replace(LOSSLESS, factor=factor))
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "gray"])
 def test_black_bars_stay_and_the_picture_is_made_between_them(
     double, interpolator, tmp_path: Path, pix_fmt

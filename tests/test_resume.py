@@ -398,6 +398,23 @@ def test_a_join_that_fails_is_all_that_is_done_again(source, tmp_path, interpola
     assert clips.packets(target) == []
 
 
+def test_a_finished_video_that_cannot_take_its_name_is_joined_again(source, tmp_path, interpolator):
+    target = tmp_path / "out.mkv"
+
+    def block(done: int, total: int | None) -> None:
+        target.mkdir(exist_ok=True)
+
+    with pytest.raises(EncodeError, match=r"out.mkv: .* cannot take this name \(.*\)\.") as caught:
+        double_video(source, target, LOSSLESS, interpolator=interpolator, progress=block)
+    assert caught.value.__notes__[0].startswith("48 finished frames are kept")
+    target.rmdir()
+    interpolator.net.asked = 0
+    double_video(source, target, replace(LOSSLESS, resume=True), interpolator=interpolator)
+    assert interpolator.net.asked == 0
+    assert len(shown(target)) == 48
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
 def test_other_settings_are_refused(source, tmp_path, interpolator):
     target = tmp_path / "out.mkv"
     interrupted(source, target, OPTIONS, interpolator)
@@ -437,6 +454,23 @@ def test_pictures_go_on(tmp_path, interpolator):
     assert len(made[0]) == 48
     assert again.output_bytes == once.output_bytes
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out", "whole"]
+
+
+def test_pictures_that_cannot_take_their_places_are_made_once(tmp_path, interpolator):
+    pictures, target = tmp_path / "in", tmp_path / "out"
+    pictures.mkdir()
+    clips.moving_clip(pictures / "shot_%03d.png", 6, codec="png", pix_fmt="rgb24", size=(64, 48))
+    (target / "shot_003.png").mkdir(parents=True)
+    options = DoubleOptions(keep_every=8)
+    with pytest.raises(EncodeError, match="they are kept in") as caught:
+        double_video(pictures, target, options, interpolator=interpolator)
+    assert caught.value.__notes__[0].startswith("12 finished frames are kept")
+    (target / "shot_003.png").rmdir()
+    interpolator.net.asked = 0
+    double_video(pictures, target, replace(options, resume=True), interpolator=interpolator)
+    assert interpolator.net.asked == 0
+    assert len(list(target.iterdir())) == 12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
 def test_motion_goes_on(source, tmp_path):

@@ -130,3 +130,12 @@ def test_a_time_base_too_fine_to_be_divided_is_kept():
 def test_a_last_frame_that_stands_longer_sets_the_rate():
     timeline = timeline_of(InputTimes(Fraction(1, 1000), 0, 500, Fraction(25)), 2)
     assert timeline.frame_rate == 4
+
+
+@pytest.mark.parametrize("factor", [4, 1000])
+@pytest.mark.parametrize("last", [1, 50_000_007, 2**40 + 1])
+def test_the_nominal_rate_is_one_that_ffmpeg_can_say(last: int, factor: int):
+    timeline = timeline_of(InputTimes(Fraction(1, 10**9), 0, last, Fraction(25)), factor)
+    rate = timeline.frame_rate
+    assert max(rate.numerator, rate.denominator) < 2**31
+    assert abs(1 / rate - Fraction(last, factor * 10**9)) < Fraction(1, 10**9)

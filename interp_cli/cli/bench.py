@@ -123,12 +123,12 @@ def bench(
         results.print()
     if report.graphs is not None:
         results.print(_graphs_text(report.graphs), soft_wrap=True)
-    results.print(about, soft_wrap=True)
+    results.print(escape(about), soft_wrap=True)
 
 
 def _speed_table(clip: ClipSpeed) -> Table:
     """Each stage, the whole, and what is compared."""
-    table = Table(title=f"{_title(clip)}, {clip.encoder}")
+    table = Table(title=escape(f"{_title(clip)}, {clip.encoder}"))
     table.add_column("", overflow="fold", min_width=18)
     for heading in ("frames/s out", "slowest to fastest", "core-ms", "times interp"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -225,7 +225,7 @@ def _plot(report: BenchReport, about: str, path: Path) -> None:
 
 
 def _title(clip: ClipSpeed) -> str:
-    return f"{escape(clip.clip)} {clip.width}x{clip.height}"
+    return f"{clip.clip} {clip.width}x{clip.height}"
 
 
 def _numbers(spread: Spread) -> tuple[str, str]:

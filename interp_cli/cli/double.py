@@ -80,7 +80,11 @@ def double(
     trajectory: flags.TrajectoryName = "cubic",
     batch: Annotated[str, typer.Option(help="Pairs a step: auto or a number.")] = "auto",
     tile: Annotated[
-        str, typer.Option(help="Side of tiles for large frames: auto, off or pixels.")
+        str,
+        typer.Option(
+            help="Side of tiles, in pixels of the picture in which motion is sought (--quality "
+            "reduces it); auto: as the memory asks for; off."
+        ),
     ] = "auto",
     start: Annotated[
         float | None,

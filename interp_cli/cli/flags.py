@@ -10,7 +10,9 @@ from interp_cli.cli.render import ProgressStyle
 from interp_cli.options import InferenceOptions, Precision, Quality, Trajectory
 
 Model = Annotated[str, typer.Option(help="Name of a bundled model, or a .safetensors file.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[
+    str, typer.Option(help="auto (CUDA, else Apple's GPU, else the CPU), cpu, cuda, cuda:N or mps.")
+]
 PrecisionName = Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")]
 QualityName = Annotated[
     str,
@@ -22,9 +24,7 @@ TrajectoryName = Annotated[
         help="Between two frames, motion goes on as before and after them, or evenly (linear)."
     ),
 ]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Progress = Annotated[
     ProgressStyle, typer.Option(help="A bar on terminals, plain lines, or nothing.")
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from interp_cli.cli import flags
 from interp_cli.cli.render import console, print_json, results, size_text
@@ -50,6 +51,5 @@ def prepare(
     if json:
         print_json({"folder": out, "runs": len(runs), "frames": frames, "bytes": size_bytes})
     elif not quiet:
-        results.print(
-            f"{out}: {frames} frames in {len(runs)} shots, {size_text(size_bytes)}", soft_wrap=True
-        )
+        made = f"{frames} frames in {len(runs)} shots, {size_text(size_bytes)}"
+        results.print(f"{escape(str(out))}: {made}", soft_wrap=True)

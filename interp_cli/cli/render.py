@@ -92,7 +92,7 @@ def batch_progress(style: ProgressStyle, total: int) -> Iterator[Label]:
 
 
 def print_json(value: Any, *, on_stdout: bool = True) -> None:
-    """One JSON object on stdout (or stderr); dataclasses, paths and fractions become plain."""
+    """One JSON value on stdout (or stderr); dataclasses, paths and fractions become plain."""
     content = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
     stream = sys.stdout if on_stdout else sys.stderr
     stream.write(json.dumps(content, default=_plain_value, indent=2) + "\n")
@@ -171,6 +171,7 @@ def _task(bars: Progress, label: str, pace: _Pace) -> Iterator[Update]:
 
 
 def _plain(label: str, pace: _Pace) -> Update:
+    label = escape(label)
     last = time.monotonic()
 
     def update(done: int, total: int | None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from interp_cli.cli import flags
@@ -166,16 +167,18 @@ def train(
     elif not quiet:
         end = "stopped" if result.interrupted else "done"
         results.print(
-            f"{result.folder}: {end} after {last.step} steps, {last.triplets} triplets,"
-            f" {last.minutes:.1f} min; {_scores_text(last.psnr_db)}; best {result.best_db:.2f} dB"
-            f" in {result.weights.name}",
+            f"{escape(str(result.folder))}: {end} after {last.step} steps,"
+            f" {last.triplets} triplets, {last.minutes:.1f} min; {_scores_text(last.psnr_db)};"
+            f" best {result.best_db:.2f} dB in {result.weights.name}",
             soft_wrap=True,
         )
         if result.start_psnr_db:
-            results.print(f"{init} had {_scores_text(result.start_psnr_db)}", soft_wrap=True)
+            had = _scores_text(result.start_psnr_db)
+            results.print(f"{escape(str(init))} had {had}", soft_wrap=True)
     if result.interrupted:
         if not quiet:
-            console.print(f"saved; go on with: interp train … --out {folder} --resume")
+            run_text = escape(str(folder))
+            console.print(f"saved; go on with: interp train … --out {run_text} --resume")
         raise typer.Exit(130)
 
 
@@ -251,7 +254,7 @@ def _now_text(now: TrainProgress) -> str:
 def _scores_text(psnr_db: Mapping[str, float]) -> str:
     if not psnr_db:
         return "not yet validated"
-    return ", ".join(f"{name} {value:.2f} dB" for name, value in psnr_db.items())
+    return ", ".join(f"{escape(name)} {value:.2f} dB" for name, value in psnr_db.items())
 
 
 def _left_text(seconds: float) -> str:

@@ -98,6 +98,8 @@ def _gif_plays(file: BinaryIO) -> int:
         blocks = []
         while length := file.read(1)[0]:
             blocks.append(file.read(length))
+        if len(blocks) < 2:  # as in an empty comment
+            continue
         if blocks[0][:11] in (b"NETSCAPE2.0", b"ANIMEXTS1.0") and blocks[1][:1] == b"\1":
             repetitions = int.from_bytes(blocks[1][1:3], "little")
             return repetitions + 1 if repetitions else 0

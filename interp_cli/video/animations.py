@@ -34,7 +34,7 @@ from interp_cli.video.pipes import PipeReader
 from interp_cli.video.planes import Samples, planes_of
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.reader import VideoReader
-from interp_cli.video.writer import FrameWriter, reserving
+from interp_cli.video.writer import FrameWriter, publish, reserving
 
 # Colours of a GIF's palette beside the clear one, and the opacity below which that is shown.
 _COLOURS = 255
@@ -276,17 +276,17 @@ class AnimationWriter(FrameWriter):
         """Complete the file and give it its name.
 
         Raises:
-            EncodeError: The disk is full.
+            EncodeError: The disk is full, or the file cannot take its name and stays.
         """
         try:
             self._muxer.mux(self._stream.encode(None))
             self._muxer.close()
             if self._kind is _WEBP:
                 self._set_last_webp_delay()
-            self._part.replace(self.target)
         except (av.error.FFmpegError, OSError) as error:
             self.abort()
             raise self._failure(error) from error
+        publish(self._part, self.target)
 
     def kill(self) -> None:
         """Nothing runs beside this: a `write` under way ends by itself."""

@@ -125,7 +125,13 @@ class SegmentedWriter(FrameWriter):
             if not self._joined(self._kept.paths, part):
                 raise EncodeError(self._why())
         self._commands.close()
-        part.replace(self.target)
+        try:
+            part.replace(self.target)
+        except OSError as error:
+            # The segments stay, of which the file is soon made again.
+            raise EncodeError(
+                f"{self.target}: the finished file cannot take this name ({error.strerror})."
+            ) from error
 
     def kill(self) -> None:
         """End every process at once; a `write` under way in another thread then fails."""

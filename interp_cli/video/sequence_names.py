@@ -51,7 +51,7 @@ class NumberedNames:
         if not self.folder.is_dir():
             return {}
         found = ((pattern.fullmatch(path.name), path) for path in self.folder.iterdir())
-        return {int(match[1]): path for match, path in found if match}
+        return {int(match[1]): path for match, path in found if match and path.is_file()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,8 @@ class SequenceReader(FrameReader):
         planes = float_planes(first)
         if planes is None:
             return None
-        usual = float(np.nanpercentile(np.abs(planes[0]), 99))
+        sizes = np.abs(planes[0][np.isfinite(planes[0])])
+        usual = float(np.percentile(sizes, 99)) if sizes.size else 0.0
         if usual <= _USUAL_WHITES * self.curve.white:
             return None
         return (
@@ -250,28 +251,29 @@ class SequenceWriter(FrameWriter):
         """Give the files their places.
 
         Raises:
-            EncodeError: That was not possible.
+            EncodeError: That was not possible; the finished pictures stay, and what they were to
+                replace, too.
         """
         folder = self.names.folder
         try:
-            files = list(self._part.iterdir())
+            if self._kept is not None and self._fresh:
+                self._kept.keep_files(self._fresh, self._part)
+            files = sorted(self._part.iterdir())
             if len(files) != self.frames_written:
                 raise EncodeError(
                     f"{folder}: {len(files)} of {self.frames_written} pictures are there; use "
                     "--overwrite in place of --resume to begin anew."
                 )
             self._output_bytes = sum(path.stat().st_size for path in files)
-            if not folder.is_dir():
+            if folder.is_dir():
+                self._move(files)
+            else:
                 self._part.replace(folder)
-                return
-            for path in self.names.existing().values():  # known to the user: --overwrite
-                path.unlink()
-            for path in sorted(files):
-                path.replace(folder / path.name)
-            self._part.rmdir()
         except OSError as error:
-            self.abort()
-            raise EncodeError(f"{folder}: cannot be written ({error.strerror}).") from error
+            raise EncodeError(
+                f"{folder}: the finished pictures cannot be put there ({error.strerror}); they are "
+                f"kept in {self._part}."
+            ) from error
 
     def kill(self) -> None:
         """Nothing runs beside this: a `write` under way ends by itself."""
@@ -281,6 +283,26 @@ class SequenceWriter(FrameWriter):
         if self._kept is None:
             with contextlib.suppress(OSError):
                 shutil.rmtree(self._part)
+
+    def _move(self, files: list[Path]) -> None:
+        """Put the files in the place of those that are there, all or none of them."""
+        folder = self.names.folder
+        replaced = folder / f".replaced.{os.getpid()}"
+        replaced.mkdir()
+        moves = [(path, replaced / path.name) for path in self.names.existing().values()]
+        moves += [(path, folder / path.name) for path in files]
+        moved = []
+        try:
+            for source, target in moves:
+                source.replace(target)
+                moved.append((source, target))
+        except BaseException:
+            for source, target in reversed(moved):
+                target.replace(source)
+            replaced.rmdir()
+            raise
+        for path in (replaced, self._part):
+            shutil.rmtree(path, ignore_errors=True)
 
     def _number(self, pts: int) -> int:
         if self._step is None:

@@ -40,6 +40,22 @@ def reserving(target: Path, home: Path) -> Iterator[None]:
         raise EncodeError(f"{target}: cannot be written ({error.strerror}).") from error
 
 
+def publish(part: Path, target: Path) -> None:
+    """Give a finished file its name.
+
+    Raises:
+        EncodeError: That was not possible: a folder has the name, or a player holds the file. The
+            finished file stays.
+    """
+    try:
+        part.replace(target)
+    except OSError as error:
+        raise EncodeError(
+            f"{target}: the finished file cannot take this name ({error.strerror}); it is kept as "
+            f"{part}: rename it."
+        ) from error
+
+
 class FrameWriter(ABC):
     """What every writer is; each kind of output has its class.
 
@@ -139,13 +155,17 @@ class Encoding:
             frame_rate: The nominal rate; its inverse is how long the last frame stands.
         """
         self.frames_written = 0
-        self._run = FfmpegRun(arguments, output)
-        self._muxer = av.open(f"pipe:{self._run.pipe.fileno()}", "w", format="nut")
-        self._stream = self._muxer.add_stream("rawvideo", rate=frame_rate)
-        self._stream.width, self._stream.height = layout.width, layout.height
-        self._stream.pix_fmt = layout.name
-        self._stream.time_base = self._stream.codec_context.time_base = time_base
         self._time_base = time_base
+        self._run = FfmpegRun(arguments, output)
+        try:
+            self._muxer = av.open(f"pipe:{self._run.pipe.fileno()}", "w", format="nut")
+            self._stream = self._muxer.add_stream("rawvideo", rate=frame_rate)
+            self._stream.width, self._stream.height = layout.width, layout.height
+            self._stream.pix_fmt = layout.name
+            self._stream.time_base = self._stream.codec_context.time_base = time_base
+        except BaseException:
+            self._run.abort()
+            raise
 
     def write(self, image: av.VideoFrame, pts: int) -> None:
         """Hand over one frame.
@@ -244,9 +264,10 @@ class VideoWriter(FrameWriter):
         # Learn now, not after hours, that the target cannot be written.
         with reserving(self.target, self.target.parent):
             self._part.open("wb").close()
-        self._encoding = Encoding(
-            self._commands.whole(), self._part, picture.layout, time_base, frame_rate
-        )
+        with explaining(self, self.target):
+            self._encoding = Encoding(
+                self._commands.whole(), self._part, picture.layout, time_base, frame_rate
+            )
 
     @property
     def frames_written(self) -> int:
@@ -275,12 +296,13 @@ class VideoWriter(FrameWriter):
         """Wait for the encoder and give the file its name.
 
         Raises:
-            EncodeError: The encoder failed or wrote another number of frames.
+            EncodeError: The encoder failed or wrote another number of frames, or the file cannot
+                take its name and stays.
         """
         with explaining(self, self.target):
             self._encoding.finish()
         self._commands.close()
-        self._part.replace(self.target)
+        publish(self._part, self.target)
 
     def kill(self) -> None:
         """End the encoder at once; a `write` under way in another thread then fails."""
@@ -288,6 +310,7 @@ class VideoWriter(FrameWriter):
 
     def abort(self) -> None:
         """Stop the encoder and leave nothing behind; safe to call twice."""
-        self._encoding.abort()
+        if hasattr(self, "_encoding"):  # or it did not start
+            self._encoding.abort()
         self._commands.close()
         self._part.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from interp_cli import stages
+from interp_cli.charts import BarPanel
 from interp_cli.cli.app import app
 from interp_cli.cli.bench import _figure, _graphs_text
 from interp_cli.errors import InterpError
@@ -63,6 +64,28 @@ def test_the_tables_and_the_chart_name_what_was_found(
         assert words in done.stdout
     height, width = cv2.imread(str(chart)).shape[:2]
     assert (width, height) == (1360, 84 + 76 + 7 * 28 + 18)
+
+
+def test_brackets_in_names_are_no_markup(
+    h264_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = tmp_path / "clip [final].mp4"
+    clip.write_bytes(h264_clip.read_bytes())
+    monkeypatch.setattr(Interpolator.from_options(None), "name", "runs/[raw]x/best")
+    drawn = []
+
+    def draw(title: str, note: str, panels: list[BarPanel]) -> None:
+        drawn.extend((note, panels[0].heading))
+
+    monkeypatch.setattr("interp_cli.charts.draw_bars", draw)
+    monkeypatch.setattr("interp_cli.charts.save_chart", lambda chart, path: None)
+    arguments = ["--input", str(clip), "--repeats", "1", "--plot", str(tmp_path / "bench.png")]
+    done = CliRunner().invoke(app, ["bench", *arguments], env={"COLUMNS": "120"})
+    assert done.exit_code == 0
+    assert "clip [final].mp4 128x96, libx264" in done.stdout
+    assert "runs/[raw]x/best (0.00 M parameters)" in done.stdout
+    assert drawn[0].startswith("runs/[raw]x/best (")
+    assert drawn[1] == "clip [final].mp4 128x96"
 
 
 def test_a_size_that_is_none_is_a_usage_error() -> None:

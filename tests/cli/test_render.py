@@ -39,3 +39,9 @@ def test_all_of_it_was_done_before(clock, capsys):
     with frame_progress(ProgressStyle.PLAIN, "a.mkv", resumed=True) as update:
         update(1000, 1000)
         assert said(capsys) == "a.mkv: 1000 of 1000 frames"
+
+
+def test_brackets_in_a_name_are_no_markup(clock, capsys):
+    with frame_progress(ProgressStyle.PLAIN, "a [raw][/b].mkv") as update:
+        update(10, 10)
+        assert said(capsys).startswith("a [raw][/b].mkv: 10 of 10 frames")

@@ -18,6 +18,7 @@ from interp_cli.cli.prepare import prepare
 from interp_cli.cli.train import train
 from interp_cli.errors import TrainingError
 from interp_cli.training.checkpoint import load_checkpoint
+from interp_cli.training.loop import TrainProgress, TrainResult
 
 app = typer.Typer()
 app.command("train")(train)
@@ -93,6 +94,25 @@ def test_a_network_that_was_not_compiled_is_told(prepared_folder, tmp_path, monk
     assert result.exit_code == 0
     assert "warning: the network could not be compiled" in result.stderr
     assert "no [compiler]" in result.stderr
+
+
+def test_brackets_in_paths_are_no_markup(footage_folder, tmp_path, monkeypatch):
+    made = interp("prepare", footage_folder / "clip0.mp4", tmp_path / "[raw]x")
+    assert made.exit_code == 0
+    assert "[raw]x: 14 frames in 1 shots" in made.stdout.replace("\n", "")
+
+    out = tmp_path / "a[" / "b]"
+    last = TrainProgress(4, 8, 0.1, 0.5, 1.0, 0.1, 2.0, 1e-4, {"own [raw]": 30.0})
+    stopped = TrainResult(out, out / "best.safetensors", 30.0, {"own [raw]": 29.0}, True, last, ())
+    monkeypatch.setattr("interp_cli.training.loop.train", lambda *_, **__: stopped)
+    result = interp(
+        "train", footage_folder, "--out", out, "--model", "flow", "--init", "[i]/x.safetensors"
+    )
+    assert result.exit_code == 130
+    assert "a[/b]: stopped after 4 steps" in result.stdout
+    assert "own [raw] 30.00 dB; best 30.00 dB in best.safetensors" in result.stdout
+    assert "[i]/x.safetensors had own [raw] 29.00 dB" in result.stdout
+    assert "a[/b] --resume" in result.stderr.replace("\n", "")
 
 
 def test_quiet_says_nothing(prepared_folder, tmp_path):

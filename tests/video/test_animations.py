@@ -190,6 +190,19 @@ def test_a_frame_too_short_for_gif_is_an_error(double, tmp_path: Path):
         double(shortest, "out.gif")
 
 
+def test_a_finished_animation_that_cannot_take_its_name_stays(double, tmp_path: Path, monkeypatch):
+    source = animation(tmp_path / "in.gif", seconds(10, 10), 1)
+
+    def locked(path: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", locked)
+    with pytest.raises(EncodeError, match=r"out.gif: .* name \(Permission denied\); it is kept as"):
+        double(source, "out.gif")
+    (kept,) = tmp_path.glob(".out.*.part.gif")
+    assert len(frames(kept)) == 4
+
+
 def test_settings_of_other_encoders_are_refused(double, tmp_path: Path):
     source = animation(tmp_path / "in.apng", seconds(5, 5), 0)
     with pytest.raises(EncodeError, match="since such a file has one encoder, gif"):
@@ -224,6 +237,19 @@ def test_a_cut_off_animation_is_damaged(double, tmp_path: Path, ending: str, sha
     # FFmpeg shows as much of a GIF's last frame as there is.
     assert 1 <= result.frames_in <= 3 + (ending == "gif")
     assert f"{result.frames_in} good frames were doubled" in result.warnings[-1]
+
+
+def test_an_empty_comment_hides_nothing_of_a_gif(double, tmp_path: Path):
+    source = animation(tmp_path / "in.gif", seconds(8, 8, 8, 8), 3)
+    content = source.read_bytes()
+    place = content.index(b"!\xff\x0bNETSCAPE2.0")
+    source.write_bytes(content[:place] + b"!\xfe\0" + content[place:])
+    facts = animation_facts(source)
+    assert facts is not None
+    assert facts.plays == 3
+    source.write_bytes(source.read_bytes()[:-40])
+    with pytest.raises(DecodeError, match="bytes shorter than it says"):
+        double(source, "out.mkv")
 
 
 def test_a_gif_without_its_last_byte_is_whole(double, tmp_path: Path):

@@ -129,7 +129,7 @@ def test_streams_arrive_with_their_names_languages_and_roles(double, rich, sourc
     assert (tags["title"], tags["artist"], tags["comment"]) == ("The film", "Someone", "A comment")
     assert "major_brand" not in tags or target in ("mp4", "mov")
     video = {key.lower(): value for key, value in info.video_metadata.items()}
-    assert video.get("title") or video.get("name") == "Picture"
+    assert (video.get("title") or video.get("name")) == "Picture"
     assert not any(name.startswith("bps") for name in video)
     assert "default" in info.video_roles
     assert info.streams_of("data") == () or target in ("mp4", "mov")  # chapters, there

@@ -134,6 +134,22 @@ def test_values_far_above_white_are_pointed_out(double, tmp_path: Path):
     assert "--white" in warning
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("numbers", "warnings"), [(0.8, 1), (0.0, 0)])
+def test_only_numbers_count_as_values_far_above_white(
+    double, tmp_path: Path, numbers: float, warnings: int
+):
+    pictures(tmp_path / "in", numbered(2, ".tif"), np.float32, 1, 4095.0)
+    for name in numbered(2, ".tif"):
+        samples = read(tmp_path / "in" / name)
+        samples[int(numbers * len(samples)) :] = np.inf
+        samples[-1] = np.nan
+        cv2.imwrite(str(tmp_path / "in" / name), samples)
+    said = double("in", "out").warnings
+    assert len(said) == warnings
+    assert all(text.startswith("its values go up to about 4.0") for text in said)
+
+
 def _exr(path: Path) -> np.ndarray:
     from interp_cli.video.floats import float_planes
 
@@ -223,6 +239,21 @@ def test_nothing_is_written_over_unasked(double, tmp_path: Path):
     double("in", "out", overwrite=True)
     found = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert found == [*numbered(4, ".png"), "notes.txt"]
+
+
+def test_pictures_that_cannot_take_their_places_stay_and_so_do_the_old_ones(double, tmp_path: Path):
+    pictures(tmp_path / "in", numbered(2, ".png"))
+    out = tmp_path / "out"
+    (out / "f_003.png").mkdir(parents=True)  # is no picture, and in the way
+    for name in ("f_001.png", "f_002.png", "f_009.png"):
+        (out / name).write_bytes(name.encode())
+    with pytest.raises(EncodeError, match=r"out: .* cannot be put there \(.*\); they are kept in"):
+        double("in", "out", overwrite=True)
+    (kept,) = out.glob(".*")
+    assert sorted(p.name for p in kept.iterdir()) == numbered(4, ".png")
+    assert {p.name: p.read_bytes().decode() for p in out.iterdir() if p.is_file()} == {
+        name: name for name in ("f_001.png", "f_002.png", "f_009.png")
+    }
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,30 @@ def test_an_error_leaves_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_encoder_that_cannot_be_fed_leaves_nothing(tmp_path: Path):
+    picture = PictureDescription(picture_format(images()[0], ColourTags()))
+    with pytest.raises(OverflowError):  # a rate that FFmpeg cannot say
+        VideoWriter(tmp_path / "out.mkv", picture, Fraction(1, 30), Fraction(2**32, 7))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_cannot_be_started_costs_one_line(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("interp_cli.video.ffmpeg.ffmpeg_path", lambda: str(tmp_path / "none"))
+    with pytest.raises(EncodeError, match=r"ffv1 failed \(No such file.*\). No output was kept"):
+        write(tmp_path / "out.mkv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_file_that_cannot_take_its_name_stays(tmp_path: Path):
+    (tmp_path / "out.mkv").mkdir()
+    with pytest.raises(EncodeError, match=r"cannot take this name \(.*\); it is kept as") as caught:
+        write(tmp_path / "out.mkv")
+    (kept,) = (path for path in tmp_path.iterdir() if path.is_file())
+    assert str(kept) in str(caught.value)
+    with av.open(kept) as container:
+        assert len(list(container.decode(video=0))) == len(TIMES)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
