@@ -88,6 +88,9 @@ def choose_device(name: str) -> torch.device:
             f"device {name} is not here (CUDA devices found: {torch.cuda.device_count()}); "
             "use --device auto."
         )
+    if device.type == "cuda" and device.index is None:
+        # Settled here, since each thread has a current device of its own.
+        return torch.device("cuda", torch.cuda.current_device())
     return device
 
 
@@ -104,6 +107,12 @@ def choose_precision(device: torch.device, precision: Precision) -> Precision:
     if device.type == "cuda":
         return "fp16"
     return "bf16" if device.type == "cpu" and cpu_has_bf16() and _bf16_is_faster() else "fp32"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device's memory does not suffice; Metal says so in words."""
+    words = "MPS backend out of memory"
+    return isinstance(error, torch.OutOfMemoryError) or words in str(error)
 
 
 @cache

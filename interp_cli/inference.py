@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from interp_cli.budget import Budget
-from interp_cli.devices import autocast
+from interp_cli.devices import autocast, is_out_of_memory
 from interp_cli.graphs import Graphs, recorder_for
 from interp_cli.models.render import Recipe
 from interp_cli.models.trajectory import Beside, bent
@@ -94,8 +94,9 @@ class Inference:
             with autocast(self._device, self._precision):
                 features = self.graphs("features", self._net.encode, pictures)
             return Seen(pictures, features)
-        except torch.cuda.OutOfMemoryError:
-            pass
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
         if self.graphs.drop():
             return self.see(pictures)
         return Seen(pictures, None)  # in tiles, then
@@ -114,8 +115,9 @@ class Inference:
             with autocast(self._device, self._precision):
                 found: Tensor = self._motion(*self._features(seen0, seen1))
             return found
-        except torch.cuda.OutOfMemoryError:
-            pass
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
         return self.motion(seen0, seen1) if self.graphs.drop() else None
 
     @torch.inference_mode()
@@ -213,7 +215,9 @@ class Inference:
         """
         try:
             return self._rows(pairs, timesteps)
-        except torch.cuda.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             again = self.graphs.drop()
             if not again:
                 height, width = pairs.seen0.pictures.shape[-2:]

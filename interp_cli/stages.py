@@ -31,6 +31,7 @@ from interp_cli.plan import Neighbour, PairJudge, Planner, Shown
 from interp_cli.span import input_times, longest_gap
 from interp_cli.synthesis import Synthesizer
 from interp_cli.timeline import timeline_of
+from interp_cli.transfers import Download, upload
 from interp_cli.video.colour import from_rgb
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.planes import PictureFormat, picture_format, planes_of
@@ -235,8 +236,8 @@ class _Step:
     def transfer(self) -> int:
         """Planes to the device and back; returns the number of frames."""
         for frame in self._frames:
-            for plane in planes_of(frame.image):
-                torch.from_numpy(plane).to(self._interpolator.device).cpu()
+            planes = (torch.from_numpy(plane) for plane in planes_of(frame.image))
+            Download(upload(planes, self._interpolator.device)).wait()
         return len(self._frames)
 
     @torch.inference_mode()

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from interp_cli.arrays import motion_of
 from interp_cli.bars import Area, paste
-from interp_cli.devices import worker_pool
+from interp_cli.devices import is_out_of_memory, worker_pool
+from interp_cli.errors import ResourceError
 from interp_cli.inference import Seen
 from interp_cli.interpolator import Interpolator
 from interp_cli.models.render import Recipe, render
@@ -147,9 +148,17 @@ class Synthesizer:
         for shown in batch:
             if shown.after is not None:
                 pairs.setdefault((shown.before, shown.after), []).append(shown)
-        if self._interpolator.has_motion:
-            return self._by_motion(batch, pairs, area)
-        return self._by_pictures(batch, pairs, area)
+        make = self._by_motion if self._interpolator.has_motion else self._by_pictures
+        try:
+            return make(batch, pairs, area)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            # The network makes do with less by itself; whole frames are moved at once.
+            raise ResourceError(
+                f"{self._interpolator.device}: its memory does not suffice for frames of"
+                f" {self._layout.width}x{self._layout.height}; use --device cpu."
+            ) from error
 
     def _by_motion(self, batch: list[Shown], pairs: _Pairs, area: Area) -> list[Made]:
         befores, afters = zip(*pairs, strict=True)
@@ -239,7 +248,7 @@ class Synthesizer:
         made: dict[str, Tensor] = {}
         for (steps, is_opacity), names in groups.items():
             frames = [
-                torch.stack([area.crop(n.channels[c], steps) for c in names], 1).float()
+                torch.stack([area.crop(n.channels[c], steps).float() for c in names], 1)
                 for n in (shown.before, shown.after)
             ]
             residual = torch.stack([changes[c] for c in names], 1)

@@ -92,6 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "nested",
         "timeline",
         "span",
+        "transfers",
         "plan",
         "synthesis",
         "pipeline",

@@ -77,21 +77,23 @@ class Hungry(Blur):
 
     most_pixels = 0
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception | None = None) -> None:
         super().__init__()
+        self.error = error or torch.cuda.OutOfMemoryError("CUDA out of memory.")
         self.steps: list[tuple[int, ...]] = []
 
     def forward(self, frame0, frame1, timestep):
         if frame0[:, 0].numel() > self.most_pixels:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+            raise self.error
         self.steps.append(tuple(frame0.shape))
         return super().forward(frame0, frame1, timestep)
 
 
-def test_out_of_memory_halves_the_batch_then_cuts_tiles():
+@pytest.mark.parametrize("error", [None, RuntimeError("MPS backend out of memory (MPS ...)")])
+def test_out_of_memory_halves_the_batch_then_cuts_tiles(error):
     frame0, frame1 = torch.rand(2, 4, 3, 600, 800, generator=torch.Generator().manual_seed(0))
     expected = Interpolator(Blur(), device="cpu", tile="off").middle(frame0, frame1)
-    net = Hungry()
+    net = Hungry(error)
     interpolator = Interpolator(net, device="cpu", tile="off")
     net.most_pixels = 2 * 600 * 800
     made = interpolator.middle(frame0, frame1)

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from interp_cli.bars import Area
+from interp_cli.errors import ResourceError
 from interp_cli.interpolator import Interpolator
 from interp_cli.metrics import psnr
 from interp_cli.models.render import Recipe
@@ -120,6 +121,16 @@ def test_what_is_seen_small_moves_the_large_frame(quality: Quality, seen: int):
     }
     luma, middle = (planes_of(image)[0] for image in (frames[0].image, made))
     np.testing.assert_array_equal(middle[24:-24, 24:-24], luma[30 : -24 + 6, 36 : -24 + 12])
+
+
+def test_frames_too_large_to_be_moved_cost_one_line(monkeypatch):
+    def greedy(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("interp_cli.synthesis.render", greedy)
+    frames, layout = video(pan(2, (128, 96), (16, 8)), "yuv420p")
+    with pytest.raises(ResourceError, match="memory does not suffice for frames of 128x96"):
+        middles(Interpolator(Known(-16, -8), "cpu"), frames, layout)
 
 
 def test_what_is_added_goes_through_the_matrix():
