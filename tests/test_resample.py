@@ -63,6 +63,13 @@ def test_both_warps_give_the_same_picture(mode: Sampling):
     assert 20 * torch.log10(255 / difference.square().mean().sqrt()) > 50
 
 
+def test_supersampled_is_not_rounded_by_autocast():
+    image = 255 * picture(9, 14)
+    with torch.autocast("cpu", torch.bfloat16):
+        fine = supersampled(image.clone().requires_grad_())
+    torch.testing.assert_close(fine.detach(), supersampled(image), atol=1e-3, rtol=0)
+
+
 def test_supersampled_keeps_the_pixels_and_finds_what_lies_between():
     columns = torch.arange(64.0)
     image = torch.sin(columns * 1.6).expand(1, 1, 8, -1)  # four pixels a wave

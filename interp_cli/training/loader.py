@@ -38,13 +38,16 @@ def synthetic_at(options: TrainOptions, share: float) -> float:
     return options.synthetic + share * (options.late_synthetic - options.synthetic)
 
 
-def loader_threads(device: torch.device, world: int) -> int:
+def loader_threads(device: torch.device, world: int, *, resident: bool = False) -> int:
     """How many threads make batches.
 
-    On a CPU one is enough and takes least from the step; a GPU leaves all cores to them.
+    On a CPU one is enough and takes least from the step; a GPU leaves all cores to them, but where
+    it cuts resident footage itself, each of them takes of its memory.
     """
     if device.type == "cpu":
         return 1
+    if resident:
+        return 2
     return max(1, min(_MOST_THREADS, available_cores() // world - 1))
 
 

@@ -1,7 +1,8 @@
 """The training loop: options → data → network → steps.
 
 Steps are numbered, and everything random in a step follows from the seed and its number (see
-`draws`), so a resumed run ends bit for bit where an uninterrupted one of as many steps does.
+`draws`), so on a CPU a resumed run ends bit for bit where an uninterrupted one of as many steps
+does; on a GPU sums are not the same twice.
 """
 
 from __future__ import annotations
@@ -181,13 +182,14 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
     state = TrainingState(options, ranks, device, precision, checkpoint)
     clock = _Clock(options, checkpoint.minutes if checkpoint else 0.0)
     sampler, sets = _data(job, any_timestep=bool(state.net.supports_timestep))
+    resident = _is_resident(sampler, options, device)
     report = _Report(state, clock)
     start_psnr_db: dict[str, float] = {}
     full = f"{job.folder}: the disk is full. Make room; --resume goes on from the last checkpoint."
     with full_disk(full), ExitStack() as stack:
         loader = stack.enter_context(
             TripletLoader(
-                _cutter(sampler, options, device),
+                _cutter(sampler, options, device if resident else None),
                 options,
                 ranks,
                 device,
@@ -195,7 +197,7 @@ def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResu
                 clock.share_at,
                 # Labels are for weights that know nothing of motion yet.
                 labeller(options.model) if options.init is None else None,
-                loader_threads(device, ranks.world),
+                loader_threads(device, ranks.world, resident=resident),
             )
         )
         stopping = stack.enter_context(Stopping(ranks.leads))
@@ -324,12 +326,14 @@ def _data(job: _Job, *, any_timestep: bool) -> tuple[TripletSampler, list[Valida
     return sampler, sets
 
 
-def _cutter(sampler: TripletSampler, options: TrainOptions, device: torch.device) -> Cut:
-    """Cut on the device where the footage fits, else from files."""
-    resident = options.resident
-    if resident == "auto":
-        resident = fits(sampler.runs, device)
-    if resident:
+def _is_resident(sampler: TripletSampler, options: TrainOptions, device: torch.device) -> bool:
+    """Whether the footage lies in the device's memory: as asked for, or where it fits."""
+    return fits(sampler.runs, device) if options.resident == "auto" else options.resident
+
+
+def _cutter(sampler: TripletSampler, options: TrainOptions, device: torch.device | None) -> Cut:
+    """Cut on the device that holds the footage, or from files."""
+    if device is not None:
         return ResidentTriplets(sampler, device).batch
     return FrameInterpolationDataset(sampler, options.crop, options.epoch_triplets).batch
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from interp_cli.devices import autocast
-from interp_cli.errors import TrainingError
+from interp_cli.devices import autocast, is_out_of_memory
+from interp_cli.errors import ResourceError, TrainingError
 from interp_cli.models.registry import create_model
 from interp_cli.options import Precision
 from interp_cli.train_options import TrainOptions
@@ -84,7 +84,8 @@ class TrainingState:
             _compile(self.net)
         self._model: nn.Module = _Objective(self.net, objective(options.model))
         if ranks.world > 1:
-            self._model = DistributedDataParallel(self._model)
+            # Buffers are constants.
+            self._model = DistributedDataParallel(self._model, broadcast_buffers=False)
 
     def train_on(self, batch: TripletBatch, share: float) -> dict[str, float]:
         """Do one step.
@@ -98,16 +99,24 @@ class TrainingState:
 
         Raises:
             TrainingError: The gradients have not been finite for many steps.
+            ResourceError: The device's memory does not suffice.
         """
         self.learning_rate = scheduled_rate(self.options, self.step, share)
         self._optimizers.set_rate(self.learning_rate)
         try:
             loss, parts = self._find_gradients(batch, share)
         except Exception as error:
+            if is_out_of_memory(error):
+                raise ResourceError(
+                    f"memory does not suffice for steps of {self.options.batch} crops of"
+                    f" {batch.target.shape[-1]} px. Train into another folder with a smaller"
+                    " --batch; --init takes over the weights that there are."
+                ) from error
             if not self._compiled:
                 raise
             # Compilers fail in many ways, and Windows has none for GPUs.
-            self._undo_compiling(error)
+            reason = str(error).strip().split("\n", 1)[0]
+            self._undo_compiling(f"{type(error).__name__}: {reason}")
             loss, parts = self._find_gradients(batch, share)
         self._optimizers.take_gradients()
         for part in self._optimizers.parts:
@@ -128,15 +137,13 @@ class TrainingState:
         self._scaler.scale(loss).backward()
         return loss, parts
 
-    def _undo_compiling(self, error: Exception) -> None:
+    def _undo_compiling(self, reason: str) -> None:
         self._compiled = False
         for name in _COMPILED:
             vars(self.net).pop(name, None)
         if self.ranks.leads:
-            reason = str(error).strip().split("\n", 1)[0]
             self.notes.append(
-                "the network could not be compiled and was trained as it is:"
-                f" {type(error).__name__}: {reason}"
+                f"the network could not be compiled and was trained as it is: {reason}"
             )
 
     def save(self, folder: Path, minutes: float) -> None:
@@ -166,7 +173,8 @@ class TrainingState:
                 f"the checkpoint is of another version of {self.options.model!r}"
                 f" ({str(error).splitlines()[-1].strip()}). Train anew into another folder."
             ) from error
-        self._scaler.load_state_dict(checkpoint.scaler)
+        if checkpoint.scaler:  # empty where the run had another precision
+            self._scaler.load_state_dict(checkpoint.scaler)
         self.step, self.best_db = checkpoint.step, checkpoint.best_db
 
     def _apply(self, norm: Tensor) -> None:
@@ -175,6 +183,8 @@ class TrainingState:
         if finite:
             for part in self._optimizers.parts:
                 self._scaler.step(part)
+        elif self._compiled and not self._scaler.is_enabled():
+            self._undo_compiling("gradients were not finite")
         self._scaler.update()  # lower, if it saw what is not finite
         self._skipped = 0 if finite else self._skipped + 1
         if self._skipped > _MOST_SKIPPED:

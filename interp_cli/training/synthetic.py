@@ -72,15 +72,16 @@ class _Layer:
             moved = moved + amplitude[..., None, None] * torch.sin(angle).unsqueeze(1)
         return moved
 
-    def at(self, time: Tensor) -> tuple[Tensor, Tensor]:
-        """What every pixel shows at `time`, (K, 1, 1, 1).
+    def at(self, time: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What every pixel shows at `time`, (K, 1, 1, 1); `None` is 0.
 
         Returns:
             Colours and opacity, (K, 4, S, S), and the motion of that from time 0 to 1 in pixels,
             (K, 2, S, S).
         """
-        positions = _positions(len(time), self.size, -(-self.size // _SOLVE_PX) + 1, time.device)
-        if not time.any():
+        side = -(-self.size // _SOLVE_PX) + 1
+        positions = _positions(len(self.picture), self.size, side, self.picture.device)
+        if time is None:
             return self.picture[..., ::2, ::2], self._finer(self.motion(positions))
         points = positions
         for _ in range(_SOLVE_STEPS):
@@ -150,7 +151,7 @@ def scenes(
     still = _still(pictures, len(timestep), random)
     shutter = _SHUTTER if _uniform(random, 1).item() < _BLUR_CHANCE else 0.0
     zero = torch.zeros_like(timestep)
-    first, between, last = (_view(layers, still, t) for t in (zero, timestep, zero + 1))
+    first, between, last = (_view(layers, still, t) for t in (None, timestep, zero + 1))
     forth = _known(first, first.motion, last, CELL_PX)
     back = _known(last, -last.motion, first, CELL_PX)
     known = {
@@ -324,10 +325,10 @@ class _View(NamedTuple):
     motion: Tensor  # (K, 2, S, S), from time 0 to 1, in pixels
 
 
-def _view(layers: list[_Layer], still: Tensor | None, time: Tensor) -> _View:
-    """What is seen at `time`."""
-    size = layers[0].size
-    nothing = time.new_zeros(len(time), 3, size, size)
+def _view(layers: list[_Layer], still: Tensor | None, time: Tensor | None) -> _View:
+    """What is seen at `time`; `None` is 0."""
+    ground, size = layers[0].picture, layers[0].size
+    nothing = ground.new_zeros(len(ground), 3, size, size)
     view = _View(nothing, nothing[:, :1], nothing[:, :2])
     for number, layer in enumerate(layers):
         view = _over(view, *layer.at(time), number)

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import math
 import os
 import signal
 from dataclasses import replace
@@ -452,6 +453,35 @@ def test_a_network_that_cannot_be_compiled_is_trained_as_it_is(
         "could not be compiled and was trained as it is: RuntimeError: no compiler"
     )
     assert_same(load_checkpoint(tmp_path / "plain"), load_checkpoint(tmp_path / "compiled"))
+
+
+def test_a_compiled_network_without_finite_gradients_is_trained_as_it_is(
+    prepared_folder, options, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        torch, "compile", lambda function, dynamic: lambda *x: function(*x) * math.nan
+    )
+    result = train([prepared_folder], tmp_path, replace(options, compile=True))
+    assert result.notes == (
+        "the network could not be compiled and was trained as it is: gradients were not finite",
+    )
+    assert all(value.isfinite().all() for value in load_checkpoint(tmp_path).net.values())
+
+
+def test_memory_that_does_not_suffice_is_named(prepared_folder, options, tmp_path, monkeypatch):
+    def greedy(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(TrainingState, "_find_gradients", greedy)
+    with pytest.raises(ResourceError, match=r"steps of 2 crops of 16 px.* smaller --batch"):
+        train([prepared_folder], tmp_path, options)
+
+
+def test_a_run_goes_on_in_half_precision(prepared_folder, options, tmp_path):
+    train([prepared_folder], tmp_path, replace(options, steps=1))
+    kept = load_checkpoint(tmp_path)
+    state = TrainingState(options, Ranks(), torch.device("cpu"), "fp16", kept)
+    assert (kept.scaler, state.step) == ({}, 1)
 
 
 def test_a_gpu_gets_larger_batches():
