@@ -139,7 +139,7 @@ class EncodeOptions:
         """Check every value."""
         fault = find_fault(self.ffmpeg_output)
         require(fault is None, f"ffmpeg output: {fault}")
-        require(self.crf is None or 0 <= self.crf <= 63, f"crf must be 0 to 63, not {self.crf!r}")
+        require(self.crf is None or 0 <= self.crf <= 100, f"crf must be 0 to 100, not {self.crf!r}")
 
 
 @dataclass(frozen=True, slots=True)

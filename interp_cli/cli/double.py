@@ -59,7 +59,8 @@ def double(
     suffix: Annotated[
         str | None,
         typer.Option(
-            help="With --out-dir: what a result's name has more, _2x if not given; may end in .mkv."
+            help="With --out-dir: what a result's name has more (if not given _2x, _4x, _slow2x, "
+            "_60fps, ...); may end in .mkv, .mp4, ..."
         ),
     ] = None,
     factor: Annotated[
@@ -107,7 +108,8 @@ def double(
         float, typer.Option(metavar="0..1", help="How likely a cut must be to count as one.")
     ] = _DEFAULTS.scene_threshold or 1.0,
     no_scenes: Annotated[
-        bool, typer.Option("--no-scenes", help="Look for no cuts: blend across all of them.")
+        bool,
+        typer.Option("--no-scenes", help="Look for no cuts: make frames across them as anywhere."),
     ] = False,
     at_cut: Annotated[
         AtCut, typer.Option(help="At cuts and flashes, show the nearest frame or a blend of both.")
@@ -127,7 +129,8 @@ def double(
         ),
     ] = None,
     crf: Annotated[
-        int | None, typer.Option(help="Constant quality; lower is better and larger.")
+        int | None,
+        typer.Option(help="Constant quality in the encoder's scale; in most, lower is better."),
     ] = None,
     preset: Annotated[str | None, typer.Option(help="The encoder's preset.")] = None,
     pixel_format: Annotated[

@@ -223,8 +223,8 @@ class AnimationWriter(FrameWriter):
         layout = picture.layout
         pixel_format = "pal8" if kind is _GIF else self._storage.pixel_format
         arguments = {**kind.arguments, **dict(options.options)}
-        if kind is _WEBP and "lossless" not in arguments and pixel_format == "bgra":
-            arguments["lossless"] = "1"
+        if kind is _WEBP:
+            arguments.setdefault("lossless", "1")
         try:
             self._muxer = av.open(
                 str(self._part), "w", format=kind.muxer, options=self._course(plays)

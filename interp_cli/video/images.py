@@ -377,10 +377,9 @@ def _storage(kind: ImageFormat, layout: PictureFormat, source_format: str) -> st
         shared = {(1, 1): "yuvj444p", (2, 1): "yuvj422p", (2, 2): "yuvj420p"}
         return shared.get((layout.chroma_width, layout.chroma_height), "yuvj444p")
     if kind is WEBP:
-        native = layout.name if layout.name in ("yuv420p", "yuva420p") else "bgra"
-        # WebP's own colours are BT.601 in limited range; others are kept as RGB.
-        usual = native == "bgra" or (layout.luma_weights[0] == 0.299 and not layout.full_range)
-        return native if usual else "bgra"
+        # Without loss it stores RGB alone. What was stored with some is, in new pictures, again.
+        lossy = layout.name == source_format and source_format in ("yuv420p", "yuva420p")
+        return source_format if lossy else "bgra"
     deep = "64" if layout.has_alpha else "48"
     order = "be" if kind is PNG else "le"
     if layout.kind == "gray":

@@ -143,7 +143,7 @@ def open_target(
         output_format = options.output_format or ("y4m" if is_y4m else "nut")
         return PipeWriter(_STANDARD_OUTPUT, output_format, picture, *rates)
     if is_animation(target):
-        own_format = reader.info.pixel_format if reader.info.codec in ("apng", "webp") else ""
+        own_format = reader.info.pixel_format if reader.info.codec == "apng" else ""
         return AnimationWriter(
             target, picture, *rates, timing.last_seconds, options.encode, reader.plays, own_format
         )
@@ -161,12 +161,25 @@ def notes_on(
     reader: FrameReader | FieldReader, target: Path, options: DoubleOptions
 ) -> tuple[str, ...]:
     """What a user should know of an input that goes to `target`."""
-    if not isinstance(reader, SequenceReader) or options.input_frame_rate is not None:
+    if not isinstance(reader, SequenceReader):
+        return (*reader.warnings, *_streams_left_out(reader, target, options))
+    if options.input_frame_rate is not None:
         return reader.warnings
     if is_sequence_target(target, reader.pictures):  # no rate is written
         return reader.warnings
     rate = f"{reader.info.frame_rate} pictures a second are assumed; --input-fps says otherwise."
     return (*reader.warnings, rate)
+
+
+def _streams_left_out(
+    reader: FrameReader | FieldReader, target: Path, options: DoubleOptions
+) -> tuple[str, ...]:
+    """What pictures, animations and pipes have no place for, as far as it was wanted."""
+    if not reader.has_side_streams or is_container(target):
+        return ()
+    streams = [s for s in reader.info.streams if options.audio or s.kind != "audio"]
+    lost = ", ".join(f"{s.kind} ({s.codec or 'unknown'})" for s in streams)
+    return (f"{target}: holds no more than the video; left out: {lost}.",) if lost else ()
 
 
 def _check_ending(target: Path) -> None:

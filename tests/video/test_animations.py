@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import clips
 import cv2
 import numpy as np
 import pytest
@@ -201,6 +202,15 @@ def test_a_finished_animation_that_cannot_take_its_name_stays(double, tmp_path: 
         double(source, "out.gif")
     (kept,) = tmp_path.glob(".out.*.part.gif")
     assert len(frames(kept)) == 4
+
+
+def test_what_only_a_video_can_hold_is_named(double, tmp_path: Path):
+    source = clips.moving_clip(tmp_path / "in.mkv", frames=3, size=(64, 48), audio="aac")
+    for name in ("out.gif", "out.webp", "out_%d.png"):
+        (said,) = [w for w in double(source, name).warnings if "left out" in w]
+        assert said.endswith(f"{name}: holds no more than the video; left out: audio (aac).")
+    assert not any("left out" in w for w in double(source, "b.gif", audio=False).warnings)
+    assert not any("left out" in w for w in double(source, "out.mp4").warnings)
 
 
 def test_settings_of_other_encoders_are_refused(double, tmp_path: Path):

@@ -136,6 +136,14 @@ def test_jpeg_keeps_its_own_pixel_format(tmp_path: Path, name: str):
         assert np.abs(plane.astype(int) - expected).mean() < 1
 
 
+@pytest.mark.parametrize("source", ["", "yuv420p"])
+def test_webp_loses_nothing_of_a_video_but_as_much_as_one_that_did(source: str):
+    image = drawn("yuv420p")
+    layout = picture_format(image, ColourTags(matrix=6, full_range=False))
+    content = ImageEncoder(WEBP, layout, source).encode(image)
+    assert content[12:16] == (b"VP8 " if source else b"VP8L")
+
+
 def test_webp_is_lossless_for_rgb(tmp_path: Path):
     path = tmp_path / "a.webp"
     image = file_of(path, WEBP, "rgba")
