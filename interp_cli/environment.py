@@ -45,7 +45,7 @@ _OTHER_ENCODERS = (
     "h264_videotoolbox",
     "hevc_videotoolbox",
 )
-_REINSTALL = "install it again: pip install --force-reinstall interp-cli"
+_REINSTALL = "install it again: pip install --force-reinstall, as the first time"
 _LITTLE_DISK_BYTES = 1 << 30
 _TEST_FRAMES = 6
 

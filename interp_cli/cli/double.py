@@ -189,7 +189,8 @@ def double(
     """Double the frame rate of videos.
 
     Two frames come out for each that goes in: every original, untouched and at its own time,
-    and a new one halfway to the next. Sound, subtitles, chapters and metadata come along.
+    and a new one halfway to the next. Sound, subtitles, chapters and metadata come along into
+    another video.
     """
     if deinterlace and detelecine:
         raise typer.BadParameter("give one of --deinterlace and --detelecine")

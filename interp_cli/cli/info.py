@@ -36,7 +36,7 @@ def info(
         bool, typer.Option("--json", help="Print the facts as one JSON object on stdout.")
     ] = False,
 ) -> None:
-    """Show what a video or a weights file is."""
+    """Show what a video, pictures, an animation or a weights file is."""
     path = Path(file)
     # A model's name has no ending and is no file.
     named = path.suffix or path.exists() or file == "-"

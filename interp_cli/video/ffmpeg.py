@@ -1,4 +1,4 @@
-"""The ffmpeg program that comes with imageio-ffmpeg."""
+"""The ffmpeg program that encodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import imageio_ffmpeg
 
 
 def ffmpeg_path() -> str:
-    """The ffmpeg binary that encodes (the one that imageio-ffmpeg brings)."""
+    """What `IMAGEIO_FFMPEG_EXE` names, else the binary that imageio-ffmpeg brings."""
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
