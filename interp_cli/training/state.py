@@ -84,8 +84,7 @@ class TrainingState:
             _compile(self.net)
         self._model: nn.Module = _Objective(self.net, objective(options.model))
         if ranks.world > 1:
-            # Buffers are constants.
-            self._model = DistributedDataParallel(self._model, broadcast_buffers=False)
+            self._model = DistributedDataParallel(self._model)
 
     def train_on(self, batch: TripletBatch, share: float) -> dict[str, float]:
         """Do one step.
