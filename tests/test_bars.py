@@ -107,3 +107,17 @@ def test_a_picture_is_pasted_between_the_bars_of_the_original(pix_fmt: str):
         inside = np.zeros(plane.shape, np.bool_)
         inside[12 // step : 84 // step, 20 // step : 110 // step] = True
         np.testing.assert_array_equal(plane, np.where(inside, made, before))
+
+
+def test_dark_grey_of_full_range_is_no_bar():
+    image = framed(Area(0, 96, 0, 128), "gray")
+    planes_of(image)[0][:12] = planes_of(image)[0][84:] = 16
+    assert found(image) == WHOLE
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_bars_of_one_colour_are_no_bars(channel):
+    image = framed(Area(12, 84, 0, 128), "gbrp")
+    plane = planes_of(image)[channel]
+    plane[:12] = plane[84:] = 90
+    assert found(image) == WHOLE

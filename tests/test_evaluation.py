@@ -441,3 +441,52 @@ def test_only_the_sets_asked_for(two_sets: Path) -> None:
     assert [each.name for each in report.sets] == ["near"]
     with pytest.raises(OpenError, match=r"no set is called nowhere; found: far, near\."):
         evaluate(two_sets, options=EvalOptions(only=("nowhere",)), predictors=[Blend()])
+
+
+def test_a_picture_costs_its_share_of_the_time(two_sets, tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("interp_cli.evaluation.time.perf_counter", lambda: now[0])
+
+    class Slow(Blend):
+        def between(self, frames, timesteps):
+            now[0] += 12
+            return super().between(frames, timesteps)
+
+    clip = lossless(tmp_path / "clip.mkv", frames=9)
+    (report,) = evaluate(clip, options=EvalOptions(hide=3), predictors=[Slow()]).sets
+    assert report.rows[0].seconds_per_picture == 2  # two pairs, three pictures each, at once
+    calls = []
+    evaluate(clip, predictors=[Blend()], progress=lambda *call: calls.append(call))
+    assert calls == [(n, None) for n in range(1, 5)]  # Matroska does not say how many there are
+
+
+def test_vmaf_sees_the_video_in_its_order(tmp_path, monkeypatch):
+    seen = []
+
+    class Noted:
+        def __init__(self, size):
+            seen.append([])
+            self.frames = seen[-1]
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def show(self, frame):
+            self.frames.append(("shown", frame))
+
+        def add(self, made, true):
+            self.frames.append(("scored", true))
+
+        def finish(self):
+            return [90.0] * sum(kind == "scored" for kind, _ in self.frames)
+
+    monkeypatch.setattr("interp_cli.evaluation.Vmaf", Noted)
+    clip = lossless(tmp_path / "clip.mkv", frames=9)
+    evaluate(clip, options=EvalOptions(hide=3), predictors=[Blend(), OnlyMiddles()])
+    for row, scored in zip(seen, ({1, 2, 3, 5, 6, 7}, {2, 6}), strict=True):
+        assert {n for n, (kind, _) in enumerate(row) if kind == "scored"} == scored
+        for n, (_, frame) in enumerate(row):
+            np.testing.assert_array_equal(frame, clips.true_frame(n))

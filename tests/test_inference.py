@@ -1,6 +1,7 @@
 from collections import Counter
 from fractions import Fraction
 
+import clips
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from networks import Blur, Sliding
 from interp_cli.errors import ResourceError
 from interp_cli.inference import Seen
 from interp_cli.interpolator import Interpolator
+from interp_cli.metrics import psnr
 from interp_cli.models.registry import create_model
 
 
@@ -122,3 +124,39 @@ def test_what_is_seen_of_several_frames_is_joined():
     torch.testing.assert_close(joined.features[1][0], pictures * 3)
     # Of one there was no memory for features: none are kept of all.
     assert Seen.joined([*parts, Seen(pictures[:1], None)]).features is None
+
+
+def test_out_of_memory_cuts_the_default_model_into_tiles():
+    frame0, frame1 = (clips.true_frame(t, (512, 320)) for t in (2, 4))
+    expected = Interpolator("flow", "cpu", precision="fp32")(frame0, frame1)
+    interpolator = Interpolator("flow", "cpu", precision="fp32")
+    encode, seen = interpolator.net.encode, []
+
+    def hungry(picture):
+        if picture[0, 0].numel() > 256 * 256:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        seen.append(tuple(picture.shape[-2:]))
+        return encode(picture)
+
+    interpolator.net.encode = hungry
+    made = interpolator(frame0, frame1)
+    assert set(seen) == {(256, 256)}
+    assert interpolator.notes == [
+        "cpu ran out of memory: frames were made 1 at once, in tiles of 256 px."
+    ]
+    assert psnr(made, expected) > 35
+
+
+def test_out_of_memory_while_motion_is_found():
+    frame0, frame1 = (clips.true_frame(t, (512, 320)) for t in (2, 4))
+    interpolator = Interpolator("flow", "cpu", precision="fp32")
+    expected, motion = interpolator(frame0, frame1), interpolator.net.motion
+
+    def hungry(features0, features1):
+        if features0.pictures[0].shape[-1] > 256:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return motion(features0, features1)
+
+    interpolator.net.motion = hungry
+    assert psnr(interpolator(frame0, frame1), expected) > 35
+    assert "in tiles of 256 px" in interpolator.notes[0]

@@ -224,3 +224,24 @@ def test_repeats_are_scored_where_one_part_has_no_footage(tmp_path):
     assert "precision none, recall none" in tuning
     assert "motion                  11        0" in test
     assert "recall 1.000" in test
+
+
+@pytest.mark.parametrize(("step", "jump"), [(2, 12), (3, 17), (6, 24)])
+def test_a_dropped_frame_in_a_pan_is_no_cut(step: int, jump: int):
+    wide = clips.true_frame(0, (600, 128)).astype(np.float32)
+    places = [step * n + (jump - step) * (n > 5) for n in range(11)]
+    assert between([np.ascontiguousarray(wide[:, x : x + 192]) for x in places]) == {}
+
+
+def test_a_repeat_of_ten_bits_is_measured_in_codes_of_255():
+    still, noisy, other = (
+        image(clips.true_frame(0)).reformat(format="yuv420p10le") for _ in range(3)
+    )
+
+    def luma(frame):
+        return np.frombuffer(memoryview(frame.planes[0]), np.uint16).reshape(96, -1)
+
+    luma(noisy)[::12] += 3
+    luma(other)[16:32, 16:32] += 8
+    assert is_repeat(still, noisy)
+    assert not is_repeat(still, other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -340,3 +341,71 @@ def test_what_was_made_before_changes_nothing_that_follows(skipped: int):
     for one, other in zip(whole[skipped:], rest[skipped:], strict=True):
         for plane, same in zip(one, other, strict=True):
             np.testing.assert_array_equal(plane, same)
+
+
+def test_motion_is_found_once_for_three_pairs(monkeypatch):
+    frames, layout = video(pan(6, (160, 96), (4, 2)), "yuv420p")
+    interpolator = Interpolator("flow", "cpu", precision="fp32", batch=1)
+    calls, real = [], interpolator.inference.motion
+    monkeypatch.setattr(interpolator.inference, "motion", lambda *a: calls.append(1) or real(*a))
+    middles(interpolator, frames, layout)
+    assert len(calls) == 5
+
+
+def test_motion_between_bars_lies_in_the_whole_frame():
+    frames, layout = video(pan(2, (128, 96), (16, 8)), "yuv420p")
+    area = Area(16, 80, 0, 128)
+    plan = [Shown(1, *frames, HALF, 0, area)]
+    ((_, _, motion),) = Synthesizer(
+        Interpolator(Known(-16, -8), "cpu"), layout, with_motion=True
+    ).images(plan)
+    assert motion.flow_t0.shape == (96, 128, 2)
+    assert not motion.flow_t0[:16].any() and not motion.flow_t0[80:].any()
+    np.testing.assert_allclose(
+        motion.flow_t0[16:80], np.broadcast_to((8, 4), (64, 128, 2)), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("timestep", [Fraction(1, 4), Fraction(3, 4)])
+def test_a_blend_is_weighted_by_time(timestep):
+    frames, layout = video([np.full((48, 64, 3), v, np.uint8) for v in (40, 200)], "rgb24")
+    plan = [Shown(1, *frames, timestep, 0)]
+    ((image, _, _),) = Synthesizer(
+        Interpolator(Known(0, 0), "cpu"), layout, with_motion=False
+    ).images(plan)
+    assert np.unique(planes_of(image)[0]).tolist() == [40 + 160 * timestep]
+
+
+@pytest.mark.parametrize("has_motion", [True, False])
+def test_opacity_is_made_of_opacity(averaging, has_motion):
+    rgba = np.full((2, 48, 64, 4), 200, np.uint8)
+    rgba[0, ..., 3], rgba[1, ..., 3] = 40, 80
+    images = [av.VideoFrame.from_ndarray(p, format="rgba") for p in rgba]
+    layout = picture_format(images[0], TAGS)
+    frames = [Neighbour(f, 2 * i, layout, torch.device("cpu")) for i, f in enumerate(images)]
+    net = Known(0, 0, (0.1, 0.1, 0.1)) if has_motion else averaging
+    (made,) = middles(Interpolator(net, "cpu", precision="fp32"), frames, layout)
+    added = 25.5 if has_motion else 0
+    assert planes_of(made)[0][24, 32].tolist() == pytest.approx(
+        [200 + added] * 3 + [60 + added], abs=1
+    )
+
+
+@pytest.mark.parametrize("trajectory", ["cubic", "linear"])
+def test_frames_are_let_go_of(trajectory):
+    first, layout = video(pan(2, (64, 48), (4, 2)), "yuv420p")
+    area, alive, most = Area.whole(layout), weakref.WeakSet(), []
+    interpolator = Interpolator("flow", "cpu", precision="fp32", batch=2, trajectory=trajectory)
+
+    def plan():
+        before = None
+        for n in range(80):
+            after = Neighbour(first[n % 2].image, 2 * n, layout, torch.device("cpu"))
+            alive.add(after)
+            if before is not None:
+                yield Shown(2 * n - 1, before, after, HALF, n, area)
+            before = after
+
+    for _ in Synthesizer(interpolator, layout, with_motion=False).images(plan()):
+        most.append(len(alive))
+    assert max(most[40:]) <= max(most[:40])

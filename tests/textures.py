@@ -18,3 +18,12 @@ def moved(picture: torch.Tensor, dx: float, dy: float, mode: str = "bicubic") ->
     """What is at p goes to p + (dx, dy)."""
     flow = torch.tensor((-dx, -dy)).view(1, 2, 1, 1).expand(1, 2, *picture.shape[-2:])
     return warp(picture, flow, mode)
+
+
+def pan(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Two triplets whose ground goes `step` pixels to the right from frame to frame."""
+    random = torch.Generator().manual_seed(1)
+    coarse, fine = (torch.rand(2, 3, n, n, generator=random) for n in (24, 64))
+    ground = sum(F.interpolate(x, size=(192, 192), mode="bicubic") for x in (coarse, fine)) / 2
+    frames = [ground[..., 32:160, 32 - i * step : 160 - i * step] for i in range(3)]
+    return frames[0], frames[1], frames[2]

@@ -12,6 +12,7 @@ import clips
 import pytest
 import torch
 
+from interp_cli.cli import app
 from interp_cli.cli.result_names import refuse_one_folder_for_two, results_of, usual_suffix
 from interp_cli.errors import EncodeError
 from interp_cli.models.registry import create_model
@@ -206,3 +207,17 @@ def test_each_of_several_videos_gets_a_folder_for_its_motion(tmp_path: Path):
     assert len(folders) == 2
     for folder in folders:
         assert (motion / folder / "000001_flow_t0.flo").stat().st_size == 12 + 64 * 48 * 8
+
+
+def test_a_variable_shows_the_traceback_of_a_failure(tmp_path):
+    run = interp("info", tmp_path / "none.mp4", INTERP_DEBUG="1")
+    assert run.returncode == 1
+    assert run.stderr.startswith("Traceback")
+    assert "OpenError" in run.stderr.splitlines()[-1]
+
+
+def test_a_defect_is_no_mistake_in_the_usage(monkeypatch):
+    monkeypatch.setattr(app, "app", lambda: int("x"))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(ValueError, match="invalid literal"):
+        app.main()

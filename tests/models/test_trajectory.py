@@ -134,3 +134,40 @@ def test_backward_in_time_is_the_same_way():
     back = bent(turned, own.flip(1), known, column(1 - 0.3), [1])
     torch.testing.assert_close(back.flow_t0, made.flow_t1)
     torch.testing.assert_close(back.flow_t1, made.flow_t0)
+
+
+def bent_by(mask, later):
+    """How far a place is moved that shows so much of frame0, in pixels."""
+    recipe = even(FASTER, 0.5)
+    recipe = recipe._replace(blend_mask=torch.full_like(recipe.blend_mask, mask))
+    known = beside(FASTER)._replace(later=later)
+    made = bend(recipe, FASTER, known, 0.5)
+    return (made.flow_t0 - recipe.flow_t0).norm(dim=1).mean().item()
+
+
+def test_what_one_frame_hides_the_other_tells():
+    steady = motion(((14.0, 1.0), (0.0, 0.0), (0.0, 0.0)), 1, 2)  # goes on as between the frames
+    assert bent_by(1.0, steady) > 10 * bent_by(0.0, steady)
+
+
+def test_a_motion_that_does_not_lead_back_tells_nothing():
+    own, earlier = motion(FASTER, 0, 1), motion(FASTER, -1, 0)
+    recipe = even(FASTER, 0.5)
+
+    def moved(earlier):
+        made = bend(recipe, FASTER, Beside.of(own, [earlier], [None], [(1, 1)]), 0.5)
+        return (made.flow_t0 - recipe.flow_t0).norm(dim=1).mean()
+
+    astray = earlier.clone()
+    astray[:, 0] += 8  # cells: from its first frame to another place than where it came from
+    assert moved(astray) < 0.1 * moved(earlier)
+
+
+def test_what_is_told_of_a_thing_goes_along_with_it():
+    way = ((16.0, 0.0), (0.0, 0.0), (0.0, 0.0))
+    own, earlier, recipe = motion(way, 0, 1), motion(way, -1, 0), even(way, 0.5)
+    earlier[..., 2:4] *= 0.25  # it was slower there: columns 8 to 16 of frame0
+    made = bend(recipe, way, Beside.of(own, [earlier], [None], [(1, 1)]), 0.5)
+    moved = (made.flow_t0 - recipe.flow_t0)[0, 0].abs().sum(0)
+    place = (moved * torch.arange(WIDTH)).sum() / moved.sum()
+    assert place == pytest.approx(12 - 0.5 + 8, abs=2)

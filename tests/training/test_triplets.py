@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from interp_cli.errors import TrainingError
+from interp_cli.training import draws
 from interp_cli.training.draws import TripletSampler, hold_out
 from interp_cli.training.prepare import frame_planes, prepare
 from interp_cli.training.triplets import FrameInterpolationDataset, to_batch
@@ -175,3 +176,51 @@ def test_too_little_footage(runs):
         hold_out([replace(runs[0], frames=5)])
     with pytest.raises(TrainingError, match="no runs to draw triplets from"):
         TripletSampler([])
+
+
+def test_every_change_is_drawn_as_often_as_it_should(runs):
+    sampler = TripletSampler(runs, hard_share=0.2)
+    drawn = [sampler.draw(n, 32) for n in range(1000)]
+    shares = {
+        name: np.mean([bool(getattr(d, name)) for d in drawn])
+        for name in ("flip_x", "flip_y", "transpose", "reverse", "anything", "hardest", "quality")
+    }
+    assert shares == pytest.approx(
+        {
+            "flip_x": 0.5,
+            "flip_y": 0.3,
+            "transpose": 0.25,
+            "reverse": 0.5,
+            "anything": 0.3,
+            "hardest": 0.2,
+            "quality": 0.1,
+        },
+        abs=0.05,
+    )
+    assert {d.channels for d in drawn} == set(draws._ORDERS)
+    for name, low, high in (("gain", 0.75, 1.15), ("gamma", 0.7, 1.43)):
+        changed = [value for d in drawn if (value := getattr(d, name)) != 1]
+        assert len(changed) / 1000 == pytest.approx(0.3, abs=0.05)
+        assert low <= min(changed) < 1 < max(changed) <= high
+    sides = [d.side for d in drawn]
+    assert (min(sides), max(sides)) == (15, 40)  # 32 / 2.2 and 32 / 0.8
+    assert np.mean([side == 32 for side in sides]) > 0.35
+
+
+def test_a_source_of_many_runs_is_not_all_there_is(runs):
+    alone, many = replace(runs[0], source="a", motion=4.0), replace(runs[0], source="b", motion=4.0)
+    sampler = TripletSampler([alone, *[many] * 8])
+    share = np.mean([sampler.draw(n, 32).run == 0 for n in range(2000)])
+    assert share == pytest.approx(1 / (1 + 8**0.7), abs=0.03)  # 0.19, not 0.11
+
+
+@pytest.mark.parametrize("frames", [3, 4, 5, 7])
+@pytest.mark.parametrize("rate", [25.0, 59.94])
+def test_many_runs_of_few_frames_are_drawn_from(runs, frames, rate):
+    short = replace(runs[0], frames=frames, frame_rate=rate)
+    sampler = TripletSampler([short], any_timestep=True)
+    for number in range(300):
+        first, middle, last = sampler.draw(number, 32).frames
+        assert 0 <= first < middle < last < frames
+    first, middle, last = sampler.plain(0, 32).frames
+    assert middle - first == last - middle == (2 if rate > 45 and frames > 4 else 1)

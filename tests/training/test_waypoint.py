@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
+from textures import pan
 from torch import Tensor
 
 from interp_cli.models.flow import Flow
@@ -18,15 +18,6 @@ TIMES = torch.full((2, 1, 1, 1), 0.5)
 @pytest.fixture(scope="module")
 def net() -> Flow:
     return load_model("flow").net
-
-
-def pan(step: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Two triplets whose ground goes `step` pixels to the right from frame to frame."""
-    random = torch.Generator().manual_seed(1)
-    coarse, fine = (torch.rand(2, 3, n, n, generator=random) for n in (24, 64))
-    ground = sum(F.interpolate(x, size=(192, 192), mode="bicubic") for x in (coarse, fine)) / 2
-    frames = [ground[..., 32:160, 32 - i * step : 160 - i * step] for i in range(3)]
-    return frames[0], frames[1], frames[2]
 
 
 def ways(net: Flow, frame0: Tensor, target: Tensor, frame1: Tensor, *numbers: int) -> Ways:
@@ -125,3 +116,21 @@ def test_where_nothing_moves_a_target_is_when_it_is_told_to_be(net: Flow):
     torch.testing.assert_close(
         ways(net, frame, frame, frame).timesteps(told), told, atol=1e-3, rtol=0
     )
+
+
+def test_where_the_way_does_not_lead_back_nothing_is_known(net: Flow):
+    frame0, target, frame1 = pan(6)
+    found = ways(net, frame0, target, frame1)
+    lost = found._replace(returns=torch.zeros_like(found.returns))
+    assert not any(label[:, :, 2].any() for label in lost.labels(*nothing(target)).values())
+    wrong = found._replace(to_frames=found.to_frames.clone(), returns=found.returns.clone())
+    wrong.to_frames[..., :16] += 5
+    wrong.returns[..., :16] = False
+    torch.testing.assert_close(wrong.timesteps(TIMES), found.timesteps(TIMES), atol=0.02, rtol=0)
+
+
+def test_a_target_is_never_taken_for_a_frame_itself(net: Flow):
+    frame0, _, frame1 = pan(6)
+    for target, told, expected in ((frame0, 0.1, 0.05), (frame1, 0.9, 0.95)):
+        found = ways(net, frame0, target, frame1).timesteps(torch.full((2, 1, 1, 1), told))
+        assert found.flatten().tolist() == pytest.approx([expected] * 2)

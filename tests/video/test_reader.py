@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import clips
@@ -86,3 +87,32 @@ def test_the_good_part_can_be_had(tmp_path: Path):
         frames = list(reader)
     assert 5 <= len(frames) <= 11
     assert "shorter than it says" in (reader.damage or "")
+
+
+def joined(folder: Path, *sizes) -> Path:
+    """Transport streams of six frames, one behind the other."""
+    parts = [clips.moving_clip(folder / f"{n}.ts", 6, size) for n, size in enumerate(sizes)]
+    target = folder / "joined.ts"
+    target.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return target
+
+
+def test_a_picture_that_changes_its_size_is_damage(tmp_path: Path):
+    source = joined(tmp_path, (128, 96), (64, 48))
+    told = (
+        r"joined.ts: decoded \d+ frames \(then the picture changes from 128x96 yuv420p to 64x48 y"
+    )
+    with VideoReader(source) as reader, pytest.raises(DecodeError, match=told):
+        list(reader)
+    with VideoReader(source, keep_going=True) as reader:
+        frames = list(reader)
+    assert {(f.image.width, f.image.height) for f in frames} == {(128, 96)}
+    assert len(frames) == 6
+
+
+def test_times_that_do_not_grow_are_moved_and_told(tmp_path: Path):
+    with VideoReader(joined(tmp_path, (128, 96), (128, 96))) as reader:
+        stamps = [frame.pts for frame in reader]
+    assert len(stamps) == 12
+    assert all(a < b for a, b in pairwise(stamps))
+    assert reader.repaired_times == 6
