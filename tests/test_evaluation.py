@@ -490,3 +490,10 @@ def test_vmaf_sees_the_video_in_its_order(tmp_path, monkeypatch):
         assert {n for n, (kind, _) in enumerate(row) if kind == "scored"} == scored
         for n, (_, frame) in enumerate(row):
             np.testing.assert_array_equal(frame, clips.true_frame(n))
+
+
+def test_what_a_network_makes_is_rounded(averaging) -> None:
+    model = ModelPredictor(Interpolator(averaging, "cpu", precision="fp32"))
+    low, high = (np.full((16, 16, 3), value, np.uint8) for value in (10, 13))
+    ((made,),) = model.between([low, high], [Fraction(1, 4)])
+    assert np.unique(made).tolist() == [11]  # 10.75

@@ -561,3 +561,24 @@ def test_many_videos_go_on(source: Path, tmp_path: Path, weights: Path):
     assert "2 of 2 videos done" in said
     assert done.read_bytes() == b"done"
     assert len(shown(done.parent / "b_2x.mp4")) == 12
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"quality": "best"}, "quality: fast, now best"),
+        ({"precision": "bf16"}, "precision: fp32, now bf16"),
+        ({"seed": 1}, "model: "),
+    ],
+)
+def test_frames_of_another_network_are_not_gone_on_with(source, tmp_path, changed, named):
+    def made(seed=0, **how):
+        torch.manual_seed(seed)
+        save_weights(tmp_path / "w.safetensors", create_model("flow"), "flow", {})
+        how = {"quality": "fast", "precision": "fp32", **how}
+        return Interpolator(tmp_path / "w.safetensors", "cpu", **how)
+
+    interrupted(source, tmp_path / "o.mp4", OPTIONS, made())
+    with pytest.raises(EncodeError, match=named):
+        options = replace(OPTIONS, resume=True)
+        double_video(source, tmp_path / "o.mp4", options, interpolator=made(**changed))

@@ -487,3 +487,12 @@ def test_a_run_goes_on_in_half_precision(prepared_folder, options, tmp_path):
 def test_a_gpu_gets_larger_batches():
     assert (train_preset("flow").batch, train_preset("flow", large_batch=True).batch) == (16, 64)
     assert fine_tune_preset("fusion").minutes == 15
+
+
+def test_the_best_weights_are_kept_not_the_last(prepared_folder, options, tmp_path, monkeypatch):
+    scores, kept = iter([30.0, 20.0, 25.0, 10.0]), []
+    monkeypatch.setattr(loop, "validate", lambda *_: {"held-out": next(scores)})
+    monkeypatch.setattr(loop, "save_weights", lambda *_: kept.append(1))
+    often = replace(options, steps=3, validate_minutes=1e-9)
+    result = train([prepared_folder], tmp_path, often)
+    assert (result.best_db, len(kept)) == (30, 1)

@@ -8,6 +8,7 @@ import pytest
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoders import choose_encoder
+from interp_cli.video.ffmpeg import FfmpegRun
 from interp_cli.video.picture import PictureDescription
 from interp_cli.video.planes import picture_format, planes_of
 from interp_cli.video.probe import ColourTags, probe
@@ -139,3 +140,18 @@ def test_the_pixel_format_that_loses_least_is_stored(encoder, given, stored):
     assert choice.pixel_format == stored
     changed = stored != given.replace("yuvj", "yuv")
     assert bool(choice.warnings) == changed
+
+
+@pytest.mark.parametrize(("short", "well"), [(1, True), (0, False)])
+def test_an_encoder_that_wrote_less_or_failed_is_noticed(tmp_path, monkeypatch, short, well):
+    wait = FfmpegRun.wait
+
+    def ended(run, timeout_seconds=None):
+        done = wait(run, timeout_seconds)
+        run.frames -= short
+        return done and well
+
+    monkeypatch.setattr(FfmpegRun, "wait", ended)
+    with pytest.raises(EncodeError, match=f"wrote {4 - short} of 4 frames"):
+        write(tmp_path / "out.mkv")
+    assert list(tmp_path.iterdir()) == []
