@@ -33,9 +33,17 @@ TRAJECTORIES: tuple[Trajectory, ...] = ("cubic", "linear")
 DEFAULT_MODEL = "flow"
 # Pictures a second of a sequence, as in FFmpeg.
 DEFAULT_INPUT_RATE = Fraction(25)
-
-
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def require(condition: bool, message: str) -> None:
+    """Refuse an option's value.
+
+    Raises:
+        ValueError: The condition does not hold.
+    """
+    if not condition:
+        raise ValueError(message)
 
 
 def require_device(name: str) -> None:
@@ -48,16 +56,6 @@ def require_device(name: str) -> None:
         _DEVICE.fullmatch(name) is not None,
         f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}",
     )
-
-
-def require(condition: bool, message: str) -> None:
-    """Refuse an option's value.
-
-    Raises:
-        ValueError: The condition does not hold.
-    """
-    if not condition:
-        raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)

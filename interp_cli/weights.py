@@ -162,13 +162,22 @@ def save_weights(
     }
     metadata = {"architecture": architecture, "config": json.dumps(dict(config or {}))}
     content = save({name: value.contiguous() for name, value in tensors.items()}, metadata)
+    write_whole(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whose name appears, or changes its content, only when it is complete.
+
+    Raises:
+        OSError: That was not possible, as on a full disk; nothing new is left then.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return hashlib.sha256(content).hexdigest()
 
 
 def _verify(path: Path, record: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ random generator to keep.
 from __future__ import annotations
 
 import io
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from interp_cli.errors import TrainingError
 from interp_cli.train_options import PrepareOptions, TrainOptions
+from interp_cli.weights import write_whole
 
 CHECKPOINT = "last.pt"
 # What may be another when a run goes on: how long it is, and how and where it is computed.
@@ -60,14 +60,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     # What `load_model` needs to take the weights out of a checkpoint.
     content |= {"architecture": checkpoint.options.model, "config": {}}
     path = folder / CHECKPOINT
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     file = io.BytesIO()  # so that a full disk is an OSError
     torch.save(content, file)
-    try:
-        part.write_bytes(file.getbuffer())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, file.getvalue())
     return path
 
 

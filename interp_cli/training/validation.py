@@ -19,6 +19,7 @@ from interp_cli.resample import padded
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.sources import find_sources
 from interp_cli.training.triplets import FrameInterpolationDataset
+from interp_cli.weights import write_whole
 
 Triplet = NDArray[np.uint8]
 
@@ -143,9 +144,7 @@ def _write_picture(path: Path, rows: Sequence[NDArray[np.uint8]]) -> None:
     width = max(row.shape[1] for row in rows)
     padded = list(_filled(rows, width))
     _, data = cv2.imencode(".png", cv2.cvtColor(np.vstack(padded), cv2.COLOR_RGB2BGR))
-    part = path.with_suffix(".part")
-    part.write_bytes(data.tobytes())
-    part.replace(path)
+    write_whole(path, data.tobytes())
 
 
 def _filled(rows: Sequence[NDArray[np.uint8]], width: int) -> Iterator[NDArray[np.uint8]]:
