@@ -33,6 +33,7 @@ TRAJECTORIES: tuple[Trajectory, ...] = ("cubic", "linear")
 DEFAULT_MODEL = "flow"
 # Pictures a second of a sequence, as in FFmpeg.
 DEFAULT_INPUT_RATE = Fraction(25)
+_FRAME_RATES = "from 1/3600 (one frame an hour) to 1000"
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -215,9 +216,8 @@ class DoubleOptions:
             )
         rate = self.frame_rate
         require(
-            rate is None
-            or (isinstance(rate, Rational) and 0 < rate <= 1000 and rate.numerator < 2**31),
-            f"frame rate must be a fraction above 0 and at most 1000, not {rate!r}",
+            rate is None or _is_frame_rate(rate),
+            f"frame rate must be a fraction {_FRAME_RATES}, not {rate}",
         )
         require(
             self.factor is None or rate is None,
@@ -245,8 +245,8 @@ class DoubleOptions:
         )
         input_rate = self.input_frame_rate
         require(
-            input_rate is None or 0 < input_rate <= 1000,
-            f"input fps must be above 0 and at most 1000, not {input_rate!r}",
+            input_rate is None or _is_frame_rate(input_rate),
+            f"input fps must be a fraction {_FRAME_RATES}, not {input_rate}",
         )
         require(self.white > 0, f"white must be above 0, not {self.white!r}")
         require(
@@ -303,6 +303,16 @@ def parse_frame_rate(text: str) -> Fraction:
     if rate.denominator > 1 and "/" not in text and abs(rate - television) < Fraction(1, 200):
         return television
     return rate
+
+
+def _is_frame_rate(rate: object) -> bool:
+    """Whether FFmpeg, whose fractions are of 32-bit integers, can have this rate."""
+    return (
+        isinstance(rate, Rational)
+        and Fraction(1, 3600) <= rate <= 1000
+        and rate.numerator < 2**31
+        and rate.denominator < 2**31
+    )
 
 
 @dataclass(frozen=True, slots=True)

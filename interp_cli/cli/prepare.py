@@ -38,18 +38,18 @@ def prepare(
     `interp train OUT` then starts at once. What is in OUT already is not prepared again.
     """
     options = PrepareOptions(scene_threshold, short_side, still_below)
-    from interp_cli.training.prepare import prepare as run
+    from interp_cli.training.prepare import prepare as prepare_sources
 
     with console.status("preparing") as status:
 
         def update(done: int, total: int) -> None:
             status.update(f"preparing: {done} of {total} sources")
 
-        runs = run(videos, out, options, None if quiet else update)
-    frames = sum(r.frames for r in runs)
-    size_bytes = sum(r.frames * r.frame_bytes for r in runs)
+        shots = prepare_sources(videos, out, options, None if quiet else update)
+    frames = sum(shot.frames for shot in shots)
+    size_bytes = sum(shot.frames * shot.frame_bytes for shot in shots)
     if json:
-        print_json({"folder": out, "runs": len(runs), "frames": frames, "bytes": size_bytes})
+        print_json({"folder": out, "shots": len(shots), "frames": frames, "bytes": size_bytes})
     elif not quiet:
-        made = f"{frames} frames in {len(runs)} shots, {size_text(size_bytes)}"
+        made = f"{frames} frames in {len(shots)} shots, {size_text(size_bytes)}"
         results.print(f"{escape(str(out))}: {made}", soft_wrap=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interp_cli.errors import TrainingError
-from interp_cli.training.prepare import Run
+from interp_cli.training.prepare import Shot
 
 # Footage at 45 frames a second and more moves little from frame to frame.
 _FAST_RATE = 45.0
@@ -32,7 +32,7 @@ class Draw:
     """One triplet as decided, before any picture is touched.
 
     Attributes:
-        run: Number of the run.
+        shot: Number of the shot.
         frames: Numbers of its three frames in the order of time.
         timestep: Where the second lies between the others.
         side: Of the square in the stored frame, in pixels.
@@ -49,7 +49,7 @@ class Draw:
         hardest: Whether to take the place where the frames differ most.
     """
 
-    run: int
+    shot: int
     frames: tuple[int, int, int]
     timestep: float
     side: int
@@ -74,39 +74,39 @@ class Draw:
 class TripletSampler:
     """Decides which triplet a number means.
 
-    Runs count by their length and motion; of sources with many runs each counts a little less.
+    Shots count by their length and motion; of sources with many shots each counts a little less.
     """
 
     def __init__(
         self,
-        runs: Sequence[Run],
+        shots: Sequence[Shot],
         seed: int = 0,
         *,
         any_timestep: bool = False,
         hard_share: float = 0.0,
     ) -> None:
-        """Weigh the runs.
+        """Weigh the shots.
 
         Args:
-            runs: At least one.
+            shots: At least one.
             seed: All draws follow from it.
             any_timestep: Whether targets may lie elsewhere than in the middle.
             hard_share: Share of triplets that are cut where the frames differ most.
 
         Raises:
-            TrainingError: There is no run.
+            TrainingError: There is no shot.
         """
-        if not runs:
-            raise TrainingError("no runs to draw triplets from: give more or longer videos.")
-        self.runs = tuple(runs)
+        if not shots:
+            raise TrainingError("no shots to draw triplets from: give more or longer videos.")
+        self.shots = tuple(shots)
         self.seed = seed
         self.any_timestep = any_timestep
         self.hard_share = hard_share
-        count = Counter(run.source for run in runs)
+        count = Counter(shot.source for shot in shots)
         weights = np.array(
             [
-                run.frames * (0.5 + min(run.motion, 12.0) / 8) / count[run.source] ** 0.3
-                for run in runs
+                shot.frames * (0.5 + min(shot.motion, 12.0) / 8) / count[shot.source] ** 0.3
+                for shot in shots
             ]
         )
         self._cumulative = np.cumsum(weights / weights.sum())
@@ -120,15 +120,15 @@ class TripletSampler:
             attempt: Another one in its place, where the first turned out useless.
         """
         rng = np.random.default_rng((self.seed, number, attempt))
-        index = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.runs) - 1)
-        run = self.runs[index]
-        middle, span = self._span(run, rng)
-        first = int(rng.integers(0, run.frames - span))
+        index = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.shots) - 1)
+        shot = self.shots[index]
+        middle, span = self._span(shot, rng)
+        first = int(rng.integers(0, shot.frames - span))
         zoom = 1.0 if rng.random() < 0.4 else float(rng.uniform(*_ZOOM_RANGE))
-        side = min(int(np.ceil(crop / zoom)), run.height, run.width)
-        places = _places(run, side, rng)
+        side = min(int(np.ceil(crop / zoom)), shot.height, shot.width)
+        places = _places(shot, side, rng)
         return Draw(
-            run=index,
+            shot=index,
             frames=(first, first + middle, first + span),
             timestep=middle / span,
             side=side,
@@ -148,18 +148,18 @@ class TripletSampler:
     def plain(self, number: int, crop: int) -> Draw:
         """Decide triplet `number` without any change to its pictures, for validation."""
         rng = np.random.default_rng((self.seed, number))
-        index = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.runs) - 1)
-        run = self.runs[index]
-        stride = min(2 if (run.frame_rate or 0) >= _FAST_RATE else 1, (run.frames - 1) // 2)
-        first = int(rng.integers(0, run.frames - 2 * stride))
-        side = min(crop, run.height, run.width)
-        places = _places(run, side, rng)
+        index = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.shots) - 1)
+        shot = self.shots[index]
+        stride = min(2 if (shot.frame_rate or 0) >= _FAST_RATE else 1, (shot.frames - 1) // 2)
+        first = int(rng.integers(0, shot.frames - 2 * stride))
+        side = min(crop, shot.height, shot.width)
+        places = _places(shot, side, rng)
         return Draw(index, (first, first + stride, first + 2 * stride), 0.5, side, places)
 
-    def _span(self, run: Run, rng: np.random.Generator) -> tuple[int, int]:
+    def _span(self, shot: Shot, rng: np.random.Generator) -> tuple[int, int]:
         """Frames from the earlier to the target and to the later one."""
-        fast = (run.frame_rate or 0) >= _FAST_RATE
-        longest = run.frames - 1
+        fast = (shot.frame_rate or 0) >= _FAST_RATE
+        longest = shot.frames - 1
         if self.any_timestep and rng.random() < 0.25:
             span = int(rng.choice((3, 4))) * (2 if fast else 1)
             middle = int(rng.integers(1, span))
@@ -169,46 +169,48 @@ class TripletSampler:
         return stride, 2 * stride
 
 
-def _places(run: Run, side: int, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
-    """Rows and columns where squares of this side may be cut out of a run's frames."""
+def _places(shot: Shot, side: int, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
+    """Rows and columns where squares of this side may be cut out of a shot's frames."""
     return tuple(
         (
-            int(rng.integers(0, run.height - side + 1)),
-            int(rng.integers(0, run.width - side + 1)),
+            int(rng.integers(0, shot.height - side + 1)),
+            int(rng.integers(0, shot.width - side + 1)),
         )
         for _ in range(_PLACES)
     )
 
 
-def hold_out(runs: Sequence[Run], share: float = 0.03) -> tuple[list[Run], list[Run]]:
-    """Split runs into those to train on and those to validate on.
+def hold_out(shots: Sequence[Shot], share: float = 0.03) -> tuple[list[Shot], list[Shot]]:
+    """Split shots into those to train on and those to validate on.
 
-    Every run has its own place in a fixed shuffle, so more footage moves few runs to the other
-    side. A single run gives its last tenth.
+    Every shot has its own place in a fixed shuffle, so more footage moves few shots to the other
+    side. A single shot gives its last tenth.
 
     Returns:
-        Runs to train on, runs to validate on; in the shuffle's order, whatever `runs`' is, so that
-        a number means the same triplet however the footage was named.
+        Those to train on, those to validate on; in the shuffle's order, whatever `shots`' is, so
+        that a number means the same triplet however the footage was named.
 
     Raises:
         TrainingError: There is too little footage to keep any of it apart.
     """
-    if len(runs) == 1:
-        run = runs[0]
-        kept = run.frames - max(3, run.frames // 10)
+    if len(shots) == 1:
+        shot = shots[0]
+        kept = shot.frames - max(3, shot.frames // 10)
         if kept < 3:
             raise TrainingError(
-                f"{run.source}: only {run.frames} frames that move in one shot; training needs at"
+                f"{shot.source}: only {shot.frames} frames that move in one shot; training needs at"
                 " least 6, and hundreds to be of use."
             )
-        tail = replace(run, offset=run.offset + kept * run.frame_bytes, frames=run.frames - kept)
-        return [replace(run, frames=kept)], [tail]
-    order = sorted(runs, key=_shuffled_place)
-    count = max(1, round(len(runs) * share))
+        tail = replace(
+            shot, offset=shot.offset + kept * shot.frame_bytes, frames=shot.frames - kept
+        )
+        return [replace(shot, frames=kept)], [tail]
+    order = sorted(shots, key=_shuffled_place)
+    count = max(1, round(len(shots) * share))
     return order[count:], order[:count]
 
 
-def _shuffled_place(run: Run) -> str:
-    """Where a run stands in the shuffle: by what it holds, not by where its file lies."""
-    facts = (run.source, run.offset, run.frames, run.width, run.height, round(run.motion, 3))
+def _shuffled_place(shot: Shot) -> str:
+    """Where a shot stands in the shuffle: by what it holds, not by where its file lies."""
+    facts = (shot.source, shot.offset, shot.frames, shot.width, shot.height, round(shot.motion, 3))
     return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -27,7 +27,7 @@ from interp_cli.training.device import choose_device, choose_precision
 from interp_cli.training.draws import TripletSampler, hold_out
 from interp_cli.training.loader import Cut, TripletLoader, loader_threads
 from interp_cli.training.losses import labeller
-from interp_cli.training.prepare import Run, prepare
+from interp_cli.training.prepare import Shot, prepare
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.resident import ResidentTriplets, fits
 from interp_cli.training.state import TrainingState, step_seed
@@ -102,7 +102,7 @@ Progress = Callable[[TrainProgress], None]
 class _Job:
     """What every rank has to know."""
 
-    runs: tuple[Run, ...]
+    shots: tuple[Shot, ...]
     sets: tuple[Path, ...]
     folder: Path
     options: TrainOptions
@@ -156,8 +156,8 @@ def train(
     device = choose_device(options.device)
 
     def job() -> _Job:
-        runs = prepare(videos, cache, options.prepare, prepare_progress)
-        return _Job(tuple(runs), tuple(map(Path, validate_on)), folder, options, resume)
+        shots = prepare(videos, cache, options.prepare, prepare_progress)
+        return _Job(tuple(shots), tuple(map(Path, validate_on)), folder, options, resume)
 
     if processes.launched():
         with processes.joined(device) as ranks:
@@ -316,7 +316,7 @@ class _Report:
 def _data(job: _Job, *, any_timestep: bool) -> tuple[TripletSampler, list[ValidationSet]]:
     """What to learn from, and what to validate on."""
     options = job.options
-    learned, held = hold_out(job.runs)
+    learned, held = hold_out(job.shots)
     sampler = TripletSampler(
         learned, options.seed, any_timestep=any_timestep, hard_share=options.hard_share
     )
@@ -328,7 +328,7 @@ def _data(job: _Job, *, any_timestep: bool) -> tuple[TripletSampler, list[Valida
 
 def _is_resident(sampler: TripletSampler, options: TrainOptions, device: torch.device) -> bool:
     """Whether the footage lies in the device's memory: as asked for, or where it fits."""
-    return fits(sampler.runs, device) if options.resident == "auto" else options.resident
+    return fits(sampler.shots, device) if options.resident == "auto" else options.resident
 
 
 def _cutter(sampler: TripletSampler, options: TrainOptions, device: torch.device | None) -> Cut:

@@ -1,7 +1,7 @@
 """Videos, picture sequences and sets of triplets to flat files of frames.
 
 Each source becomes two files in a folder: `KEY.yuv`, all its frames one after the other, and
-`KEY.json`, which says where each run of consecutive frames lies. A run holds no cut and no
+`KEY.json`, which says where each shot of consecutive frames lies. A shot holds no cut and no
 repeated frame. Frames are planar YUV 4:2:0, 8 bits, BT.709, limited range: half the bytes of RGB,
 so that twice as much footage stays in memory. The key follows from the source and the options, so
 a source is prepared once; the `.json` is written last, so a half-finished one is never taken.
@@ -36,15 +36,16 @@ Progress = Callable[[int, int], None]
 _Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 
 _VERSION = 1
+_SHOTS = "runs"  # their key in the files of that version
 _HASHED_BYTES = 1 << 20
 # Frames of a shot wait in memory until it is clear that the shot is worth keeping.
-_LONGEST_RUN = 250
+_LONGEST_SHOT = 250
 _UNEVEN = 1.5
 _RGB = ColourTags(matrix=0, full_range=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Shot:
     """Consecutive frames of one shot inside a flat file.
 
     Attributes:
@@ -55,7 +56,7 @@ class Run:
         height: Rows, even.
         frame_rate: Frames a second when it was filmed; `None` where unknown.
         motion: Mean absolute difference of neighbours' luma, in units of 1/255.
-        source: Where it came from: runs of one source share its weight.
+        source: Where it came from: shots of one source share its weight.
     """
 
     file: Path
@@ -74,7 +75,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shot:
+class _SourceFrame:
     """One frame on its way into the flat file."""
 
     image: av.VideoFrame
@@ -94,7 +95,7 @@ def prepare(
     folder: str | Path,
     options: PrepareOptions | None = None,
     progress: Progress | None = None,
-) -> list[Run]:
+) -> list[Shot]:
     """Prepare every source under `paths` that is not yet in `folder`.
 
     Args:
@@ -104,48 +105,48 @@ def prepare(
         progress: Called with the sources done and their number.
 
     Returns:
-        The runs of these sources, those of other sources in `folder` left out.
+        The shots of these sources, those of other sources in `folder` left out.
 
     Raises:
         TrainingError: Nothing usable was found.
         VideoError: A file cannot be read as a video, or is damaged.
     """
     options = options or PrepareOptions()
-    runs: list[Run] = []
+    shots: list[Shot] = []
     rest: list[str | Path] = []
     for path in paths:
         if Path(path).is_dir() and is_prepared(path):
-            runs.extend(open_prepared(path))
+            shots.extend(open_prepared(path))
         else:
             rest.append(path)
-    sources = find_sources(rest) if rest or not runs else []
+    sources = find_sources(rest) if rest or not shots else []
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for done, source in enumerate(sources):
         if progress is not None:
             progress(done, len(sources))
-        runs.extend(_prepare_one(source, folder, options))
+        shots.extend(_prepare_one(source, folder, options))
     if progress is not None:
         progress(len(sources), len(sources))
-    if not runs:
+    if not shots:
         raise TrainingError(
-            f"{', '.join(map(str, paths))}: no run of three frames that move. Give longer or"
+            f"{', '.join(map(str, paths))}: no shot with three frames that move. Give longer or"
             " livelier videos."
         )
-    return runs
+    return shots
 
 
-def open_prepared(folder: str | Path) -> list[Run]:
-    """All runs that `prepare` wrote into a folder.
+def open_prepared(folder: str | Path) -> list[Shot]:
+    """All shots that `prepare` wrote into a folder.
 
     Raises:
         TrainingError: A flat file is missing or shorter than its description says.
     """
-    runs: list[Run] = []
+    shots: list[Shot] = []
     for record in sorted(Path(folder).glob("*.json")):
         if record.with_suffix(".yuv").is_file():
-            runs.extend(_read_record(record))
-    return runs
+            shots.extend(_read_record(record))
+    return shots
 
 
 def frame_planes(frame: NDArray[np.uint8], width: int, height: int) -> _Planes:
@@ -160,7 +161,7 @@ def frame_planes(frame: NDArray[np.uint8], width: int, height: int) -> _Planes:
     )
 
 
-def _prepare_one(source: Source, folder: Path, options: PrepareOptions) -> list[Run]:
+def _prepare_one(source: Source, folder: Path, options: PrepareOptions) -> list[Shot]:
     record = folder / f"{_key(source, options)}.json"
     if record.is_file() and record.with_suffix(".yuv").is_file():
         return _read_record(record)
@@ -171,18 +172,18 @@ def _prepare_one(source: Source, folder: Path, options: PrepareOptions) -> list[
         " --cache."
     )
     try:
-        with full_disk(full), closing(_shots(source)) as shots:
+        with full_disk(full), closing(_source_frames(source)) as frames:
             with part.open("wb") as file:
-                runs = _write_runs(shots, file.write, source, options)
-            runs = [replace(run, file=record.with_suffix(".yuv")) for run in runs]
+                shots = _write_shots(frames, file.write, source, options)
+            shots = [replace(shot, file=record.with_suffix(".yuv")) for shot in shots]
             part.replace(record.with_suffix(".yuv"))
             content = {"version": _VERSION, "name": str(source.name)}
-            content["runs"] = [_entry(run) for run in runs]
+            content[_SHOTS] = [_entry(shot) for shot in shots]
             part.write_text(json.dumps(content, indent=1), "utf-8")
             part.replace(record)
     finally:
         part.unlink(missing_ok=True)
-    return runs
+    return shots
 
 
 def _key(source: Source, options: PrepareOptions) -> str:
@@ -211,25 +212,25 @@ def _content(path: Path) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _entry(run: Run) -> dict[str, Any]:
-    entry = asdict(run)
+def _entry(shot: Shot) -> dict[str, Any]:
+    entry = asdict(shot)
     del entry["file"]
     return entry
 
 
-def _read_record(record: Path) -> list[Run]:
+def _read_record(record: Path) -> list[Shot]:
     content = json.loads(record.read_text("utf-8"))
     file = record.with_suffix(".yuv")
-    runs = [Run(file=file, **entry) for entry in content["runs"]]
-    needed = max((run.offset + run.frames * run.frame_bytes for run in runs), default=0)
+    shots = [Shot(file=file, **entry) for entry in content[_SHOTS]]
+    needed = max((shot.offset + shot.frames * shot.frame_bytes for shot in shots), default=0)
     if file.stat().st_size < needed:
         raise TrainingError(
             f"{file}: {file.stat().st_size} bytes, expected {needed}. Delete it and prepare again."
         )
-    return runs
+    return shots
 
 
-def _shots(source: Source) -> Generator[_Shot, None, None]:
+def _source_frames(source: Source) -> Generator[_SourceFrame, None, None]:
     """The frames of a source in order."""
     if source.pictures == (source.name,):
         with VideoReader(source.name) as reader:
@@ -239,7 +240,7 @@ def _shots(source: Source) -> Generator[_Shot, None, None]:
             if not source.in_manifest and reader.info.frame_rate is not None:
                 rate = float(reader.info.frame_rate)
             for frame in reader:
-                yield _Shot(frame.image, reader.info.colour, rate, float(frame.seconds))
+                yield _SourceFrame(frame.image, reader.info.colour, rate, float(frame.seconds))
         return
     for index, path in enumerate(source.pictures):
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -248,63 +249,63 @@ def _shots(source: Source) -> Generator[_Shot, None, None]:
         rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
         image = av.VideoFrame.from_ndarray(rgb, "rgb24")
         begins = source.group > 0 and index % source.group == 0
-        yield _Shot(image, _RGB, source.frame_rate, begins=begins)
+        yield _SourceFrame(image, _RGB, source.frame_rate, begins=begins)
 
 
-def _write_runs(
-    shots: Iterable[_Shot],
+def _write_shots(
+    frames: Iterable[_SourceFrame],
     write: Callable[[bytes], object],
     source: Source,
     options: PrepareOptions,
-) -> list[Run]:
-    """Write the frames of `shots`, split at cuts, without repeats; describe the runs."""
-    runs: list[Run] = []
-    frames: list[bytes] = []
+) -> list[Shot]:
+    """Write `frames`, split at cuts, without repeats; describe the shots."""
+    shots: list[Shot] = []
+    kept: list[bytes] = []
     motions: list[float] = []
     size = (0, 0)
     offset = 0
     pace = _Pace()
-    last: _Shot | None = None
+    last: _SourceFrame | None = None
     last_thumbnail = np.zeros((1, 1), np.float32)
     last_luma = np.zeros((1, 1), np.uint8)
 
     def finish() -> None:
         nonlocal offset
         motion = float(np.mean(motions)) if motions else 0.0
-        if len(frames) >= 3 and motion >= options.still_below:
-            for frame in frames:
-                write(frame)
+        if len(kept) >= 3 and motion >= options.still_below:
+            for planes in kept:
+                write(planes)
             rate = last.frame_rate if last is not None else None
-            run = Run(Path(), offset, len(frames), *size, rate, motion, source.origin)
-            runs.append(run)
-            offset += len(frames) * run.frame_bytes
-        frames.clear()
+            shot = Shot(Path(), offset, len(kept), *size, rate, motion, source.origin)
+            shots.append(shot)
+            offset += len(kept) * shot.frame_bytes
+        kept.clear()
         motions.clear()
 
-    for shot in shots:
-        steady = pace.goes_on(shot.seconds)
-        thumbnail = luma_thumbnail(shot.image)
+    for frame in frames:
+        steady = pace.goes_on(frame.seconds)
+        thumbnail = luma_thumbnail(frame.image)
         same_size = last is not None and thumbnail.shape == last_thumbnail.shape
-        if last is not None and not shot.begins and same_size:
-            if _same_format(last.image, shot.image) and is_repeat(last.image, shot.image):
+        if last is not None and not frame.begins and same_size:
+            if _same_format(last.image, frame.image) and is_repeat(last.image, frame.image):
                 continue
             cut = change(last_thumbnail, thumbnail) > options.scene_threshold
-            if cut or not steady or len(frames) >= _LONGEST_RUN:
+            if cut or not steady or len(kept) >= _LONGEST_SHOT:
                 finish()
         else:
             finish()
-        planes = _stored_planes(shot, options.short_side_px)
+        planes = _stored_planes(frame, options.short_side_px)
         found = (planes[0].shape[1], planes[0].shape[0])
         if found != size:
             finish()
             size = found
         luma = planes[0][::4, ::4].copy()
-        if frames:
+        if kept:
             motions.append(float(cv2.absdiff(luma, last_luma).mean()))
-        frames.append(b"".join(plane.tobytes() for plane in planes))
-        last, last_thumbnail, last_luma = shot, thumbnail, luma
+        kept.append(b"".join(plane.tobytes() for plane in planes))
+        last, last_thumbnail, last_luma = frame, thumbnail, luma
     finish()
-    return runs
+    return shots
 
 
 class _Pace:
@@ -327,16 +328,16 @@ def _same_format(image0: av.VideoFrame, image1: av.VideoFrame) -> bool:
     return facts[0] == facts[1]
 
 
-def _stored_planes(shot: _Shot, short_side_px: int) -> _Planes:
+def _stored_planes(frame: _SourceFrame, short_side_px: int) -> _Planes:
     """A frame as it is stored: the decoded planes where they fit, else converted and scaled."""
-    image = shot.image
+    image = frame.image
     even = image.width % 2 == 0 and image.height % 2 == 0
-    colour = (shot.colour.matrix, bool(shot.colour.full_range))
+    colour = (frame.colour.matrix, bool(frame.colour.full_range))
     small = min(image.width, image.height) <= short_side_px
     if image.format.name == "yuv420p" and colour == (1, False) and even and small:
         luma, blue, red = (np.asarray(plane, np.uint8) for plane in planes_of(image))
         return luma, blue, red
-    rgb = to_rgb8(image, shot.colour)
+    rgb = to_rgb8(image, frame.colour)
     scale = min(1.0, short_side_px / min(image.width, image.height))
     width, height = (max(2, round(n * scale) // 2 * 2) for n in (image.width, image.height))
     if scale < 1:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from interp_cli.resample import padded
 from interp_cli.training.draws import Draw, TripletSampler
-from interp_cli.training.prepare import RGB_FROM_YUV, Run
+from interp_cli.training.prepare import RGB_FROM_YUV, Shot
 from interp_cli.training.triplets import LIVELY, UNRELATED, TripletBatch, frames_of
 
 # Share of the free memory that footage may take; the rest is the network's.
@@ -27,26 +27,26 @@ _ATTEMPTS = 3
 _PROBES = 16
 
 
-def fits(runs: Sequence[Run], device: torch.device) -> bool:
+def fits(shots: Sequence[Shot], device: torch.device) -> bool:
     """Whether a GPU's memory has room for the footage and for training on it."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return sum(run.frames * run.frame_bytes for run in runs) <= _MEMORY_SHARE * free
+    return sum(shot.frames * shot.frame_bytes for shot in shots) <= _MEMORY_SHARE * free
 
 
 class ResidentTriplets:
     """Cuts batches on the device that holds the footage."""
 
     def __init__(self, sampler: TripletSampler, device: torch.device) -> None:
-        """Copy all runs of `sampler` to `device`."""
+        """Copy all shots of `sampler` to `device`."""
         self.sampler = sampler
         self.device = device
-        sizes = [run.frames * run.frame_bytes for run in sampler.runs]
+        sizes = [shot.frames * shot.frame_bytes for shot in sampler.shots]
         self._starts = [int(start) for start in np.cumsum([0, *sizes])]
         self._bytes = torch.empty(self._starts[-1], dtype=torch.uint8, device=device)
-        for run, start, size in zip(sampler.runs, self._starts, sizes, strict=False):
-            self._bytes[start : start + size] = torch.from_numpy(np.array(frames_of(run)).ravel())
+        for shot, start, size in zip(sampler.shots, self._starts, sizes, strict=False):
+            self._bytes[start : start + size] = torch.from_numpy(np.array(frames_of(shot)).ravel())
         self._matrix = torch.from_numpy(RGB_FROM_YUV).to(device)
 
     @torch.no_grad()
@@ -78,10 +78,10 @@ class ResidentTriplets:
         base, stride, first, last, top, left, side = self._columns(
             [
                 (
-                    self._starts[draw.run],
-                    self.sampler.runs[draw.run].width,
-                    draw.frames[0] * self.sampler.runs[draw.run].frame_bytes,
-                    draw.frames[2] * self.sampler.runs[draw.run].frame_bytes,
+                    self._starts[draw.shot],
+                    self.sampler.shots[draw.shot].width,
+                    draw.frames[0] * self.sampler.shots[draw.shot].frame_bytes,
+                    draw.frames[2] * self.sampler.shots[draw.shot].frame_bytes,
                     *place,
                     draw.side,
                 )
@@ -107,13 +107,13 @@ class ResidentTriplets:
 
     def _cut(self, draws: Sequence[Draw], places: Sequence[tuple[int, int]], crop: int) -> Tensor:
         """The squares, resized, turned and mirrored: RGB (N, 3, 3, S, S) in [0, 1]."""
-        runs = [self.sampler.runs[draw.run] for draw in draws]
+        shots = [self.sampler.shots[draw.shot] for draw in draws]
         base, width, height, top, left, side = (
             column.view(-1, 1, 1)
             for column in self._columns(
                 [
-                    (self._starts[draw.run], run.width, run.height, *place, draw.side)
-                    for draw, run, place in zip(draws, runs, places, strict=True)
+                    (self._starts[draw.shot], shot.width, shot.height, *place, draw.side)
+                    for draw, shot, place in zip(draws, shots, places, strict=True)
                 ]
             )
         )
@@ -131,8 +131,8 @@ class ResidentTriplets:
         y0, x0 = y.floor().long(), x.floor().long()
         frame = self._columns(
             [
-                tuple(index * run.frame_bytes for index in draw.frames)
-                for draw, run in zip(draws, runs, strict=True)
+                tuple(index * shot.frame_bytes for index in draw.frames)
+                for draw, shot in zip(draws, shots, strict=True)
             ]
         )
         start = base.unsqueeze(1) + torch.stack(frame, 1).view(-1, 3, 1, 1)  # of each frame

@@ -29,7 +29,7 @@ class Source:
     Attributes:
         name: Says where it is in messages.
         pictures: The video itself, or all picture files in order.
-        group: Pictures that belong together before a new run begins: 3 in sets of triplets; 0:
+        group: Pictures that belong together before a new shot begins: 3 in sets of triplets; 0:
             no limit.
         frame_rate: As a manifest states it.
         origin: As a manifest states it, else the file's or folder's name.

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from interp_cli.training.draws import Draw, TripletSampler
-from interp_cli.training.prepare import RGB_FROM_YUV, Run, frame_planes
+from interp_cli.training.prepare import RGB_FROM_YUV, Shot, frame_planes
 
 # A crop where the frames differ by less on average teaches little.
 LIVELY = 2.5
@@ -69,7 +69,7 @@ class TripletBatch:
 
 
 class FrameInterpolationDataset(Dataset[tuple[NDArray[np.uint8], float]]):
-    """Triplets cut out of prepared runs, by number: `dataset[k]`.
+    """Triplets cut out of prepared shots, by number: `dataset[k]`.
 
     An item is the three frames in the order earlier, target, later, (3, S, S, 3) uint8 RGB, and
     the target's timestep.
@@ -96,14 +96,14 @@ class FrameInterpolationDataset(Dataset[tuple[NDArray[np.uint8], float]]):
         return self._length
 
     def __getitem__(self, number: int) -> tuple[NDArray[np.uint8], float]:
-        """Cut triplet `number`; the size is smaller than `crop` only if `plain` and runs are."""
+        """Cut triplet `number`; the size is smaller than `crop` only if `plain` and shots are."""
         return self.cut(number, self.crop)
 
     def cut(self, number: int, crop: int) -> tuple[NDArray[np.uint8], float]:
         """Cut triplet `number` at another size."""
         if self.plain:
             draw = self.sampler.plain(number, crop)
-            return _square(self.sampler.runs[draw.run], draw, _place(self.sampler, draw)[0]), 0.5
+            return _square(self.sampler.shots[draw.shot], draw, _place(self.sampler, draw)[0]), 0.5
         draw = self.sampler.draw(number, crop)
         for attempt in range(1, _DRAWS):
             place, difference = _place(self.sampler, draw)
@@ -112,7 +112,7 @@ class FrameInterpolationDataset(Dataset[tuple[NDArray[np.uint8], float]]):
             draw = self.sampler.draw(number, crop, attempt)
         else:
             place, _ = _place(self.sampler, draw)
-        return _changed(_square(self.sampler.runs[draw.run], draw, place), draw, crop), (
+        return _changed(_square(self.sampler.shots[draw.shot], draw, place), draw, crop), (
             draw.shown_timestep
         )
 
@@ -129,10 +129,10 @@ def to_batch(items: Sequence[tuple[NDArray[np.uint8], float]]) -> TripletBatch:
     return TripletBatch(frame0, target, frame1, timestep)
 
 
-def frames_of(run: Run) -> NDArray[np.uint8]:
-    """All frames of a run, (frames, bytes of a frame), mapped from its file."""
-    size = run.frames * run.frame_bytes
-    return _mapped(run.file)[run.offset : run.offset + size].reshape(run.frames, -1)
+def frames_of(shot: Shot) -> NDArray[np.uint8]:
+    """All frames of a shot, (frames, bytes of a frame), mapped from its file."""
+    size = shot.frames * shot.frame_bytes
+    return _mapped(shot.file)[shot.offset : shot.offset + size].reshape(shot.frames, -1)
 
 
 # A mapped file counts as open, and some systems allow 256; mapping one again takes microseconds.
@@ -146,10 +146,10 @@ def _place(sampler: TripletSampler, draw: Draw) -> tuple[tuple[int, int], float]
 
     Of a draw for the hardest, the place with the largest difference.
     """
-    run = sampler.runs[draw.run]
+    shot = sampler.shots[draw.shot]
     first, _, last = draw.frames
     luma0, luma1 = (
-        frame_planes(frames_of(run)[index], run.width, run.height)[0] for index in (first, last)
+        frame_planes(frames_of(shot)[index], shot.width, shot.height)[0] for index in (first, last)
     )
     difference = -1.0
     place = draw.places[0]
@@ -163,13 +163,13 @@ def _place(sampler: TripletSampler, draw: Draw) -> tuple[tuple[int, int], float]
     return place, difference
 
 
-def _square(run: Run, draw: Draw, place: tuple[int, int]) -> NDArray[np.uint8]:
+def _square(shot: Shot, draw: Draw, place: tuple[int, int]) -> NDArray[np.uint8]:
     """The square of the three frames, (3, side, side, 3) RGB."""
     top, left = place
     side = draw.side
     pictures = []
     for index in draw.frames:
-        luma, *chroma = frame_planes(frames_of(run)[index], run.width, run.height)
+        luma, *chroma = frame_planes(frames_of(shot)[index], shot.width, shot.height)
         yuv = np.empty((side, side, 3), np.uint8)
         yuv[..., 0] = luma[top : top + side, left : left + side]
         rows = np.arange(top, top + side) // 2

@@ -8,7 +8,7 @@ import clips
 import pytest
 
 from interp_cli.train_options import TrainOptions, fusion_preset
-from interp_cli.training.prepare import Run, prepare
+from interp_cli.training.prepare import Shot, prepare
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def prepared_folder(footage_folder, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def runs(footage_folder, prepared_folder) -> list[Run]:
+def shots(footage_folder, prepared_folder) -> list[Shot]:
     return prepare([footage_folder], prepared_folder)
 
 

@@ -50,7 +50,7 @@ def result_of(*arguments):
 
 def test_prepare_then_train_then_resume(footage_folder, tmp_path):
     made = result_of("prepare", footage_folder, tmp_path / "prepared")
-    assert (made["runs"], made["frames"]) == (4, 56)
+    assert (made["shots"], made["frames"]) == (4, 56)
     assert made["bytes"] == sum(f.stat().st_size for f in (tmp_path / "prepared").glob("*.yuv"))
 
     out = tmp_path / "run"

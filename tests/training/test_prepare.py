@@ -1,4 +1,4 @@
-"""Videos and data sets become runs: split, filtered, stored once, never half."""
+"""Videos and data sets become shots: split, filtered, stored once, never half."""
 
 import errno
 import json
@@ -17,46 +17,46 @@ from interp_cli.training.prepare import frame_planes, open_prepared, prepare
 from interp_cli.training.sources import find_sources
 
 
-def stored(run):
-    """The frames of a run as it lies in its file, (frames, bytes)."""
-    data = np.fromfile(run.file, np.uint8, run.frames * run.frame_bytes, offset=run.offset)
-    return data.reshape(run.frames, run.frame_bytes)
+def stored(shot):
+    """The frames of a shot as it lies in its file, (frames, bytes)."""
+    data = np.fromfile(shot.file, np.uint8, shot.frames * shot.frame_bytes, offset=shot.offset)
+    return data.reshape(shot.frames, shot.frame_bytes)
 
 
 def test_stores_the_decoded_planes_as_they_are(tmp_path):
     clip = clips.moving_clip(tmp_path / "a.mp4", frames=5)
-    (run,) = prepare([clip], tmp_path / "out")
-    assert (run.frames, run.width, run.height, run.source) == (5, *clips.SIZE, "a.mp4")
-    for frame, image in zip(stored(run), clips.decoded(clip), strict=True):
+    (shot,) = prepare([clip], tmp_path / "out")
+    assert (shot.frames, shot.width, shot.height, shot.source) == (5, *clips.SIZE, "a.mp4")
+    for frame, image in zip(stored(shot), clips.decoded(clip), strict=True):
         for plane, expected in zip(
-            frame_planes(frame, run.width, run.height), clips.planes(image), strict=True
+            frame_planes(frame, shot.width, shot.height), clips.planes(image), strict=True
         ):
             np.testing.assert_array_equal(plane, expected)
 
 
 def test_splits_at_cuts(cut_clip, tmp_path):
-    runs = prepare([cut_clip], tmp_path)
-    assert [run.frames for run in runs] == [5, 6, 5]
-    assert [run.offset // run.frame_bytes for run in runs] == [0, 5, 11]
+    shots = prepare([cut_clip], tmp_path)
+    assert [shot.frames for shot in shots] == [5, 6, 5]
+    assert [shot.offset // shot.frame_bytes for shot in shots] == [0, 5, 11]
 
 
 def test_drops_repeats(repeats_clip, tmp_path):
-    (run,) = prepare([repeats_clip], tmp_path)
-    assert run.frames == 12 - 3
+    (shot,) = prepare([repeats_clip], tmp_path)
+    assert shot.frames == 12 - 3
 
 
 def test_drops_stills_and_shots_too_short_for_a_triplet(tmp_path):
     still = clips.moving_clip(tmp_path / "still.mkv", frames=8, codec="ffv1", still=True)
     short = clips.moving_clip(tmp_path / "short.mp4", frames=2)
-    with pytest.raises(TrainingError, match="no run of three frames that move"):
+    with pytest.raises(TrainingError, match="no shot with three frames that move"):
         prepare([still, short], tmp_path / "out")
 
 
 def test_what_is_nearly_still_is_dropped_by_its_motion(h264_clip, tmp_path):
-    (run,) = prepare([h264_clip], tmp_path / "a")
-    assert run.motion > 1
+    (shot,) = prepare([h264_clip], tmp_path / "a")
+    assert shot.motion > 1
     with pytest.raises(TrainingError, match="that move"):
-        prepare([h264_clip], tmp_path / "b", PrepareOptions(still_below=run.motion + 0.1))
+        prepare([h264_clip], tmp_path / "b", PrepareOptions(still_below=shot.motion + 0.1))
 
 
 def test_splits_where_frames_are_missing(tmp_path):
@@ -64,19 +64,19 @@ def test_splits_where_frames_are_missing(tmp_path):
     pts = [40 * n + (80 if n >= 5 else 0) for n in range(11)]
     clip = clips.moving_clip(tmp_path / "gap.mkv", frames=11, codec="ffv1", pts=pts)
     # The frame after the gap is at an uneven place on both its sides.
-    assert [run.frames for run in prepare([clip], tmp_path / "out")] == [5, 5]
+    assert [shot.frames for shot in prepare([clip], tmp_path / "out")] == [5, 5]
 
 
 def test_milliseconds_of_a_container_are_even_enough(tmp_path):
     pts = [round(n * 1000 / 60) for n in range(9)]
     clip = clips.moving_clip(tmp_path / "rounded.mkv", frames=9, codec="ffv1", pts=pts)
-    assert [run.frames for run in prepare([clip], tmp_path / "out")] == [9]
+    assert [shot.frames for shot in prepare([clip], tmp_path / "out")] == [9]
 
 
 def test_long_shots_are_kept_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr(preparing, "_LONGEST_RUN", 6)
+    monkeypatch.setattr(preparing, "_LONGEST_SHOT", 6)
     clip = clips.moving_clip(tmp_path / "long.mkv", frames=16, codec="ffv1")
-    assert [run.frames for run in prepare([clip], tmp_path / "out")] == [6, 6, 4]
+    assert [shot.frames for shot in prepare([clip], tmp_path / "out")] == [6, 6, 4]
 
 
 def test_a_full_disk_is_named(tmp_path, monkeypatch):
@@ -84,38 +84,38 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     clip = clips.moving_clip(tmp_path / "a.mp4", frames=3)
-    monkeypatch.setattr(preparing, "_write_runs", full)
+    monkeypatch.setattr(preparing, "_write_shots", full)
     with pytest.raises(ResourceError, match=r"out: the disk is full while preparing .*a.mp4"):
         prepare([clip], tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_large_and_deep_frames_become_small_and_eight_bits(ten_bit_clip, tmp_path):
-    (run,) = prepare([ten_bit_clip], tmp_path, PrepareOptions(short_side_px=32))
-    assert min(run.width, run.height) == 32
-    assert run.width % 2 == run.height % 2 == 0
-    luma = frame_planes(stored(run)[0], run.width, run.height)[0]
+    (shot,) = prepare([ten_bit_clip], tmp_path, PrepareOptions(short_side_px=32))
+    assert min(shot.width, shot.height) == 32
+    assert shot.width % 2 == shot.height % 2 == 0
+    luma = frame_planes(stored(shot)[0], shot.width, shot.height)[0]
     decoded = clips.planes(clips.decoded(ten_bit_clip)[0])[0].view("<u2")
     expected = cv2.resize(
         decoded / 4,
-        (run.width, run.height),
+        (shot.width, shot.height),
         interpolation=cv2.INTER_AREA,
     )
     assert np.abs(luma - expected).mean() < 1.5
 
 
 def test_odd_sizes_lose_their_last_row_and_column(odd_clip, tmp_path):
-    (run,) = prepare([odd_clip], tmp_path)
-    assert (run.width, run.height) == (100, 66)
+    (shot,) = prepare([odd_clip], tmp_path)
+    assert (shot.width, shot.height) == (100, 66)
 
 
-def test_a_second_time_reads_what_is_there(footage_folder, prepared_folder, runs, monkeypatch):
+def test_a_second_time_reads_what_is_there(footage_folder, prepared_folder, shots, monkeypatch):
     def never(*_):
         raise AssertionError("prepared again")
 
-    monkeypatch.setattr(preparing, "_write_runs", never)
-    assert prepare([footage_folder], prepared_folder) == runs
-    assert sorted(r.file for r in open_prepared(prepared_folder)) == sorted(r.file for r in runs)
+    monkeypatch.setattr(preparing, "_write_shots", never)
+    assert prepare([footage_folder], prepared_folder) == shots
+    assert sorted(r.file for r in open_prepared(prepared_folder)) == sorted(r.file for r in shots)
     assert len(prepare([prepared_folder], prepared_folder)) == 4
 
 
@@ -149,11 +149,11 @@ def test_a_damaged_video_leaves_nothing_that_counts_as_prepared(tmp_path):
 
 def test_a_flat_file_without_its_description_is_made_again(tmp_path):
     clip = clips.moving_clip(tmp_path / "a.mp4", frames=5)
-    (run,) = prepare([clip], tmp_path / "out")
-    run.file.with_suffix(".json").unlink()
-    run.file.write_bytes(b"half")
-    assert prepare([clip], tmp_path / "out") == [run]
-    assert len(stored(run)) == 5
+    (shot,) = prepare([clip], tmp_path / "out")
+    shot.file.with_suffix(".json").unlink()
+    shot.file.write_bytes(b"half")
+    assert prepare([clip], tmp_path / "out") == [shot]
+    assert len(stored(shot)) == 5
 
 
 def test_a_flat_file_that_was_cut_short_is_named(prepared_folder, tmp_path):
@@ -192,9 +192,9 @@ def test_the_layout_of_vimeo_90k(tmp_path):
     for number in range(3):
         write_triplet(tmp_path / "sequences" / "00001" / f"000{number}", 5 * number)
     (tmp_path / "tri_trainlist.txt").write_text("00001/0000\n00001/0002\n\n")
-    runs = prepare([tmp_path], tmp_path / "out")
-    assert [(run.frames, run.source) for run in runs] == [(3, tmp_path.name)] * 2
-    y, u, v = frame_planes(stored(runs[1])[2], runs[1].width, runs[1].height)
+    shots = prepare([tmp_path], tmp_path / "out")
+    assert [(shot.frames, shot.source) for shot in shots] == [(3, tmp_path.name)] * 2
+    y, u, v = frame_planes(stored(shots[1])[2], shots[1].width, shots[1].height)
     image = av.VideoFrame.from_ndarray(
         np.vstack((y, u.reshape(-1, y.shape[1]), v.reshape(-1, y.shape[1]))), "yuv420p"
     )
@@ -215,12 +215,12 @@ def test_folders_of_triplets_and_of_numbered_pictures(tmp_path):
     sequence.mkdir()
     for number in range(5):
         cv2.imwrite(str(sequence / f"{number:05}.png"), clips.true_frame(number)[:, :, ::-1])
-    assert [run.frames for run in prepare([tmp_path / "set"], tmp_path / "a")] == [3, 3]
-    assert [run.frames for run in prepare([sequence], tmp_path / "b")] == [5]
+    assert [shot.frames for shot in prepare([tmp_path / "set"], tmp_path / "a")] == [3, 3]
+    assert [shot.frames for shot in prepare([sequence], tmp_path / "b")] == [5]
 
 
 @pytest.mark.parametrize(
-    ("names", "shots"),
+    ("names", "parts"),
     [
         (range(9, 13), [[9, 10, 11, 12]]),
         ([1, 2, 3, 5, 6, 7, 8, 20, 21], [[1, 2, 3], [5, 6, 7, 8]]),
@@ -229,11 +229,11 @@ def test_folders_of_triplets_and_of_numbered_pictures(tmp_path):
         (["x", "z", "y"], [["x", "y", "z"]]),
     ],
 )
-def test_numbered_pictures_follow_each_other_without_gaps(tmp_path, names, shots):
+def test_numbered_pictures_follow_each_other_without_gaps(tmp_path, names, parts):
     for name in names:
         (tmp_path / f"{name}.png").touch()
     found = [[path.stem for path in source.pictures] for source in find_sources([tmp_path])]
-    assert found == [list(map(str, shot)) for shot in shots]
+    assert found == [list(map(str, part)) for part in parts]
 
 
 def test_a_picture_that_is_none_is_named(tmp_path):

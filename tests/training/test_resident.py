@@ -20,18 +20,18 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def fixed(runs, monkeypatch):
+def fixed(shots, monkeypatch):
     """A sampler whose draws can be changed: `fixed(side, gain=1.0, ...)`."""
 
     def make(side, any_timestep=False, **changes):
-        sampler = TripletSampler(runs, any_timestep=any_timestep)
+        sampler = TripletSampler(shots, any_timestep=any_timestep)
         real = sampler.draw
 
         def draw(number, crop, attempt=0):
             drawn = real(number, crop)
-            run = runs[drawn.run]
+            shot = shots[drawn.shot]
             places = tuple(
-                (min(y, run.height - side), min(x, run.width - side)) for y, x in drawn.places
+                (min(y, shot.height - side), min(x, shot.width - side)) for y, x in drawn.places
             )
             return replace(drawn, side=side, places=places, quality=0, **changes)
 
@@ -64,8 +64,8 @@ def test_zoomed_crops_show_the_same_place(fixed, side):
     assert wrong > 0.05
 
 
-def test_batches_have_the_shapes_and_ranges_that_are_promised(runs):
-    sampler = TripletSampler(runs, any_timestep=True)
+def test_batches_have_the_shapes_and_ranges_that_are_promised(shots):
+    sampler = TripletSampler(shots, any_timestep=True)
     batch = ResidentTriplets(sampler, CPU).batch(range(64), 24)
     assert batch.frame0.shape == batch.target.shape == batch.frame1.shape == (64, 3, 24, 24)
     assert batch.timestep.shape == (64, 1, 1, 1)
@@ -86,20 +86,20 @@ def test_takes_places_where_something_moves(fixed):
 
 
 @pytest.mark.parametrize("cutter", ["files", "resident"])
-def test_crops_do_not_lead_across_a_cut_that_was_overlooked(runs, tmp_path, cutter):
-    run = runs[0]
-    planes = np.array(frames_of(run))
+def test_crops_do_not_lead_across_a_cut_that_was_overlooked(shots, tmp_path, cutter):
+    shot = shots[0]
+    planes = np.array(frames_of(shot))
     planes[: len(planes) // 2] //= 8  # dark frames, then bright ones
     planes[len(planes) // 2 :] = 255 - planes[len(planes) // 2 :] // 8
     planes.tofile(tmp_path / "cut.yuv")
-    run = replace(run, file=tmp_path / "cut.yuv", offset=0)
-    sampler = TripletSampler([run], hard_share=0.5)
+    shot = replace(shot, file=tmp_path / "cut.yuv", offset=0)
+    sampler = TripletSampler([shot], hard_share=0.5)
     if cutter == "files":
         batch = FrameInterpolationDataset(sampler, 16).batch(range(60), 16)
     else:
         batch = ResidentTriplets(sampler, CPU).batch(range(60), 16)
     drawn = [sampler.draw(number, 16).frames for number in range(60)]
-    across = np.mean([first < run.frames // 2 <= last for first, _, last in drawn])
+    across = np.mean([first < shot.frames // 2 <= last for first, _, last in drawn])
     apart = (batch.frame0 - batch.frame1).abs().mean((1, 2, 3)) > 0.4
     assert apart.float().mean() < across / 3 < 0.2
 
@@ -113,8 +113,8 @@ def test_hard_triplets_are_those_cut_from_files(fixed):
 
 
 @pytest.mark.parametrize("quality", [40, 80])
-def test_compression_is_as_strong_as_jpeg(runs, quality):
-    dataset = FrameInterpolationDataset(TripletSampler(runs), 64, plain=True)
+def test_compression_is_as_strong_as_jpeg(shots, quality):
+    dataset = FrameInterpolationDataset(TripletSampler(shots), 64, plain=True)
     picture = dataset[0][0][1]
     _, data = cv2.imencode(
         ".jpg",
@@ -141,8 +141,8 @@ def test_trains_from_resident_footage(prepared_folder, options, tmp_path):
     assert result.last.triplets == 4
 
 
-def test_only_a_gpu_keeps_footage_by_itself(runs):
-    assert fits(runs, CPU) is False
+def test_only_a_gpu_keeps_footage_by_itself(shots):
+    assert fits(shots, CPU) is False
 
 
 def loader(cut, options, first_step=0, rank=0, world=1, label=None, threads=1):
@@ -152,9 +152,9 @@ def loader(cut, options, first_step=0, rank=0, world=1, label=None, threads=1):
     )
 
 
-def test_ranks_share_a_batch_and_threads_keep_the_order(runs, options):
+def test_ranks_share_a_batch_and_threads_keep_the_order(shots, options):
     options = replace(options, batch=4)
-    dataset = FrameInterpolationDataset(TripletSampler(runs), 16)
+    dataset = FrameInterpolationDataset(TripletSampler(shots), 16)
     with loader(dataset.batch, options, threads=3) as whole:
         batches = [whole.next() for _ in range(4)]
     for rank in range(2):
@@ -170,7 +170,7 @@ def test_the_share_of_drawn_motion_moves_evenly(options):
 
 
 @pytest.mark.parametrize("device", [CPU, torch.device("meta")])
-def test_motion_is_drawn_once_wherever_it_is(runs, options, monkeypatch, device):
+def test_motion_is_drawn_once_wherever_it_is(shots, options, monkeypatch, device):
     """On a CPU by the threads, elsewhere when the batch is wanted."""
     drawn = []
 
@@ -179,7 +179,7 @@ def test_motion_is_drawn_once_wherever_it_is(runs, options, monkeypatch, device)
         return batch
 
     monkeypatch.setattr(loader_module, "with_synthetic", draw)
-    dataset = FrameInterpolationDataset(TripletSampler(runs), 16)
+    dataset = FrameInterpolationDataset(TripletSampler(shots), 16)
     options = replace(options, synthetic=0.4)
     share_at = lambda step: 0.0  # noqa: E731
     with TripletLoader(dataset.batch, options, Ranks(0, 1), device, 0, share_at) as batches:
@@ -189,20 +189,20 @@ def test_motion_is_drawn_once_wherever_it_is(runs, options, monkeypatch, device)
     assert thread.startswith("interp-triplets") == (device.type == "cpu")
 
 
-def test_crops_grow_late_in_the_run(runs, options):
+def test_crops_grow_late_in_the_run(shots, options):
     options = replace(options, late_crop=32)
     assert [crop_at(options, share) for share in (0.0, 0.74, 0.75, 1.0)] == [16, 16, 32, 32]
-    dataset = FrameInterpolationDataset(TripletSampler(runs), 16)
+    dataset = FrameInterpolationDataset(TripletSampler(shots), 16)
     with loader(dataset.batch, options, first_step=7) as batches:
         assert [batches.next().target.shape[-1] for _ in range(2)] == [16, 32]
 
 
-def test_labels_are_made_from_the_pictures(runs, options):
+def test_labels_are_made_from_the_pictures(shots, options):
     def mean(frames, share):
         assert frames.dtype == np.uint8
         return {"mean": frames.mean((1, 2, 3, 4), dtype=np.float32) + share}
 
-    dataset = FrameInterpolationDataset(TripletSampler(runs), 16)
+    dataset = FrameInterpolationDataset(TripletSampler(shots), 16)
     with loader(dataset.batch, options, first_step=5, label=mean) as batches:
         batch = batches.next()
     frames = torch.stack((batch.frame0, batch.target, batch.frame1), 1)

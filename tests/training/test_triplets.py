@@ -15,65 +15,65 @@ from interp_cli.training.prepare import frame_planes, prepare
 from interp_cli.training.triplets import FrameInterpolationDataset, to_batch
 
 
-def test_a_number_means_the_same_triplet_whoever_asks(runs):
-    first = FrameInterpolationDataset(TripletSampler(runs, seed=3), 32)
-    second = FrameInterpolationDataset(TripletSampler(runs, seed=3), 32)
+def test_a_number_means_the_same_triplet_whoever_asks(shots):
+    first = FrameInterpolationDataset(TripletSampler(shots, seed=3), 32)
+    second = FrameInterpolationDataset(TripletSampler(shots, seed=3), 32)
     second[99]
     for number in (5, 0, 12):
         np.testing.assert_array_equal(first[number][0], second[number][0])
-    other = FrameInterpolationDataset(TripletSampler(runs, seed=4), 32)
+    other = FrameInterpolationDataset(TripletSampler(shots, seed=4), 32)
     assert any(not np.array_equal(first[n][0], other[n][0]) for n in range(3))
 
 
-def test_items_have_the_shape_and_type_that_is_promised(runs):
-    dataset = FrameInterpolationDataset(TripletSampler(runs), 32, length=7)
+def test_items_have_the_shape_and_type_that_is_promised(shots):
+    dataset = FrameInterpolationDataset(TripletSampler(shots), 32, length=7)
     assert len(dataset) == 7
     for number in range(20):
         frames, timestep = dataset[number]
         assert (frames.shape, frames.dtype, timestep) == ((3, 32, 32, 3), np.uint8, 0.5)
 
 
-def test_draws_stay_inside_their_run(runs):
-    sampler = TripletSampler(runs, any_timestep=True)
+def test_draws_stay_inside_their_shot(shots):
+    sampler = TripletSampler(shots, any_timestep=True)
     for number in range(500):
         draw = sampler.draw(number, 40)
-        run = runs[draw.run]
+        shot = shots[draw.shot]
         first, middle, last = draw.frames
-        assert 0 <= first < middle < last < run.frames
+        assert 0 <= first < middle < last < shot.frames
         assert draw.timestep == pytest.approx((middle - first) / (last - first))
         for top, left in draw.places:
-            assert 0 <= top <= run.height - draw.side
-            assert 0 <= left <= run.width - draw.side
+            assert 0 <= top <= shot.height - draw.side
+            assert 0 <= left <= shot.width - draw.side
 
 
-def test_other_times_only_for_networks_that_can(runs):
+def test_other_times_only_for_networks_that_can(shots):
     def times(any_timestep):
-        sampler = TripletSampler(runs, any_timestep=any_timestep)
+        sampler = TripletSampler(shots, any_timestep=any_timestep)
         return {round(sampler.draw(n, 32).shown_timestep, 4) for n in range(300)}
 
     assert times(False) == {0.5}
     assert times(True) >= {0.25, 0.3333, 0.5, 0.6667, 0.75}
 
 
-def test_fast_footage_is_strided_wider(runs):
+def test_fast_footage_is_strided_wider(shots):
     def mean_span(rate):
-        sampler = TripletSampler([replace(r, frame_rate=rate) for r in runs])
+        sampler = TripletSampler([replace(r, frame_rate=rate) for r in shots])
         draws = [sampler.draw(n, 32) for n in range(300)]
         return np.mean([d.frames[2] - d.frames[0] for d in draws])
 
     assert mean_span(25.0) < 3.2 < 3.7 < mean_span(59.94)
 
 
-def test_livelier_runs_are_seen_more_often(runs):
-    calm, lively = replace(runs[0], motion=1.0), replace(runs[0], motion=12.0)
+def test_livelier_shots_are_seen_more_often(shots):
+    calm, lively = replace(shots[0], motion=1.0), replace(shots[0], motion=12.0)
     sampler = TripletSampler([calm, lively])
-    share = np.mean([sampler.draw(n, 32).run for n in range(600)])
+    share = np.mean([sampler.draw(n, 32).shot for n in range(600)])
     assert share == pytest.approx((0.5 + 1.5) / (0.5 + 1.5 + 0.5 + 0.125), abs=0.06)
 
 
-def test_hard_triplets_are_cut_where_most_moves(runs):
+def test_hard_triplets_are_cut_where_most_moves(shots):
     def differences(share):
-        sampler = TripletSampler(runs, hard_share=share)
+        sampler = TripletSampler(shots, hard_share=share)
         items = (FrameInterpolationDataset(sampler, 24)[n][0] for n in range(60))
         return [float(np.abs(f[0].astype(int) - f[2]).mean()) for f in items]
 
@@ -107,8 +107,8 @@ def stored_frames(folder):
     return np.fromfile(file, np.uint8).reshape(-1, 64 * 48 * 3 // 2)
 
 
-def test_changes_are_the_same_in_all_three_frames(runs):
-    sampler = TripletSampler(runs)
+def test_changes_are_the_same_in_all_three_frames(shots):
+    sampler = TripletSampler(shots)
     draw = sampler.draw(0, 32)
     still = replace(
         draw, frames=(2, 2, 2), anything=True, flip_x=True, transpose=True, gain=0.9, quality=60
@@ -119,8 +119,8 @@ def test_changes_are_the_same_in_all_three_frames(runs):
     assert np.array_equal(frames[0], frames[2])
 
 
-def test_reversal_swaps_frames_and_timestep(runs):
-    sampler = TripletSampler(runs, any_timestep=True)
+def test_reversal_swaps_frames_and_timestep(shots):
+    sampler = TripletSampler(shots, any_timestep=True)
     draw = replace(sampler.draw(0, 32), frames=(0, 1, 4), timestep=0.25, quality=0, anything=True)
     dataset = FrameInterpolationDataset(sampler, 32)
     sampler.draw = lambda *_: replace(draw, reverse=False)
@@ -131,8 +131,8 @@ def test_reversal_swaps_frames_and_timestep(runs):
     assert np.array_equal(forward[::-1], backward)
 
 
-def test_batches_are_float_pictures_between_0_and_1(runs):
-    dataset = FrameInterpolationDataset(TripletSampler(runs), 32)
+def test_batches_are_float_pictures_between_0_and_1(shots):
+    dataset = FrameInterpolationDataset(TripletSampler(shots), 32)
     items = [dataset[n] for n in range(3)]
     batch = to_batch(items)
     assert len(batch) == 3
@@ -142,44 +142,44 @@ def test_batches_are_float_pictures_between_0_and_1(runs):
     torch.testing.assert_close(batch.frame1[2][0], torch.from_numpy(items[2][0][2][..., 0]) / 255)
 
 
-def test_footage_in_many_files_keeps_few_of_them_open(runs, tmp_path):
+def test_footage_in_many_files_keeps_few_of_them_open(shots, tmp_path):
     open_files = Path("/proc/self/fd")
     if not open_files.is_dir():
         pytest.skip("no /proc here")
-    content = runs[0].file.read_bytes()
+    content = shots[0].file.read_bytes()
     many = []
     for number in range(200):
         (tmp_path / f"{number}.yuv").write_bytes(content)
-        many.append(replace(runs[0], file=tmp_path / f"{number}.yuv"))
+        many.append(replace(shots[0], file=tmp_path / f"{number}.yuv"))
     dataset = FrameInterpolationDataset(TripletSampler(many), 16)
     for number in range(400):
         dataset[number]
     assert len(list(open_files.iterdir())) < 180
 
 
-def test_held_out_runs_are_not_learned_from(runs):
-    learned, held = hold_out(runs)
+def test_held_out_shots_are_not_learned_from(shots):
+    learned, held = hold_out(shots)
     assert len(held) == 1
-    assert {(r.file, r.offset) for r in learned + held} == {(r.file, r.offset) for r in runs}
+    assert {(r.file, r.offset) for r in learned + held} == {(r.file, r.offset) for r in shots}
     # The order in which footage is named makes no difference, not even to its order.
-    assert hold_out(list(reversed(runs))) == (learned, held)
+    assert hold_out(list(reversed(shots))) == (learned, held)
 
 
-def test_a_single_run_gives_its_end(runs):
-    (learned,), (held,) = hold_out(runs[:1])
+def test_a_single_shot_gives_its_end(shots):
+    (learned,), (held,) = hold_out(shots[:1])
     assert (learned.frames, held.frames) == (11, 3)
     assert held.offset == learned.offset + 11 * learned.frame_bytes
 
 
-def test_too_little_footage(runs):
+def test_too_little_footage(shots):
     with pytest.raises(TrainingError, match="only 5 frames that move"):
-        hold_out([replace(runs[0], frames=5)])
-    with pytest.raises(TrainingError, match="no runs to draw triplets from"):
+        hold_out([replace(shots[0], frames=5)])
+    with pytest.raises(TrainingError, match="no shots to draw triplets from"):
         TripletSampler([])
 
 
-def test_every_change_is_drawn_as_often_as_it_should(runs):
-    sampler = TripletSampler(runs, hard_share=0.2)
+def test_every_change_is_drawn_as_often_as_it_should(shots):
+    sampler = TripletSampler(shots, hard_share=0.2)
     drawn = [sampler.draw(n, 32) for n in range(1000)]
     shares = {
         name: np.mean([bool(getattr(d, name)) for d in drawn])
@@ -207,17 +207,20 @@ def test_every_change_is_drawn_as_often_as_it_should(runs):
     assert np.mean([side == 32 for side in sides]) > 0.35
 
 
-def test_a_source_of_many_runs_is_not_all_there_is(runs):
-    alone, many = replace(runs[0], source="a", motion=4.0), replace(runs[0], source="b", motion=4.0)
+def test_a_source_of_many_shots_is_not_all_there_is(shots):
+    alone, many = (
+        replace(shots[0], source="a", motion=4.0),
+        replace(shots[0], source="b", motion=4.0),
+    )
     sampler = TripletSampler([alone, *[many] * 8])
-    share = np.mean([sampler.draw(n, 32).run == 0 for n in range(2000)])
+    share = np.mean([sampler.draw(n, 32).shot == 0 for n in range(2000)])
     assert share == pytest.approx(1 / (1 + 8**0.7), abs=0.03)  # 0.19, not 0.11
 
 
 @pytest.mark.parametrize("frames", [3, 4, 5, 7])
 @pytest.mark.parametrize("rate", [25.0, 59.94])
-def test_many_runs_of_few_frames_are_drawn_from(runs, frames, rate):
-    short = replace(runs[0], frames=frames, frame_rate=rate)
+def test_many_shots_of_few_frames_are_drawn_from(shots, frames, rate):
+    short = replace(shots[0], frames=frames, frame_rate=rate)
     sampler = TripletSampler([short], any_timestep=True)
     for number in range(300):
         first, middle, last = sampler.draw(number, 32).frames
