@@ -9,7 +9,6 @@ import re
 import shlex
 from dataclasses import dataclass, field
 from fractions import Fraction
-from numbers import Rational
 from pathlib import Path
 from typing import Literal
 
@@ -308,7 +307,7 @@ def parse_frame_rate(text: str) -> Fraction:
 def _is_frame_rate(rate: object) -> bool:
     """Whether FFmpeg, whose fractions are of 32-bit integers, can have this rate."""
     return (
-        isinstance(rate, Rational)
+        isinstance(rate, Fraction | int)
         and Fraction(1, 3600) <= rate <= 1000
         and rate.numerator < 2**31
         and rate.denominator < 2**31

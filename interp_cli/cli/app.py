@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from importlib import import_module
@@ -10,9 +9,8 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
-from rich.markup import escape
 
-from interp_cli.cli.render import console, error_text, results
+from interp_cli.cli.render import results, say_error
 from interp_cli.errors import InterpError, PipeClosedError
 
 # What a shell reports of a program that wrote into a closed pipe: 128 and SIGPIPE.
@@ -62,9 +60,9 @@ def main() -> NoReturn:
         sys.exit(_PIPE_CLOSED)  # as what reads us wished, so nothing is said
     except (InterpError, ValueError) as error:
         # ValueError: an option's value, checked where the option is defined.
-        if os.environ.get("INTERP_DEBUG") or not _is_ours(error):
+        if not _is_ours(error):
             raise
-        console.print(f"[red]error:[/] {escape(error_text(error))}", soft_wrap=True)
+        say_error(error)
         sys.exit(1 if isinstance(error, InterpError) else 2)
     sys.exit(0)
 

@@ -19,6 +19,7 @@ from interp_cli.cli.render import (
     frame_progress,
     print_json,
     results,
+    say_error,
     size_text,
     warn,
 )
@@ -293,7 +294,7 @@ def _double_all(
             except (InterpError, OSError) as error:
                 failed.append(escape(str(source)))
                 outcomes.append({"source": source, "target": target, "error": error_text(error)})
-                console.print(f"[red]error:[/] {escape(error_text(error))}", soft_wrap=True)
+                say_error(error)
     if json:
         print_json([item if isinstance(item, dict) else asdict(item) for item in outcomes])
     elif not quiet:

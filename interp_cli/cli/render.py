@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, is_dataclass
@@ -106,6 +108,13 @@ def warn(text: str) -> None:
 def error_text(error: BaseException) -> str:
     """An error in one line, with what was noted on it."""
     return " ".join((str(error), *getattr(error, "__notes__", ())))
+
+
+def say_error(error: BaseException) -> None:
+    """Say what failed in one line; where `INTERP_DEBUG` is set, after its traceback."""
+    if os.environ.get("INTERP_DEBUG"):
+        traceback.print_exception(error)
+    console.print(f"[red]error:[/] {escape(error_text(error))}", soft_wrap=True)
 
 
 def size_text(size_bytes: int) -> str:

@@ -213,7 +213,10 @@ def test_a_variable_shows_the_traceback_of_a_failure(tmp_path):
     run = interp("info", tmp_path / "none.mp4", INTERP_DEBUG="1")
     assert run.returncode == 1
     assert run.stderr.startswith("Traceback")
-    assert "OpenError" in run.stderr.splitlines()[-1]
+    assert "OpenError" in run.stderr
+    assert run.stderr.splitlines()[-1].startswith("error: ")
+    files = [tmp_path / "none.mp4", tmp_path / "other.mp4", "--out-dir", tmp_path / "out"]
+    assert interp("double", *files, INTERP_DEBUG="1").stderr.count("Traceback") == 2
 
 
 def test_a_defect_is_no_mistake_in_the_usage(monkeypatch):
