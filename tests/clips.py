@@ -150,6 +150,13 @@ def moving_clip(
     return path
 
 
+def write_triplet(folder: Path, *pictures: np.ndarray) -> None:
+    """A folder of im1.png, im2.png, im3.png; RGB."""
+    folder.mkdir(parents=True)
+    for number, picture in enumerate(pictures, 1):
+        assert cv2.imwrite(str(folder / f"im{number}.png"), picture[..., ::-1])
+
+
 def tone_file(path: Path, seconds: float = 0.5, codec: str = "aac") -> Path:
     """Write a file with sound and no picture."""
     with av.open(str(path), "w") as container:

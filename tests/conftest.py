@@ -81,6 +81,14 @@ def averaging():
 
 
 @pytest.fixture(scope="session")
+def interpolator(averaging):
+    """An `Interpolator` of that model."""
+    from interp_cli.interpolator import Interpolator
+
+    return Interpolator(averaging, device="cpu")
+
+
+@pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("clips")
 

@@ -46,18 +46,16 @@ class Knows:
         ]
 
 
-def write_triplet(folder: Path, start: int, size: tuple[int, int] = clips.SIZE) -> None:
-    folder.mkdir(parents=True)
-    for number, time in enumerate((start, start + 0.5, start + 1), start=1):
-        picture = cv2.cvtColor(clips.true_frame(time, size), cv2.COLOR_RGB2BGR)
-        assert cv2.imwrite(str(folder / f"im{number}.png"), picture)
+def moving_triplet(folder: Path, start: int, size: tuple[int, int] = clips.SIZE) -> None:
+    times = (start, start + 0.5, start + 1)
+    clips.write_triplet(folder, *(clips.true_frame(time, size) for time in times))
 
 
 @pytest.fixture
 def two_sets(tmp_path: Path) -> Path:
     for name, starts in (("near", (0, 1)), ("far", (4, 5, 6))):
         for start in starts:
-            write_triplet(tmp_path / "data" / name / f"t{start}", start)
+            moving_triplet(tmp_path / "data" / name / f"t{start}", start)
     (tmp_path / "data" / "near" / "notes.txt").write_text("no triplet")
     return tmp_path / "data"
 
@@ -88,7 +86,7 @@ def test_a_set_and_a_single_triplet_can_be_named(two_sets: Path) -> None:
 
 
 def test_sets_of_one_name_are_told_apart(two_sets: Path, tmp_path: Path) -> None:
-    write_triplet(tmp_path / "other" / "near" / "t0", 0)
+    moving_triplet(tmp_path / "other" / "near" / "t0", 0)
     report = evaluate([two_sets, tmp_path / "other"], predictors=[Blend()])
     assert [each.name for each in report.sets] == [
         "far",
@@ -429,7 +427,7 @@ def test_kept_predictions_can_be_scored_again(two_sets: Path, tmp_path: Path) ->
 
 
 def test_sets_of_one_name_are_kept_apart(two_sets: Path, tmp_path: Path) -> None:
-    write_triplet(tmp_path / "other" / "near" / "t0", 0)
+    moving_triplet(tmp_path / "other" / "near" / "t0", 0)
     kept = tmp_path / "kept"
     paths = [two_sets / "near", tmp_path / "other"]
     evaluate(paths, options=EvalOptions(output_dir=kept), predictors=[Blend()])

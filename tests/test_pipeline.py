@@ -27,11 +27,6 @@ LOSSLESS = DoubleOptions(encode=EncodeOptions(encoder="ffv1"))
 FAST = DoubleOptions(encode=EncodeOptions(preset="ultrafast"))
 
 
-@pytest.fixture(scope="module")
-def interpolator(averaging) -> Interpolator:
-    return Interpolator(averaging, device="cpu")
-
-
 @pytest.fixture
 def double(interpolator, tmp_path):
     """Double into a file of that name in an empty folder."""

@@ -65,16 +65,10 @@ def flow() -> Interpolator:
     return Interpolator("flow", device="cpu", precision="fp32")
 
 
-def write_triplet(folder: Path, *pictures: np.ndarray) -> None:
-    folder.mkdir(parents=True)
-    for number, picture in enumerate(pictures, 1):
-        cv2.imwrite(str(folder / f"im{number}.png"), picture[..., ::-1])
-
-
 def test_triplets_are_read_set_by_set(tmp_path):
     pictures = [np.full((8, 9, 3), (value, 0, 255), np.uint8) for value in (1, 2, 3)]
     for name in ("a/x", "a/y", "b/z"):
-        write_triplet(tmp_path / name, *pictures)
+        clips.write_triplet(tmp_path / name, *pictures)
     found = list(triplets([tmp_path], limit=1))
     assert [(each.set_name, each.name) for each in found] == [("a", "x"), ("b", "z")]
     np.testing.assert_array_equal(found[0].target, pictures[1])
@@ -208,7 +202,7 @@ def drawn_val(tmp_path_factory) -> Path:
     """Two triplets of drawn motion."""
     folder = tmp_path_factory.mktemp("val") / "drawn"
     for name, start in (("a", 0), ("b", 5)):
-        write_triplet(folder / name, *(clips.true_frame(start + k) for k in range(3)))
+        clips.write_triplet(folder / name, *(clips.true_frame(start + k) for k in range(3)))
     return folder
 
 

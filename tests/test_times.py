@@ -25,11 +25,6 @@ FAST = DoubleOptions(encode=EncodeOptions(preset="ultrafast"))
 NTSC = [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001)]
 
 
-@pytest.fixture(scope="module")
-def interpolator(averaging) -> Interpolator:
-    return Interpolator(averaging, device="cpu")
-
-
 @pytest.fixture
 def double(interpolator, tmp_path):
     """Double into a file of that name in an empty folder."""

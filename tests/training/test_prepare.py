@@ -181,16 +181,15 @@ def test_a_manifest_of_another_kind_is_named(tmp_path):
         find_sources([tmp_path])
 
 
-def write_triplet(folder, start):
-    folder.mkdir(parents=True)
-    for number in range(3):
-        picture = clips.true_frame(start + number)
-        cv2.imwrite(str(folder / f"im{number + 1}.png"), picture[:, :, ::-1])
+def three_frames(start):
+    return [clips.true_frame(start + number) for number in range(3)]
 
 
 def test_the_layout_of_vimeo_90k(tmp_path):
     for number in range(3):
-        write_triplet(tmp_path / "sequences" / "00001" / f"000{number}", 5 * number)
+        clips.write_triplet(
+            tmp_path / "sequences" / "00001" / f"000{number}", *three_frames(5 * number)
+        )
     (tmp_path / "tri_trainlist.txt").write_text("00001/0000\n00001/0002\n\n")
     shots = prepare([tmp_path], tmp_path / "out")
     assert [(shot.frames, shot.source) for shot in shots] == [(3, tmp_path.name)] * 2
@@ -209,8 +208,8 @@ def test_a_listed_triplet_that_is_missing_is_named(tmp_path):
 
 
 def test_folders_of_triplets_and_of_numbered_pictures(tmp_path):
-    write_triplet(tmp_path / "set" / "one", 0)
-    write_triplet(tmp_path / "set" / "two", 4)
+    clips.write_triplet(tmp_path / "set" / "one", *three_frames(0))
+    clips.write_triplet(tmp_path / "set" / "two", *three_frames(4))
     sequence = tmp_path / "frames"
     sequence.mkdir()
     for number in range(5):
@@ -237,7 +236,7 @@ def test_numbered_pictures_follow_each_other_without_gaps(tmp_path, names, parts
 
 
 def test_a_picture_that_is_none_is_named(tmp_path):
-    write_triplet(tmp_path / "one", 0)
+    clips.write_triplet(tmp_path / "one", *three_frames(0))
     (tmp_path / "one" / "im2.png").write_text("no picture")
     with pytest.raises(OpenError, match=r"im2.png: not a picture"):
         prepare([tmp_path], tmp_path / "out")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from interp_cli.errors import DecodeError, EncodeError
-from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import DoubleResult, double_video
 from interp_cli.video.animation_files import animation_facts, missing_bytes
@@ -18,11 +17,6 @@ from interp_cli.video.sources import open_source
 
 ENDINGS = (".gif", ".apng", ".webp")
 SIZE = (40, 24)
-
-
-@pytest.fixture(scope="module")
-def interpolator(averaging) -> Interpolator:
-    return Interpolator(averaging, device="cpu")
 
 
 @pytest.fixture

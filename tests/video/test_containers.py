@@ -9,7 +9,6 @@ import clips
 import crafted
 import pytest
 
-from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
 from interp_cli.video.ffmpeg import ffmpeg_path
@@ -85,12 +84,10 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def double(tmp_path: Path, averaging):
+def double(tmp_path: Path, interpolator):
     def run(source: Path, ending: str):
         options = REALTIME if ending == "webm" else FAST
-        return double_video(
-            source, tmp_path / f"out.{ending}", options, interpolator=Interpolator(averaging)
-        )
+        return double_video(source, tmp_path / f"out.{ending}", options, interpolator=interpolator)
 
     return run
 

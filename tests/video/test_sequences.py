@@ -10,16 +10,10 @@ import numpy as np
 import pytest
 
 from interp_cli.errors import DecodeError, EncodeError, OpenError
-from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import DoubleResult, double_video
 from interp_cli.video.images import read_image
 from interp_cli.video.reader import VideoReader
-
-
-@pytest.fixture(scope="module")
-def interpolator(averaging) -> Interpolator:
-    return Interpolator(averaging, device="cpu")
 
 
 @pytest.fixture

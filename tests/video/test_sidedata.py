@@ -13,7 +13,6 @@ import pytest
 from typer.testing import CliRunner
 
 from interp_cli.cli.app import app
-from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
 from interp_cli.video.ffmpeg import ffmpeg_path
@@ -28,11 +27,11 @@ LIGHT = "993,401"
 
 
 @pytest.fixture
-def double(tmp_path: Path, averaging):
+def double(tmp_path: Path, interpolator):
     def run(source: Path, name: str = "out.mkv", encoder: str = "ffv1", **more):
         options = DoubleOptions(encode=EncodeOptions(encoder=encoder, **more))
         target = tmp_path / name
-        return double_video(source, target, options, interpolator=Interpolator(averaging))
+        return double_video(source, target, options, interpolator=interpolator)
 
     return run
 
