@@ -325,6 +325,18 @@ def test_segments_are_joined_to_the_frame_and_the_tick(vfr_source, tmp_path, int
     assert len(made[0]) == 48
 
 
+def test_frames_that_get_lost_when_segments_are_joined_are_noticed(
+    source, tmp_path, interpolator, monkeypatch
+):
+    real = VideoCommands.joining
+    monkeypatch.setattr(VideoCommands, "joining", lambda *args: [*real(*args), "-frames:v", "40"])
+    target = tmp_path / "out.mkv"
+    with pytest.raises(EncodeError, match=r"it joined 40 of 48 frames") as caught:
+        double_video(source, target, LOSSLESS, interpolator=interpolator)
+    assert caught.value.__notes__[0].startswith("48 finished frames are kept")
+    assert not target.exists()
+
+
 @pytest.mark.parametrize("ending", ["mkv", "webm"])
 def test_joined_segments_last_as_long_as_a_video_made_in_one_go(
     film, tmp_path, interpolator, ending

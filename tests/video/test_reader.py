@@ -1,6 +1,7 @@
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import clips
 import numpy as np
 import pytest
@@ -87,6 +88,23 @@ def test_the_good_part_can_be_had(tmp_path: Path):
         frames = list(reader)
     assert 5 <= len(frames) <= 11
     assert "shorter than it says" in (reader.damage or "")
+
+
+def test_a_frame_that_a_decoder_made_up_is_damage(tmp_path: Path):
+    """Decoders hide damage by what was there before, and only a flag tells."""
+    clip = clips.moving_clip(tmp_path / "clip.mkv", 8, codec="mpeg4")
+    with av.open(clip) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    content = bytearray(clip.read_bytes())
+    position, size = packets[4]
+    for at in range(position + size // 2, position + size):
+        content[at] ^= 0x55
+    clip.write_bytes(content)
+    with av.open(clip) as container:
+        assert len(list(container.decode(video=0))) == 8  # nothing is said
+    with VideoReader(clip, keep_going=True) as reader:
+        assert len(list(reader)) == 4
+    assert reader.damage == "the next one is damaged"
 
 
 def joined(folder: Path, *sizes) -> Path:
