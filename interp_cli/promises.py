@@ -1,8 +1,8 @@
 """What interpolation must hold whatever the footage, as numbers.
 
 A time between two frames is as good as another. What stands still over motion stays still. Two
-equal frames give that frame. The order of the frames makes no difference. Each is measured
-through the same `Interpolator` as in `double`.
+equal frames give that frame. The order of the frames makes no difference. A fade does not disturb
+the motion. Each is measured through the same `Interpolator` as in `double`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ __all__ = [
     "StillCase",
     "TimestepScores",
     "Triplet",
+    "fade_loss_db",
     "identity_db",
     "still_cases",
     "still_error",
@@ -233,6 +234,18 @@ def swap_db(interpolator: Interpolator, frame0: Picture, frame1: Picture, timest
     """PSNR between the frame at `timestep` and that at 1 - `timestep` of the frames swapped."""
     there = interpolator(frame0, frame1, timestep)
     return finite_psnr(there, interpolator(frame1, frame0, 1 - timestep))
+
+
+def fade_loss_db(interpolator: Interpolator, triplet: Triplet, fade: float) -> float:
+    """PSNR that a middle frame loses if `frame1` is darkened to the share `fade`.
+
+    All is compared at the target's own brightness, so that errors count the same.
+    """
+    half = (1 + fade) / 2
+    dark = np.rint(triplet.frame1 * fade).astype(np.uint8)
+    made = np.rint(interpolator(triplet.frame0, dark) / half).clip(0, 255).astype(np.uint8)
+    plain = interpolator(triplet.frame0, triplet.frame1)
+    return finite_psnr(plain, triplet.target) - finite_psnr(made, triplet.target)
 
 
 def spread_db(scores: Sequence[TimestepScores], row: str = "psnr_db") -> dict[str, Any]:

@@ -8,8 +8,9 @@
 3. Two equal frames give that frame.
 4. Swapped frames and 1 - t give the same picture.
 5. No triplet is much worse than averaging.
+6. A fade does not disturb the motion: what a middle loses if the later frame is darkened to 70%.
 
-VAL are data sets as `interp eval` takes them; 3 to 5 use them. Everything is made at `best`.
+VAL are data sets as `interp eval` takes them; 3 to 6 use them. Everything is made at `best`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from interp_cli.metrics import psnr
 from interp_cli.options import DEFAULT_MODEL, TRAJECTORIES
 from interp_cli.promises import (
     STILL_KINDS,
+    fade_loss_db,
     identity_db,
     spread_db,
     still_cases,
@@ -45,12 +47,14 @@ from interp_cli.promises import (
 VIDEO_ENDINGS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".y4m")
 MIDDLE = Fraction(1, 2)
 TWO_TIMESTEPS = (0.25, 0.5)
+FADE = 0.7
 TARGETS = {
     "timesteps": "spread at most 1 dB",
     "still": "mean error below 1/255",
     "identity": "at least 50 dB",
     "swap": "at least 45 dB",
     "triplets": "none below -0.3 dB",
+    "fade": "mean loss at most 0.5 dB",
 }
 
 
@@ -85,6 +89,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     identity: list[float] = []
     swaps: dict[float, list[float]] = {t: [] for t in TWO_TIMESTEPS}
     gains: dict[str, dict[str, float]] = {}
+    losses: dict[str, list[float]] = {}
     for each in triplets(arguments.val, arguments.limit):
         identity.append(identity_db(interpolator, each.frame0))
         for timestep, row in swaps.items():
@@ -92,12 +97,14 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         ((blend,),) = Blend().between([each.frame0, each.frame1], [MIDDLE])
         ours = psnr(interpolator(each.frame0, each.frame1), each.target)
         gains.setdefault(each.set_name, {})[each.name] = ours - psnr(blend, each.target)
+        losses.setdefault(each.set_name, []).append(fade_loss_db(interpolator, each, FADE))
     found["identity"] = {"pictures": len(identity), **least_and_mean(identity)}
     found["swap"] = {f"{t:g}": least_and_mean(row) for t, row in swaps.items()}
     found["triplets"] = {
         name: {"item": min(row, key=lambda item: row[item]), **least_and_mean(row.values())}
         for name, row in gains.items()
     }
+    found["fade"] = {name: {"mean": fmean(row), "most": max(row)} for name, row in losses.items()}
     scores = []
     for clip in clips:
         try:
@@ -180,6 +187,10 @@ def table(found: dict[str, Any]) -> Table:
     for name, gains in found["triplets"].items():
         measured = f"least {gains['least']:+.2f} dB ({gains['item']}), mean {gains['mean']:+.2f}"
         row(f"{name} against averaging", measured, "triplets", gains["least"] >= -0.3)
+    made.add_section()
+    for name, losses in found["fade"].items():
+        measured = f"mean loss {losses['mean']:.2f} dB, largest {losses['most']:.2f}"
+        row(f"{name} fading to {FADE:.0%}", measured, "fade", losses["mean"] <= 0.5)
     return made
 
 

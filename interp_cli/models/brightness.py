@@ -1,0 +1,103 @@
+"""How much brighter or darker a whole picture gets: a fade, a lamp that flickers, an exposure.
+
+Whatever compares two pictures by their values (least squares, refinements, what stands still)
+takes such a change for motion. Matching compares directions of descriptors and finds the motion
+all the same. So the change is found where that motion leads there and back, and both pictures are
+brought to the brightness between them before they are compared.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from interp_cli.models.layers import each
+from interp_cli.models.warp import round_trip_error, warp
+
+# There and back must lead to the same place: within so many pixels, and this share of the way.
+_RETURN_PX, _RETURN_SHARE = 0.5, 0.05
+# Rounds of fitting; in the next one a place off by so much, of 1, counts 37%.
+_ROUNDS, _OFF = 3, 8 / 255
+# The largest change of contrast that is believed.
+_LARGEST_GAIN = 4.0
+# The share of the difference that a change must not leave to be believed at all, and wholly.
+_LEFT, _LEFT_WHOLLY = 0.92, 0.75
+# Added to what is divided by: next to no contrast says nothing of its change.
+_LITTLE = 1e-6
+
+
+class BrightnessChange(NamedTuple):
+    """What `frame0` shows as x, `frame1` shows as `gain` x + `offset`.
+
+    Attributes:
+        gain: The same for all channels, (N, 1, 1, 1).
+        offset: Of each channel, (N, C, 1, 1).
+        share: How sure that is, 0 to 1, (N, 1, 1, 1).
+    """
+
+    gain: Tensor
+    offset: Tensor
+    share: Tensor
+
+    def until(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
+        """How to bring both frames to the brightness at a timestep, if it changes evenly.
+
+        As far as the change is sure, so a doubtful one is undone in part.
+
+        Args:
+            timestep: (N, 1, 1, 1), between 0 and 1.
+
+        Returns:
+            What to multiply either frame with, (N, 2, 1, 1, 1), and then to add, (N, 2, C, 1, 1).
+        """
+        gain0 = 1 + timestep * (self.gain - 1)
+        offset0 = timestep * self.offset
+        gain1 = gain0 / self.gain
+        offset1 = (timestep - 1) * self.offset / self.gain
+        share = self.share.unsqueeze(1)
+        gain, offset = torch.stack((gain0, gain1), 1), torch.stack((offset0, offset1), 1)
+        return 1 + share * (gain - 1), share * offset
+
+
+@torch.no_grad()
+def brightness_change(frames: Tensor, motion: Tensor) -> BrightnessChange:
+    """Find the change that explains best how frames differ once motion is taken away.
+
+    Three rounds of fitting means and contrasts, each with less weight on what the one before left
+    unexplained. The ratio of contrasts, unlike a regression, is the same either way around.
+
+    Args:
+        frames: Both frames, (N, 2, C, H, W) in [0, 1].
+        motion: From each frame to the other, (N, 2, 2, H, W), (dx, dy) in pixels.
+
+    Returns:
+        The change; its share is 0 where it explains little of the difference.
+    """
+    moved = each(warp, frames.flip(1), motion)
+    returns = each(round_trip_error, motion, motion.flip(1))
+    sure = (returns < _RETURN_PX + _RETURN_SHARE * motion.norm(dim=2, keepdim=True)).to(frames)
+    # What either frame shows in the same places: in all of frame0's grid, then of frame1's.
+    first = torch.stack((frames[:, 0], moved[:, 1]), 1)
+    second = torch.stack((moved[:, 0], frames[:, 1]), 1)
+    weight = sure
+    for _ in range(_ROUNDS):
+        mean0, mean1 = _mean(first, weight), _mean(second, weight)
+        spread0, spread1 = (
+            _mean((x - mean).square(), weight).mean(2, keepdim=True) + _LITTLE
+            for x, mean in ((first, mean0), (second, mean1))
+        )
+        gain = (spread1 / spread0).sqrt().clamp(1 / _LARGEST_GAIN, _LARGEST_GAIN)
+        offset = mean1 - gain * mean0
+        left = (second - gain * first - offset).abs().amax(2, keepdim=True) / gain.sqrt()
+        weight = sure * torch.exp(-((left / _OFF) ** 2))
+    differ = _mean((second - first).abs().amax(2, keepdim=True), sure)
+    share = ((_LEFT - _mean(left, sure) / (differ + _LITTLE)) / (_LEFT - _LEFT_WHOLLY)).clamp(0, 1)
+    return BrightnessChange(gain[:, 0], offset[:, 0], share[:, 0])
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean over both sides and all places, (N, 1, C, 1, 1)."""
+    total = weight.sum((1, 3, 4), keepdim=True)
+    return (values * weight).sum((1, 3, 4), keepdim=True) / (total + _LITTLE)
