@@ -36,7 +36,7 @@ __all__ = [
     "StillCase",
     "TimestepScores",
     "Triplet",
-    "fade_loss_db",
+    "faded_db",
     "identity_db",
     "still_cases",
     "still_error",
@@ -236,16 +236,15 @@ def swap_db(interpolator: Interpolator, frame0: Picture, frame1: Picture, timest
     return finite_psnr(there, interpolator(frame1, frame0, 1 - timestep))
 
 
-def fade_loss_db(interpolator: Interpolator, triplet: Triplet, fade: float) -> float:
-    """PSNR that a middle frame loses if `frame1` is darkened to the share `fade`.
+def faded_db(interpolator: Interpolator, triplet: Triplet, fade: float) -> float:
+    """PSNR of the middle frame if `frame1` is darkened to the share `fade`.
 
-    All is compared at the target's own brightness, so that errors count the same.
+    It is compared at the target's own brightness, so that errors count the same as without.
     """
     half = (1 + fade) / 2
     dark = np.rint(triplet.frame1 * fade).astype(np.uint8)
     made = np.rint(interpolator(triplet.frame0, dark) / half).clip(0, 255).astype(np.uint8)
-    plain = interpolator(triplet.frame0, triplet.frame1)
-    return finite_psnr(plain, triplet.target) - finite_psnr(made, triplet.target)
+    return finite_psnr(made, triplet.target)
 
 
 def spread_db(scores: Sequence[TimestepScores], row: str = "psnr_db") -> dict[str, Any]:

@@ -53,7 +53,7 @@ class TrainOptions:
         epochs: Length of the run in epochs of `epoch_triplets`.
         minutes: Length of the run in minutes, over all sittings.
         epoch_triplets: Triplets that count as one epoch.
-        crop: Side of the square crops in pixels.
+        crop: Side of the square crops in pixels, a multiple of 8.
         late_crop: Side of the crops in the last quarter of the run; `None`: the same.
         batch: Triplets a step, over all ranks.
         learning_rate: At its highest.
@@ -121,8 +121,8 @@ class TrainOptions:
         for name in ("crop", "late_crop"):
             side = getattr(self, name)
             require(
-                side is None or (side >= 16 and side % 2 == 0),
-                f"{name} must be even and at least 16 pixels, not {side!r}",
+                side is None or (side >= 16 and side % 8 == 0),
+                f"{name} must be a multiple of 8 pixels and at least 16, not {side!r}",
             )
         for name in ("batch", "epoch_triplets", "held_out"):
             value = getattr(self, name)

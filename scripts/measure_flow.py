@@ -34,7 +34,7 @@ from interp_cli.metrics import psnr
 from interp_cli.options import DEFAULT_MODEL, TRAJECTORIES
 from interp_cli.promises import (
     STILL_KINDS,
-    fade_loss_db,
+    faded_db,
     identity_db,
     spread_db,
     still_cases,
@@ -97,7 +97,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         ((blend,),) = Blend().between([each.frame0, each.frame1], [MIDDLE])
         ours = psnr(interpolator(each.frame0, each.frame1), each.target)
         gains.setdefault(each.set_name, {})[each.name] = ours - psnr(blend, each.target)
-        losses.setdefault(each.set_name, []).append(fade_loss_db(interpolator, each, FADE))
+        losses.setdefault(each.set_name, []).append(ours - faded_db(interpolator, each, FADE))
     found["identity"] = {"pictures": len(identity), **least_and_mean(identity)}
     found["swap"] = {f"{t:g}": least_and_mean(row) for t, row in swaps.items()}
     found["triplets"] = {

@@ -16,8 +16,9 @@ from conftest import VFR_PTS
 
 from interp_cli.errors import DecodeError, EncodeError, InterpError, OpenError, WeightsError
 from interp_cli.interpolator import Interpolator
+from interp_cli.metrics import psnr
 from interp_cli.motion import read_flo
-from interp_cli.options import DoubleOptions, EncodeOptions
+from interp_cli.options import DoubleOptions, EncodeOptions, InferenceOptions
 from interp_cli.pipeline import DoubleResult, double_video
 from interp_cli.video.colour import from_rgb, to_rgb
 from interp_cli.video.planes import picture_format, planes_of
@@ -459,3 +460,23 @@ def test_motion_is_refused_before_any_work(averaging, h264_clip, tmp_path):
     with pytest.raises(WeightsError, match="makes frames without motion"):
         double_video(h264_clip, tmp_path / "out.mkv", options, interpolator=Interpolator(averaging))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
+
+
+def test_a_fade_moves_with_the_picture_though_it_is_seen_small(tmp_path):
+    """Through planes, and with motion bent by the pairs beside; 42 dB before fades were undone."""
+
+    def faded(time: float) -> np.ndarray:
+        picture = clips.true_frame(time, (400, 304)) * (1 - time / 5)
+        return np.rint(picture).astype(np.uint8)
+
+    shown, hidden = ([faded(time + late) for time in range(4)] for late in (0, 0.5))
+    source, truth = (
+        clips.moving_clip(tmp_path / name, 4, (400, 304), codec="ffv1", pictures=pictures)
+        for name, pictures in (("in.mkv", shown), ("truth.mkv", hidden))
+    )
+    options = replace(LOSSLESS, inference=InferenceOptions("flow", quality="fast"))
+    double_video(source, tmp_path / "out.mkv", options)
+    made, true = frames(tmp_path / "out.mkv")[1::2], frames(truth)
+    for number in (1, 2):
+        lumas = [np.asarray(planes_of(f[number])[0], np.uint8) for f in (made, true)]
+        assert psnr(*lumas) > 48

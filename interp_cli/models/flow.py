@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp_cli.models.alignment import agreed, direction, doubtful_detail, least_squares_step
-from interp_cli.models.brightness import brightness_change
+from interp_cli.models.brightness import Evened, brightness_change
 from interp_cli.models.correlation import cost_volume
 from interp_cli.models.far import far_matches
 from interp_cli.models.layers import (
@@ -195,7 +195,8 @@ class Flow(nn.Module):
     ) -> Recipe:
         """Tell how to make the frame at `timestep`, (N, 1, 1, 1), from both frames."""
         state = self._project(features0, features1, motion, timestep)
-        return self._refine(features0, features1, motion, state, timestep)[0]
+        evened = self._evened(features0, features1, motion, timestep)
+        return self._refine(features0, features1, evened, motion, state, timestep)[0]
 
     def training_motion(
         self, frame0: Tensor, frame1: Tensor
@@ -224,15 +225,15 @@ class Flow(nn.Module):
             timestep: (N, 1, 1, 1), above 0 and below 1.
         """
         projected = self._project(*features, motion, timestep)
+        evened = self._evened(*features, motion, timestep)
         recipe, quarter, half = self._refine(
-            *features, motion, projected, timestep, last_step=False
+            *features, evened, motion, projected, timestep, last_step=False
         )
         frame0, frame1 = (side.pictures[0] for side in features)
-        pictures = paired(*(side.pictures for side in features))
         return FlowOutputs(
             render(frame0, frame1, recipe, timestep),
-            _blend(each(warp, pictures[1], half.flow), half.logit),
-            _blend(each(warp, pictures[2], quarter.flow), quarter.logit),
+            _blend(each(warp, evened.pictures[1], half.flow), half.logit),
+            _blend(each(warp, evened.pictures[2], quarter.flow), quarter.logit),
             projected.flow,
             (quarter.flow, half.flow, torch.stack((recipe.flow_t0, recipe.flow_t1), 1)),
         )
@@ -285,10 +286,18 @@ class Flow(nn.Module):
         logit = 0.5 * torch.log(hits + 0.1) + torch.log(1 - times)
         return _State(-forward * times * velocity / total, logit, None)
 
+    def _evened(
+        self, features0: Features, features1: Features, motion: Tensor, timestep: Tensor
+    ) -> Evened:
+        """The frames' pictures at the brightness of the timestep."""
+        pictures = paired(features0.pictures, features1.pictures)
+        return Evened.of(pictures, brightness_change(pictures[2], motion), timestep)
+
     def _refine(
         self,
         features0: Features,
         features1: Features,
+        evened: Evened,
         motion: Tensor,
         state: _State,
         timestep: Tensor,
@@ -297,9 +306,7 @@ class Flow(nn.Module):
     ) -> tuple[Recipe, _State, _State]:
         """Refine three times; the end, and the state at a quarter and at half size."""
         times = torch.stack((timestep, 1 - timestep), 1).float()
-        full, half, quarter = paired(features0.pictures, features1.pictures)
-        gain, offset = brightness_change(quarter, motion).until(timestep)
-        full, half, quarter = (torch.addcmul(offset, p, gain) for p in (full, half, quarter))
+        full, half, quarter = evened.pictures
         coarse = torch.stack((features0.eighth, features1.eighth), 1)
         fine = torch.stack((features0.quarter, features1.quarter), 1)
         at_quarter, _ = self.refine_quarter(quarter, coarse, state, times)
@@ -315,10 +322,10 @@ class Flow(nn.Module):
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
         # Softening is for motion that is not certain.
         sharpness = torch.maximum(sharpness, -doubt)
-        still = stillness(full, motion)
+        still = stillness(full, motion, evened.shown)
         mask = torch.sigmoid(logit[:, 0] - logit[:, 1])
-        # What will be blended is the frames as they are, without what was added to them here.
-        added = warped - (warped - offset) / gain
+        # What will be blended is the frames as they are.
+        added = evened.added(warped)
         residual = residual + torch.lerp(added[:, 1], added[:, 0], mask)
         recipe = Recipe(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
         return recipe, at_quarter, at_half
@@ -385,7 +392,8 @@ class Matcher(nn.Module):
         costs = cost_volume(own, warp(other, flow), self.radius)
         likely = F.softmax(costs * self.log_contrast.float().exp(), 1)
         offsets: Tensor = self.offsets  # type: ignore[assignment]
-        step = (offsets.float() @ likely.flatten(2)).view_as(flow)
+        with torch.autocast(flow.device.type, enabled=False):  # to a 64th of a cell in bfloat16
+            step = (offsets.float() @ likely.float().flatten(2)).view_as(flow)
         seen = torch.cat((costs, step, flow * 0.1, own, likely.amax(1, keepdim=True)), 1)
         correction, gate = torch.split(self.out(self.body(seen)).float(), [2, 1], 1)
         return flow + torch.sigmoid(gate) * step + correction

@@ -1,8 +1,9 @@
 """A frame made from its neighbours and from what a network found out about them.
 
-The network may have seen the frames at a smaller size: motion, weights and corrections are smooth,
-so they are enlarged, and only the pixels themselves are moved at full size. And they hold for any
-channels of the frames: RGB, or the planes of a video at their own sizes.
+The network may have seen the frames at a smaller size: motion, weights and corrections are smooth
+(but for those of what a fade hides), so they are enlarged, and only the pixels themselves are moved
+at full size. And they hold for any channels of the frames: RGB, or the planes of a video at their
+own sizes.
 """
 
 from __future__ import annotations

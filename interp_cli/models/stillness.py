@@ -51,7 +51,7 @@ _LITTLE_UNLIKE, _LITTLE_ALIKE = 0.02, 0.01
 
 
 @torch.no_grad()
-def stillness(frames: Tensor, motion: Tensor) -> Tensor:
+def stillness(frames: Tensor, motion: Tensor, shown: Tensor | None = None) -> Tensor:
     """Tell where nothing moves, though motion was found there, by the rules above.
 
     No gradient flows through it.
@@ -60,6 +60,8 @@ def stillness(frames: Tensor, motion: Tensor) -> Tensor:
         frames: Both frames, (N, 2, C, H, W) in [0, 1], H and W multiples of 8.
         motion: From each frame to the other, (N, 2, 2, h, w), (dx, dy) in pixels of its own,
             coarser grid.
+        shown: The frames as they are, if `frames` were brought to one brightness: what rests need
+            not fade with the ground.
 
     Returns:
         How sure it is that nothing moves, (N, 1, H, W), 0 to 1.
@@ -69,7 +71,9 @@ def stillness(frames: Tensor, motion: Tensor) -> Tensor:
     cell_px = cell_px.view(1, 1, 2, 1, 1)
     motion, in_front = _with_that_of_the_ground(motion * cell_px)
     moved = warp(frames.flip(1).flatten(0, 1), resized(motion.flatten(0, 1), *size))
-    differ = (frames[:, 0] - frames[:, 1]).abs().amax(1, keepdim=True)
+    differ = _difference(frames)
+    if shown is not None:
+        differ = torch.minimum(differ, _difference(shown))
     differ_moved = (frames - moved.view_as(frames)).abs().amax(2, keepdim=True)
     alike = torch.exp(-((differ / _ALIKE) ** 2))
 
@@ -86,6 +90,11 @@ def stillness(frames: Tensor, motion: Tensor) -> Tensor:
     enough = torch.sigmoid((share - _ENOUGH) / _ENOUGH_WIDTH)
     rests_in_front = enough * F.interpolate(in_front, share.shape[-2:])
     return alike * torch.maximum(rests, alike * resized(rests_in_front, *size))
+
+
+def _difference(frames: Tensor) -> Tensor:
+    """Of both frames in each place, (N, 1, H, W)."""
+    return (frames[:, 0] - frames[:, 1]).abs().amax(1, keepdim=True)
 
 
 def _with_that_of_the_ground(motion: Tensor) -> tuple[Tensor, Tensor]:

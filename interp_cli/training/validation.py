@@ -62,14 +62,17 @@ def validation_sets(folders: Sequence[str | Path]) -> list[ValidationSet]:
     """One set for each folder of triplets (`im1`, `im2`, `im3` in folders of their own).
 
     Raises:
-        TrainingError: A folder has no triplets.
+        TrainingError: A folder has no triplets, or the name of another one.
     """
-    sets = []
+    sets: list[ValidationSet] = []
     for folder in folders:
         files = [p for s in find_sources([folder]) if s.group == 3 for p in s.pictures]
         if not files:
             raise TrainingError(f"{folder}: no folders with im1, im2 and im3 in it to validate on.")
-        sets.append(ValidationSet(Path(folder).name, len(files) // 3, tuple(files)))
+        name = Path(folder).resolve().name
+        if name in (HELD_OUT, *(other.name for other in sets)):
+            raise TrainingError(f"{folder}: another set is called {name}, too; rename the folder.")
+        sets.append(ValidationSet(name, len(files) // 3, tuple(files)))
     return sets
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from textures import moved, smooth
 
-from interp_cli.models.brightness import BrightnessChange, brightness_change
+from interp_cli.models.brightness import BrightnessChange, Evened, brightness_change
 
 STEP = 3.0
 
@@ -72,11 +72,35 @@ def test_what_is_no_change_of_the_whole_is_left_alone(later):
 
 def test_black_frames_and_motion_that_leads_nowhere_change_nothing():
     black = torch.zeros(1, 2, 3, 64, 64)
-    astray = torch.rand(1, 2, 2, 64, 64, generator=torch.Generator().manual_seed(0)) * 40
+    astray = (torch.rand(1, 2, 2, 64, 64, generator=torch.Generator().manual_seed(0)) - 0.5) * 40
     for frames, way in ((black, motion(0.0)), (pair(0.7), astray)):
         gain, offset = brightness_change(frames, way).until(torch.full((1, 1, 1, 1), 0.5))
         torch.testing.assert_close(gain, torch.ones_like(gain), atol=0.01, rtol=0)
         torch.testing.assert_close(offset, torch.zeros_like(offset), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize(("places", "share"), [(0.01, 0), (0.06, 0.5), (0.2, 1)])
+def test_it_takes_enough_places_to_tell(places, share):
+    """Elsewhere motion leads nowhere."""
+    frames = torch.stack((smooth(), 0.6 * smooth()), 1)
+    way = torch.full((1, 2, 2, 64 * 64), 30.0)
+    way[..., : round(places * 64 * 64)] = 0
+    found = brightness_change(frames, way.view(1, 2, 2, 64, 64))
+    assert found.share.item() == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.parametrize(("gain", "share"), [(0.4, 1), (0.2857, 0.5), (0.2, 0), (0.0, 0)])
+def test_a_frame_that_is_almost_black_tells_nothing(gain, share):
+    frames = torch.stack((smooth(), gain * smooth()), 1)
+    found = brightness_change(frames, motion(0.0))
+    assert found.share.item() == pytest.approx(share, abs=0.02)
+
+
+def test_what_was_added_can_be_taken_away_again():
+    change = brightness_change(pair(0.7, (0.1, 0.0, 0.0)), motion())
+    evened = Evened.of([pair(0.7, (0.1, 0.0, 0.0))], change, torch.full((1, 1, 1, 1), 0.5))
+    (picture,) = evened.pictures
+    torch.testing.assert_close(picture - evened.added(picture), pair(0.7, (0.1, 0.0, 0.0)))
 
 
 @pytest.mark.parametrize("timestep", [0.0, 0.25, 1.0])

@@ -22,6 +22,16 @@ class TestStillness:
         still = stillness(frames, flows(8.0))[0, 0]
         assert still[:, 30].mean() > 0.9
 
+    def test_a_wire_that_stays_bright_while_the_ground_fades_is_still(self):
+        ground = 0.3 + 0.3 * smooth()
+        shown = torch.stack((ground, 0.7 * moved(ground, 8.0, 0.0)), 1)
+        shown[..., 30:31] = 1.0
+        evened = shown * torch.tensor((0.85, 0.85 / 0.7)).view(1, 2, 1, 1, 1)
+        assert stillness(evened, flows(8.0))[0, 0, :, 30].max() < 0.01
+        still = stillness(evened, flows(8.0), shown)
+        assert still[0, 0, :, 30].mean() > 0.9
+        assert still[..., 38:-12].mean() < 0.01
+
     def test_ground_that_moves_is_not(self):
         frames = torch.stack((smooth(), moved(smooth(), 8.0, 0.0)), 1)
         still = stillness(frames, flows(8.0))

@@ -152,7 +152,7 @@ def test_fine_tuning_shows_what_it_gained(prepared_folder, tmp_path):
     [
         (("--steps", "2", "--minutes", "1"), "exactly one of steps, epochs and minutes"),
         (("--steps", "0"), "exactly one of steps, epochs and minutes must be given, and be above"),
-        (("--crop", "17"), "crop must be even and at least 16 pixels, not 17"),
+        (("--crop", "100"), "crop must be a multiple of 8 pixels and at least 16, not 100"),
         (("--model", "nosuch"), "model must be one of fusion, flow, not 'nosuch'"),
         (("--device", "gpu"), "device must be auto, cpu, cuda, cuda:N or mps, not 'gpu'"),
         (("--precision", "fp7"), "precision must be one of auto, fp32, fp16, bf16, not 'fp7'"),

@@ -140,9 +140,20 @@ def test_a_planned_schedule_goes_on_exactly_after_an_interrupt(prepared_folder, 
 def test_minutes_count_over_all_sittings(prepared_folder, options, tmp_path):
     options = replace(options, steps=None, minutes=0.02)
     first = train([prepared_folder], tmp_path, options)
-    assert first.last.minutes == pytest.approx(0.02, abs=0.02)
+    assert 0.02 <= first.last.minutes < 2  # not sooner; later by a step and what ends a run
     again = train([prepared_folder], tmp_path, options, resume=True)
     assert again.last.step == first.last.step >= 1
+
+
+@pytest.mark.parametrize("names", [("a/set", "b/set"), ("a/set", "a/set/../set"), ("held-out",)])
+def test_sets_to_validate_on_need_names_of_their_own(prepared_folder, options, tmp_path, names):
+    for name in dict.fromkeys(names):
+        if ".." not in name:
+            clips.write_triplet(tmp_path / name / "one", *map(clips.true_frame, range(3)))
+    sets = [tmp_path / name for name in names]
+    with pytest.raises(TrainingError, match=r"another set is called (set|held-out), too; rename"):
+        train([prepared_folder], tmp_path / "run", options, validate_on=sets)
+    assert not (tmp_path / "run" / "last.pt").exists()
 
 
 def test_given_triplets_decide_what_is_best(prepared_folder, options, tmp_path):
@@ -404,16 +415,19 @@ def test_a_compiled_network_learns_the_same(prepared_folder, options, tmp_path, 
         batch=2,
         crop=64,
         late_crop=None,
+        warm_up_steps=0,
         precision="fp32",
     )
+    train([prepared_folder], tmp_path / "start", replace(flow, learning_rate=1e-12))
     train([prepared_folder], tmp_path / "plain", flow)
     assert compiled == []  # not on a CPU by itself
     train([prepared_folder], tmp_path / "compiled", replace(flow, compile=True))
     names = ("forward", "training_motion", "training_outputs")
     assert compiled == [(name, False) for name in names]
-    nets = [load_checkpoint(tmp_path / name).net for name in ("plain", "compiled")]
-    for value, other in zip(*(net.values() for net in nets), strict=True):
-        torch.testing.assert_close(value, other)
+    nets = [load_checkpoint(tmp_path / name).net for name in ("start", "plain", "compiled")]
+    start, plain, other = (torch.cat([v.flatten() for v in net.values()]) for net in nets)
+    # Without gradients some pictures are sampled by OpenCV, but not by what is compiled.
+    assert (other - plain).norm() < 0.05 * (plain - start).norm()
 
 
 @pytest.mark.parametrize("fails_in", ["forward", "backward"])
