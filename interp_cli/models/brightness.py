@@ -15,10 +15,8 @@ import torch
 from torch import Tensor
 
 from interp_cli.models.layers import each
-from interp_cli.models.warp import round_trip_error, warp
+from interp_cli.models.warp import leads_back, warp
 
-# There and back must lead to the same place: within so many pixels, and this share of the way.
-_RETURN_PX, _RETURN_SHARE = 0.5, 0.05
 # Fits; in the next one a place off by so much, of 1, counts 37%.
 _ROUNDS, _OFF = 3, 8 / 255
 # What makes a change believed not at all, and wholly: the share of the difference that it leaves,
@@ -107,8 +105,7 @@ def brightness_change(frames: Tensor, motion: Tensor) -> BrightnessChange:
         to be told, and where hardly any motion is sure.
     """
     moved = each(warp, frames.flip(1), motion)
-    returns = each(round_trip_error, motion, motion.flip(1))
-    sure = (returns < _RETURN_PX + _RETURN_SHARE * motion.norm(dim=2, keepdim=True)).to(frames)
+    sure = each(leads_back, motion, motion.flip(1)).to(frames)
     # What either frame shows in the same places: in all of frame0's grid, then of frame1's.
     first = torch.stack((frames[:, 0], moved[:, 1]), 1)
     second = torch.stack((moved[:, 0], frames[:, 1]), 1)

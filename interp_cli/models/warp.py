@@ -19,6 +19,9 @@ from interp_cli.resample import for_opencv, supersampled
 _FEW_CHANNELS = 4
 _OPENCV_MODES = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 
+# There and back must lead to the same place: within so many pixels, and this share of the way.
+_RETURN_PX, _RETURN_SHARE = 0.5, 0.05
+
 Sampling = Literal["bilinear", "bicubic", "supersampled"]
 
 
@@ -131,6 +134,17 @@ def round_trip_error(flow: Tensor, back: Tensor) -> Tensor:
     """
     miss = flow + warp(back, flow)
     return (miss * miss).sum(1, keepdim=True).sqrt()
+
+
+def leads_back(flow: Tensor, back: Tensor) -> Tensor:
+    """Whether the way along a flow and back ends about where it began, (N, 1, H, W).
+
+    Args:
+        flow: From one frame to another, (N, 2, H, W), (dx, dy) in pixels of its grid.
+        back: From the other frame to the first, likewise.
+    """
+    length: Tensor = flow.norm(dim=1, keepdim=True)
+    return round_trip_error(flow, back) < _RETURN_PX + _RETURN_SHARE * length
 
 
 def _targets(flow: Tensor) -> tuple[Tensor, Tensor]:

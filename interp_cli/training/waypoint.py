@@ -21,13 +21,11 @@ from torch import Tensor
 
 from interp_cli.models.flow import Features, Flow
 from interp_cli.models.layers import each
-from interp_cli.models.warp import round_trip_error, warp
+from interp_cli.models.warp import leads_back, warp
 from interp_cli.nested import mapped
 
 # Flows are labels where they make an error smaller by this, about 1/255.
 _BETTER = 0.004
-# There and back must lead to the same place: within so many cells, and this share of the way.
-_RETURN, _RETURN_SHARE = 0.5, 0.05
 # What a timestep as told weighs, in squared cells of motion in every place; and how far from it
 # the one that is found may be.
 _TOLD, _FARTHEST = 0.05, 0.3
@@ -93,7 +91,7 @@ class Ways(NamedTuple):
         # From a frame to the target, and on from there to the other frame.
         whole = back + each(warp, there.flip(1), back)
         goes_on = each(warp, returns.flip(1).float(), back) > 0.5
-        known_whole = _agree(back, there) & goes_on
+        known_whole = each(leads_back, back, there) & goes_on
         known_whole &= _explains_better(frames.flip(1), frames, whole, motion[self.numbers])
         labels = {}
         for name, flow, holds in (("motion", whole, known_whole), ("flow_t", there, known)):
@@ -126,14 +124,8 @@ def find_ways(
         frames.float(),
         to_frames,
         to_target,
-        _agree(to_frames, to_target),
+        each(leads_back, to_frames, to_target),
     )
-
-
-def _agree(there: Tensor, back: Tensor) -> Tensor:
-    """Whether two motions in cells, (N, 2, 2, h, w), lead there and back."""
-    length: Tensor = there.norm(dim=2, keepdim=True)
-    return each(round_trip_error, there, back) < _RETURN + _RETURN_SHARE * length
 
 
 def _explains_better(pictures: Tensor, goal: Tensor, flow: Tensor, found: Tensor) -> Tensor:
