@@ -86,7 +86,7 @@ class Evened(NamedTuple):
 
     def added(self, pictures: Tensor) -> Tensor:
         """What evened pictures, warped or not, have more than they would as they are shown."""
-        return pictures - (pictures - self.offset) / self.gain
+        return torch.addcmul(self.offset / self.gain, pictures, 1 - 1 / self.gain)
 
 
 @torch.no_grad()

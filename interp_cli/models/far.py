@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from interp_cli.models.correlation import cost_volume
-from interp_cli.models.warp import warp
+from interp_cli.models.warp import lengths, warp
 from interp_cli.resample import box_mean
 
 # How far around each place, in cells. Further, more is alike by chance: 10 and 16 gained less.
@@ -56,7 +56,7 @@ def far_matches(own: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     found = torch.cat((column, row), 1).to(flow.dtype) - _REACH
     known = box_mean((one * warp(other, flow.flatten(0, 1))).sum(1, keepdim=True))
     back = warp(torch.unflatten(found, 0, pairs).flip(1).flatten(0, 1), found)
-    away = (found + back).norm(dim=1, keepdim=True)
+    away = lengths(found + back)
     gain, lead = best - known, best - second
     sure = (gain > _BETTER) & (lead > _UNLIKE_OTHERS) & (away < _RETURN)
     likely = (gain > _BETTER_BESIDE) & (lead > _UNLIKE_OTHERS_BESIDE)

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp_cli.models.alignment import direction
-from interp_cli.models.warp import warp
+from interp_cli.models.warp import lengths, warp
 from interp_cli.resample import box_mean, constants, resized, shrunk
 
 # Frames that differ by this much, of 1, are alike to 37%; noise and compression stay below it.
@@ -108,7 +108,7 @@ def _with_that_of_the_ground(motion: Tensor) -> tuple[Tensor, Tensor]:
     """
     size = motion.shape[-2:]
     forward = direction(motion)
-    length = motion.norm(dim=2, keepdim=True)
+    length = lengths(motion)
     moves = (1 - torch.exp(-(length**2))).prod(1)
     # About the same cells whatever the size, and means over half of them in both directions.
     sums = torch.cat(((motion * forward).mean(1) * moves, moves), 1)
@@ -119,7 +119,7 @@ def _with_that_of_the_ground(motion: Tensor) -> tuple[Tensor, Tensor]:
     share = sums[:, 2:]
     most = torch.sigmoid((share - _MOST) / _MOST_WIDTH)
     ground = (sums[:, :2] / (share + 1e-4)).unsqueeze(1) * forward
-    rests = length.amax(1, keepdim=True) < _RESTS * ground.norm(dim=2, keepdim=True)
+    rests = length.amax(1, keepdim=True) < _RESTS * lengths(ground)
     return torch.where(rests & (most.unsqueeze(1) > 0.5), ground, motion), most
 
 
