@@ -32,7 +32,6 @@ TRAJECTORIES: tuple[Trajectory, ...] = ("cubic", "linear")
 DEFAULT_MODEL = "flow"
 # Pictures a second of a sequence, as in FFmpeg.
 DEFAULT_INPUT_RATE = Fraction(25)
-_FRAME_RATES = "from 1/3600 (one frame an hour) to 1000"
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -55,6 +54,20 @@ def require_device(name: str) -> None:
     require(
         _DEVICE.fullmatch(name) is not None,
         f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}",
+    )
+
+
+def _require_frame_rate(name: str, rate: object) -> None:
+    """Refuse what is no rate that FFmpeg, whose fractions are of 32-bit integers, can have."""
+    require(
+        rate is None
+        or (
+            isinstance(rate, Fraction | int)
+            and Fraction(1, 3600) <= rate <= 1000
+            and rate.numerator < 2**31
+            and rate.denominator < 2**31
+        ),
+        f"{name} must be a fraction from 1/3600 (one frame an hour) to 1000, not {rate}",
     )
 
 
@@ -213,13 +226,9 @@ class DoubleOptions:
                 value is None or (isinstance(value, int) and value >= 2),
                 f"{name.replace('_', ' ')} must be a whole number from 2 on, not {value!r}",
             )
-        rate = self.frame_rate
+        _require_frame_rate("frame rate", self.frame_rate)
         require(
-            rate is None or _is_frame_rate(rate),
-            f"frame rate must be a fraction {_FRAME_RATES}, not {rate}",
-        )
-        require(
-            self.factor is None or rate is None,
+            self.factor is None or self.frame_rate is None,
             "factor and frame rate both say how many frames come out: give one of them",
         )
         require(
@@ -242,11 +251,7 @@ class DoubleOptions:
             isinstance(self.keep_every, int) and self.keep_every >= 4,
             f"keep every must be a whole number of frames from 4 on, not {self.keep_every!r}",
         )
-        input_rate = self.input_frame_rate
-        require(
-            input_rate is None or _is_frame_rate(input_rate),
-            f"input fps must be a fraction {_FRAME_RATES}, not {input_rate}",
-        )
+        _require_frame_rate("input fps", self.input_frame_rate)
         require(self.white > 0, f"white must be above 0, not {self.white!r}")
         require(
             self.output_format in (None, *OUTPUT_FORMATS),
@@ -302,16 +307,6 @@ def parse_frame_rate(text: str) -> Fraction:
     if rate.denominator > 1 and "/" not in text and abs(rate - television) < Fraction(1, 200):
         return television
     return rate
-
-
-def _is_frame_rate(rate: object) -> bool:
-    """Whether FFmpeg, whose fractions are of 32-bit integers, can have this rate."""
-    return (
-        isinstance(rate, Fraction | int)
-        and Fraction(1, 3600) <= rate <= 1000
-        and rate.numerator < 2**31
-        and rate.denominator < 2**31
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ class PrepareOptions:
         scene_threshold: Share of change above which two frames count as a cut, 0 to 1.
         short_side_px: Larger frames are scaled down by area averaging until their shorter side
             is this long, which sheds compression noise.
-        still_below: Runs whose neighbours differ by less than this on average are dropped
+        still_below: Shots whose neighbours differ by less than this on average are dropped
             (mean absolute difference of luma, in units of 1/255).
     """
 

@@ -93,20 +93,19 @@ def lossless(interpolator: Interpolator):
     )
 
 
-def test_the_self_test_passes_with_a_sound_pipeline(averaging) -> None:
-    check = self_test(lossless(Interpolator(averaging, device="cpu")))
+def test_the_self_test_passes_with_a_sound_pipeline(interpolator) -> None:
+    check = self_test(lossless(interpolator))
     assert (check.status, check.remedy) == ("ok", "")
     assert check.found.startswith("6 frames in, 12 out, originals untouched")
 
 
-def test_the_self_test_finds_what_an_encoder_lost(averaging) -> None:
+def test_the_self_test_finds_what_an_encoder_lost(interpolator) -> None:
     lossy = DoubleOptions(encode=EncodeOptions(encoder="libx264", crf=40))
-    interpolator = Interpolator(averaging, device="cpu")
     check = self_test(lambda a, b: double_video(a, b, options=lossy, interpolator=interpolator))
     assert (check.status, check.found) == ("broken", "frame 0 is not what it was")
 
 
-def test_the_self_test_counts_frames(averaging) -> None:
+def test_the_self_test_counts_frames() -> None:
     check = self_test(lambda source, target: shutil.copy(source, target))
     assert (check.status, check.found) == ("broken", "6 frames in, but 6 out")
 

@@ -16,8 +16,7 @@ def pictures() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (3, 37, 53, 3), np.uint8)
 
 
-def test_one_pair_and_a_batch_agree(averaging, pictures):
-    interpolator = Interpolator(averaging, device="cpu")
+def test_one_pair_and_a_batch_agree(interpolator, pictures):
     batch = interpolator(pictures[:2], pictures[1:])
     assert batch.shape == (2, 37, 53, 3)
     assert batch.dtype == np.uint8

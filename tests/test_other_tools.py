@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-from interp_cli.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline import double_video
 from interp_cli.video.ffmpeg import ffmpeg_path
@@ -26,7 +25,7 @@ FRAMES = 12
     ],
     scope="module",
 )
-def doubled(request, tmp_path_factory, averaging) -> Path:
+def doubled(request, tmp_path_factory, interpolator) -> Path:
     """12 drawn frames at 30000/1001, sound, doubled."""
     name, encoder = request.param.split()
     folder = tmp_path_factory.mktemp("doubled")
@@ -34,7 +33,7 @@ def doubled(request, tmp_path_factory, averaging) -> Path:
         folder / "in.mp4", FRAMES, rate=Fraction(30000, 1001), codec="libx264", audio="aac"
     )
     options = DoubleOptions(encode=EncodeOptions(encoder=encoder))
-    double_video(source, folder / name, options, interpolator=Interpolator(averaging))
+    double_video(source, folder / name, options, interpolator=interpolator)
     return folder / name
 
 

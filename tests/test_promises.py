@@ -84,10 +84,10 @@ def test_triplets_are_read_set_by_set(tmp_path):
         list(triplets([tmp_path / "none"]))
 
 
-def test_three_frames_of_four_are_hidden(averaging, tmp_path):
+def test_three_frames_of_four_are_hidden(interpolator, tmp_path):
     """Groups begin at frames 0, 25 and 50; the last has no 13 frames. The middle of each counts."""
     clip = clips.moving_clip(tmp_path / "a.mkv", frames=60, codec="ffv1", pix_fmt="yuv444p")
-    scores = timestep_scores(Interpolator(averaging, device="cpu"), clip, 9)
+    scores = timestep_scores(interpolator, clip, 9)
     assert scores.name == "a.mkv"
     assert [len(scores.psnr_db[t]) for t in TIMESTEPS] == [2, 2, 2]
     for timestep, hidden in ((0.25, 1), (0.5, 2), (0.75, 3)):
@@ -101,7 +101,7 @@ def test_three_frames_of_four_are_hidden(averaging, tmp_path):
         # The clip went through YUV, and the two round halves in their own ways.
         assert scores.psnr_db[timestep] == pytest.approx(expected, abs=0.1)
         assert scores.blend_db[timestep] == pytest.approx(expected, abs=0.1)
-    single = timestep_scores(Interpolator(averaging, device="cpu"), clip, 1)
+    single = timestep_scores(interpolator, clip, 1)
     assert single.psnr_db[0.5] == scores.psnr_db[0.5][:1]
 
 
@@ -118,14 +118,14 @@ def test_groups_are_spread_over_the_video(tmp_path, frames, second):
         assert np.abs(frame0 - expected).mean() < 4
 
 
-def test_no_group_spans_a_cut_a_repeat_or_uneven_times(averaging, tmp_path):
+def test_no_group_spans_a_cut_a_repeat_or_uneven_times(interpolator, tmp_path):
     cuts = clips.moving_clip(tmp_path / "cuts.mkv", frames=13, codec="ffv1", cuts=(3,))
     repeats = clips.moving_clip(tmp_path / "r.mkv", frames=13, codec="ffv1", repeats=(3,))
     stamps = (*range(0, 480, 40), 500)
     uneven = clips.moving_clip(tmp_path / "uneven.mkv", frames=13, codec="ffv1", pts=stamps)
     for clip in (cuts, repeats, uneven):
         with pytest.raises(VideoError, match="holds no 13 evenly spaced frames"):
-            timestep_scores(Interpolator(averaging, device="cpu"), clip, 1)
+            timestep_scores(interpolator, clip, 1)
 
 
 def test_the_spread_is_of_the_means():
@@ -155,13 +155,13 @@ def test_still_things_stand_still_and_the_ground_moves(darker):
     assert still_error(darker, cases[-1]) == (pytest.approx(mean), 2)
 
 
-def test_identity_and_swap_are_measured(darker, averaging):
+def test_identity_and_swap_are_measured(darker, interpolator):
     frame0, frame1 = clips.true_frame(1), clips.true_frame(3)
     assert identity_db(darker, frame0) == psnr(np.maximum(frame0, 2) - 2, frame0)
-    assert identity_db(Interpolator(averaging), frame0) == 100
+    assert identity_db(interpolator, frame0) == 100
     # At 0.25 it is darker by 1, with the frames swapped at 0.75 by 3.
     assert swap_db(darker, frame0, frame1, 0.25) == pytest.approx(20 * np.log10(255 / 2), abs=0.2)
-    assert swap_db(Interpolator(averaging), frame0, frame1, 0.5) == 100
+    assert swap_db(interpolator, frame0, frame1, 0.5) == 100
 
 
 @pytest.mark.parametrize("scene", [0, 1, 2])
@@ -187,11 +187,11 @@ def test_a_fade_is_not_taken_for_motion(flow, fade):
     assert swap_db(flow, drawn.frame0, dark, 0.25) >= 60
 
 
-def test_a_faded_middle_is_compared_at_full_brightness(averaging):
+def test_a_faded_middle_is_compared_at_full_brightness(interpolator):
     frame0, target, frame1 = (np.full((16, 16, 3), value, np.uint8) for value in (100, 104, 120))
     triplet = Triplet("drawn", "", frame0, frame1, target)
     # (100 + 84) / 2 / 0.85 = 108
-    found = faded_db(Interpolator(averaging, device="cpu"), triplet, 0.7)
+    found = faded_db(interpolator, triplet, 0.7)
     assert found == pytest.approx(20 * np.log10(255 / 4), abs=0.01)
 
 

@@ -15,8 +15,7 @@ from interp_cli.speeds import GraphUse
 
 
 @pytest.fixture(autouse=True)
-def averaging_model(monkeypatch: pytest.MonkeyPatch, averaging) -> None:
-    interpolator = Interpolator(averaging, device="cpu")
+def averaging_model(monkeypatch: pytest.MonkeyPatch, interpolator) -> None:
     monkeypatch.setattr(Interpolator, "from_options", lambda options: interpolator)
     monkeypatch.setattr(stages, "_ROUND_SECONDS", 0.02)
     monkeypatch.setattr(stages, "_MATRIX_SIDE", {"cpu": 256})

@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import clips
-import cv2
 import pytest
 from typer.testing import CliRunner
 
@@ -11,18 +10,14 @@ from interp_cli.interpolator import Interpolator
 
 
 @pytest.fixture(autouse=True)
-def averaging_model(monkeypatch: pytest.MonkeyPatch, averaging) -> None:
-    interpolator = Interpolator(averaging, device="cpu")
+def averaging_model(monkeypatch: pytest.MonkeyPatch, interpolator) -> None:
     monkeypatch.setattr(Interpolator, "from_options", lambda options: interpolator)
 
 
 @pytest.fixture
 def triplets(tmp_path: Path) -> Path:
     for name in ("first", "second"):
-        folder = tmp_path / "drawn" / name
-        folder.mkdir(parents=True)
-        for number, time in enumerate((0, 0.5, 1), start=1):
-            cv2.imwrite(str(folder / f"im{number}.png"), clips.true_frame(time)[..., ::-1])
+        clips.write_triplet(tmp_path / "drawn" / name, *map(clips.true_frame, (0, 0.5, 1)))
     return tmp_path / "drawn"
 
 

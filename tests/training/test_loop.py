@@ -158,12 +158,9 @@ def test_sets_to_validate_on_need_names_of_their_own(prepared_folder, options, t
 
 def test_given_triplets_decide_what_is_best(prepared_folder, options, tmp_path):
     for number in range(2):
-        item = tmp_path / "val" / f"item{number}"
-        item.mkdir(parents=True)
-        for frame in range(3):
-            # Odd sides: the network's own multiple must not matter.
-            picture = clips.true_frame(4 * number + frame)[:37, :51]
-            cv2.imwrite(str(item / f"im{frame + 1}.png"), picture)
+        # Odd sides: the network's own multiple must not matter.
+        pictures = [clips.true_frame(4 * number + frame)[:37, :51] for frame in range(3)]
+        clips.write_triplet(tmp_path / "val" / f"item{number}", *pictures)
     result = train(
         [prepared_folder],
         tmp_path / "run",
