@@ -49,7 +49,7 @@ def _why_no_cuda() -> str | None:
 @pytest.fixture(scope="session")
 def footage() -> Path:
     """The folder of real footage; a test that takes it is marked `needs_footage`."""
-    return Path(os.environ["INTERP_DATA"])
+    return Path(os.environ["INTERP_DATA"]).resolve()  # some tests work in another folder
 
 
 @pytest.fixture(autouse=True)
