@@ -27,7 +27,7 @@ from interp_cli.errors import (
     WeightsError,
 )
 from interp_cli.options import DoubleOptions, EncodeOptions, EvalOptions, InferenceOptions
-from interp_cli.train_options import PrepareOptions, TrainOptions, train_preset
+from interp_cli.training.options import PrepareOptions, TrainOptions, train_preset
 
 # torch's threads spin while they wait for each other, and the decoder and the encoder need those
 # cores: on two cores a short clip took 25 s so, and 1.7 s with threads that sleep. torch reads this
@@ -35,9 +35,9 @@ from interp_cli.train_options import PrepareOptions, TrainOptions, train_preset
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
-    from interp_cli.evaluation import evaluate
-    from interp_cli.interpolator import Interpolator
-    from interp_cli.pipeline import double_video
+    from interp_cli.evaluation.evaluate import evaluate
+    from interp_cli.inference.interpolator import Interpolator
+    from interp_cli.pipeline.double import double_video
     from interp_cli.training.loop import train
     from interp_cli.video.probe import probe
 
@@ -68,9 +68,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Interpolator": "interp_cli.interpolator",
-    "double_video": "interp_cli.pipeline",
-    "evaluate": "interp_cli.evaluation",
+    "Interpolator": "interp_cli.inference.interpolator",
+    "double_video": "interp_cli.pipeline.double",
+    "evaluate": "interp_cli.evaluation.evaluate",
     "probe": "interp_cli.video.probe",
     "train": "interp_cli.training.loop",
 }

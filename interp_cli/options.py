@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from interp_cli.ffmpeg_options import find_fault
+from interp_cli.passthrough import find_fault
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Quality = Literal["auto", "fast", "balanced", "best"]

@@ -17,11 +17,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from interp_cli import EvalOptions, InferenceOptions, evaluate
+from interp_cli.models.weights import load_model, save_weights
 from interp_cli.training.checkpoint import load_checkpoint
 from interp_cli.training.curve import CURVE
 from interp_cli.training.loop import BEST
 from interp_cli.training.validation import HELD_OUT
-from interp_cli.weights import load_model, save_weights
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 # Of the options of a run, those that say nothing about what the weights became.

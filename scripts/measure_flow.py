@@ -28,11 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from interp_cli import InterpError, Interpolator, VideoError
-from interp_cli.baselines import Blend
-from interp_cli.environment import describe_machine
-from interp_cli.metrics import psnr
-from interp_cli.options import DEFAULT_MODEL, TRAJECTORIES
-from interp_cli.promises import (
+from interp_cli.doctor import describe_machine
+from interp_cli.evaluation.baselines import Blend
+from interp_cli.evaluation.invariants import (
     STILL_KINDS,
     faded_db,
     identity_db,
@@ -43,6 +41,8 @@ from interp_cli.promises import (
     timestep_scores,
     triplets,
 )
+from interp_cli.evaluation.metrics import psnr
+from interp_cli.options import DEFAULT_MODEL, TRAJECTORIES
 
 VIDEO_ENDINGS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".y4m")
 MIDDLE = Fraction(1, 2)

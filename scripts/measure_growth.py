@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from interp_cli import DoubleOptions, InterpError, Interpolator, double_video
-from interp_cli.benchmark import draw_clip
-from interp_cli.charts import BLUE, ORANGE, Line, LinePanel, draw_lines, save_chart
-from interp_cli.doublers import load_rivals
-from interp_cli.environment import describe_machine
-from interp_cli.memory import MemoryWatch
+from interp_cli.benchmarking.benchmark import draw_clip
+from interp_cli.benchmarking.contenders import load_rivals
+from interp_cli.benchmarking.peak_memory import MemoryWatch
+from interp_cli.benchmarking.plot import BLUE, ORANGE, Line, LinePanel, draw_lines, save_chart
+from interp_cli.doctor import describe_machine
 from interp_cli.options import DEFAULT_MODEL, BenchOptions, InferenceOptions
 
 # The speed is that of parts of the clip, none so short that a batch shows.

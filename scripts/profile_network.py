@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli import InterpError, Interpolator
 from interp_cli.devices import DTYPES
-from interp_cli.models.trajectory import Beside
+from interp_cli.inference.trajectory import Beside
 from interp_cli.options import DEFAULT_MODEL, QUALITIES
 
 _KINDS = {

@@ -30,9 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.options import DoubleOptions
-from interp_cli.scenes import Between, SceneJudge, Thumbnail, change, luma_thumbnail
-from interp_cli.train_options import PrepareOptions
-from interp_cli.video.planes import native_format, planes_of
+from interp_cli.scenes.cuts import Between, SceneJudge, Thumbnail, change, luma_thumbnail
+from interp_cli.training.options import PrepareOptions
+from interp_cli.video.pixel_format import native_format, planes_of
 
 Frames = NDArray[np.float32]
 

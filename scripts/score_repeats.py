@@ -28,9 +28,10 @@ import torch
 from numpy.typing import NDArray
 from score_cuts import is_for_test
 
-from interp_cli.plan import Neighbour, PairJudge
-from interp_cli.scenes import Between
-from interp_cli.video.planes import native_format, picture_format
+from interp_cli.pipeline.frames import Neighbour
+from interp_cli.pipeline.pairs import PairJudge
+from interp_cli.scenes.cuts import Between
+from interp_cli.video.pixel_format import native_format, picture_format
 from interp_cli.video.probe import tags_of
 
 Picture = NDArray[np.uint8]  # planes of 4:2:0 below each other

@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 
 from interp_cli import InferenceOptions, InterpError, Interpolator
-from interp_cli.baselines import Blend, DisFlow, Picture
-from interp_cli.metrics import psnr
+from interp_cli.evaluation.baselines import Blend, DisFlow, Picture
+from interp_cli.evaluation.invariants import Triplet, triplets
+from interp_cli.evaluation.metrics import psnr
 from interp_cli.options import DEFAULT_MODEL, QUALITIES
-from interp_cli.promises import Triplet, triplets
 
 COLUMNS = ("before", "truth", "ours", "DIS", "after", "error of ours")
 LABEL_PX = 26

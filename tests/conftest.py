@@ -83,7 +83,7 @@ def averaging():
 @pytest.fixture(scope="session")
 def interpolator(averaging):
     """An `Interpolator` of that model."""
-    from interp_cli.interpolator import Interpolator
+    from interp_cli.inference.interpolator import Interpolator
 
     return Interpolator(averaging, device="cpu")
 

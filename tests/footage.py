@@ -23,12 +23,12 @@ import matrix
 import numpy as np
 
 from interp_cli.errors import DecodeError, OpenError
-from interp_cli.interpolator import Interpolator
+from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
-from interp_cli.pipeline import DoubleResult, double_video
-from interp_cli.video.planes import Planes, format_traits, planes_of
+from interp_cli.pipeline.double import DoubleResult, double_video
+from interp_cli.video.pixel_format import Planes, format_traits, planes_of
 from interp_cli.video.probe import VideoInfo, probe
-from interp_cli.video.reader import VideoReader
+from interp_cli.video.readers.file import VideoReader
 
 ENCODERS = {
     "mkv": EncodeOptions(encoder="ffv1"),

@@ -28,11 +28,11 @@ import av
 import numpy as np
 import torch
 
-from interp_cli.interpolator import Interpolator
+from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
-from interp_cli.pipeline import double_video
+from interp_cli.pipeline.double import double_video
 from interp_cli.video.ffmpeg import ffmpeg_path
-from interp_cli.video.planes import native_format, picture_format, planes_of
+from interp_cli.video.pixel_format import native_format, picture_format, planes_of
 from interp_cli.video.probe import ColourTags
 
 SIZE = (34, 18)

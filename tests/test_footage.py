@@ -10,8 +10,8 @@ import pytest
 from footage import broken_promises
 
 from interp_cli.errors import DecodeError
-from interp_cli.interpolator import Interpolator
-from interp_cli.pipeline import double_video
+from interp_cli.inference.interpolator import Interpolator
+from interp_cli.pipeline.double import double_video
 
 pytestmark = pytest.mark.needs_footage
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import matrix
 import pytest
 
-from interp_cli.interpolator import Interpolator
+from interp_cli.inference.interpolator import Interpolator
 
 
 def some() -> list[matrix.Cell]:

@@ -2,12 +2,7 @@ from fractions import Fraction
 
 import pytest
 
-from interp_cli.options import (
-    DoubleOptions,
-    EncodeOptions,
-    parse_ffmpeg_output,
-    parse_frame_rate,
-)
+from interp_cli.options import DoubleOptions, EncodeOptions, parse_ffmpeg_output, parse_frame_rate
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from interp_cli.cli.render import console, print_json, results
 from interp_cli.options import DEFAULT_MODEL, BenchOptions
 
 if TYPE_CHECKING:
-    from interp_cli.speeds import BenchReport, ClipSpeed, GraphUse, Spread
+    from interp_cli.benchmarking.report import BenchReport, ClipSpeed, GraphUse, Spread
 
 _DEFAULTS = BenchOptions()
 
@@ -93,8 +93,8 @@ def bench(
         repeats=repeats,
         frames=frames,
     )
-    from interp_cli.benchmark import benchmark
-    from interp_cli.environment import describe_machine
+    from interp_cli.benchmarking.benchmark import benchmark
+    from interp_cli.doctor import describe_machine
 
     with console.status("loading the model") as status:
 
@@ -150,7 +150,7 @@ def _speed_table(clip: ClipSpeed) -> Table:
 
 def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
     """What follows from the numbers, a line each."""
-    from interp_cli.environment import cores_text
+    from interp_cli.doctor import cores_text
 
     whole = (
         f"The whole reaches {clip.share_of_bottleneck:.2f} of {clip.bottleneck.name} alone"
@@ -195,7 +195,7 @@ def _graphs_text(graphs: GraphUse) -> str:
 
 
 def _plot(report: BenchReport, about: str, path: Path) -> None:
-    from interp_cli.charts import (
+    from interp_cli.benchmarking.plot import (
         BLUE,
         GREY,
         LIGHT_BLUE,

@@ -12,7 +12,7 @@ from rich.markup import escape
 from interp_cli.cli.render import print_json, results
 
 if TYPE_CHECKING:
-    from interp_cli.environment import Check
+    from interp_cli.doctor import Check
 
 _STYLES = {"ok": "green", "note": "yellow", "broken": "red"}
 
@@ -26,7 +26,7 @@ def doctor(
 
     Ends with exit code 1 where something is broken, and says what to do.
     """
-    from interp_cli.environment import diagnose, self_test
+    from interp_cli.doctor import diagnose, self_test
 
     checks = []
     for check in diagnose():
@@ -46,7 +46,7 @@ def doctor(
 
 def _double(source: Path, target: Path) -> None:
     from interp_cli.options import DoubleOptions, EncodeOptions
-    from interp_cli.pipeline import double_video
+    from interp_cli.pipeline.double import double_video
 
     double_video(source, target, options=DoubleOptions(encode=EncodeOptions(encoder="ffv1")))
 

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from interp_cli.cli import flags
+from interp_cli.cli.output_names import refuse_one_folder_for_two, results_of, usual_suffix
 from interp_cli.cli.render import (
     ProgressStyle,
     batch_progress,
@@ -23,7 +24,6 @@ from interp_cli.cli.render import (
     size_text,
     warn,
 )
-from interp_cli.cli.result_names import refuse_one_folder_for_two, results_of, usual_suffix
 from interp_cli.errors import InterpError
 from interp_cli.options import (
     DEFAULT_MODEL,
@@ -36,10 +36,10 @@ from interp_cli.options import (
     parse_ffmpeg_output,
     parse_frame_rate,
 )
-from interp_cli.resume import kept_frames
+from interp_cli.video.writers.journal import kept_frames
 
 if TYPE_CHECKING:
-    from interp_cli.pipeline import DoubleResult
+    from interp_cli.pipeline.double import DoubleResult
 
 _DEFAULTS = DoubleOptions()
 
@@ -230,7 +230,7 @@ def double(
     )
     style = ProgressStyle.OFF if quiet else progress
     if out_dir is None:
-        from interp_cli.pipeline import double_video
+        from interp_cli.pipeline.double import double_video
 
         source, target = _pair_of_files(paths)
         resumed = _goes_on(target, options)
@@ -263,8 +263,8 @@ def _double_all(
     quiet: bool,
 ) -> int:
     """Double one video after the other, whatever becomes of each; the number that failed."""
-    from interp_cli.interpolator import Interpolator
-    from interp_cli.pipeline import DoubleResult, double_video
+    from interp_cli.inference.interpolator import Interpolator
+    from interp_cli.pipeline.double import DoubleResult, double_video
 
     interpolator = Interpolator.from_options(options.inference)
     outcomes: list[DoubleResult | dict[str, object]] = []

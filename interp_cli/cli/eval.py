@@ -14,7 +14,7 @@ from interp_cli.cli.render import ProgressStyle, frame_progress, print_json, res
 from interp_cli.options import DEFAULT_MODEL, EvalOptions
 
 if TYPE_CHECKING:
-    from interp_cli.scores import EvalReport
+    from interp_cli.evaluation.report import EvalReport
 
 
 _DEFAULTS = EvalOptions()
@@ -112,8 +112,8 @@ def eval(
         output_dir=output_dir,
         predictions=predictions,
     )
-    from interp_cli.environment import describe_machine
-    from interp_cli.evaluation import evaluate
+    from interp_cli.doctor import describe_machine
+    from interp_cli.evaluation.evaluate import evaluate
 
     with frame_progress(progress, "eval") as update:
         report = evaluate(data, options=options, progress=update)

@@ -55,9 +55,9 @@ def info(
 
 def _video_facts(path: Path) -> dict[str, Any]:
     from interp_cli.options import DoubleOptions
-    from interp_cli.video.animation_files import animation_facts
-    from interp_cli.video.sequences import SequenceReader
-    from interp_cli.video.sources import open_source
+    from interp_cli.video.images.animation_timing import animation_facts
+    from interp_cli.video.readers.open import open_source
+    from interp_cli.video.readers.sequence import SequenceReader
 
     with open_source(path, DoubleOptions()) as reader:
         video, files = reader.info, [path] if path.is_file() else []
@@ -176,7 +176,7 @@ def _colour_text(colour: dict[str, Any]) -> str:
 
 
 def _weights_facts(name_or_path: str) -> dict[str, Any]:
-    from interp_cli.weights import bundled_models, load_model
+    from interp_cli.models.weights import bundled_models, load_model
 
     model = load_model(name_or_path)
     return {

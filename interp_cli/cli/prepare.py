@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from interp_cli.cli import flags
 from interp_cli.cli.render import console, print_json, results, size_text
-from interp_cli.train_options import PrepareOptions
+from interp_cli.training.options import PrepareOptions
 
 _DEFAULTS = PrepareOptions()
 

@@ -24,7 +24,7 @@ from interp_cli.cli.render import (
     warn,
 )
 from interp_cli.options import DEFAULT_MODEL, Precision
-from interp_cli.train_options import TrainOptions, fine_tune_preset, train_preset
+from interp_cli.training.options import TrainOptions, fine_tune_preset, train_preset
 
 if TYPE_CHECKING:
     from interp_cli.training.loop import TrainProgress
@@ -186,9 +186,9 @@ def _start(
     model: str | None, out: Path | None, init: str | None, resume: bool, device: str
 ) -> tuple[Path, TrainOptions]:
     """The run's folder, and the options before any flag."""
+    from interp_cli.models.weights import load_model
     from interp_cli.training.checkpoint import load_checkpoint
     from interp_cli.training.device import choose_device
-    from interp_cli.weights import load_model
 
     if model is None and init is not None and (out is None or not resume):
         model = load_model(init).architecture

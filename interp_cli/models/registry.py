@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from interp_cli.models.flow import Flow
+from interp_cli.models.flow.network import Flow
 from interp_cli.models.fusion import Fusion
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from interp_cli.image_ops import box_mean, constants, resized
 from interp_cli.models.warp import Sampling, warp
-from interp_cli.resample import box_mean, constants, resized
 
 
 class Recipe(NamedTuple):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp_cli.resample import for_opencv, supersampled
+from interp_cli.image_ops import for_opencv, supersampled
 
 # OpenCV moves one plane at a time, five times as fast as torch where they are large and few.
 _FEW_CHANNELS = 4

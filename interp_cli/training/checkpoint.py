@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from interp_cli.errors import TrainingError
-from interp_cli.train_options import PrepareOptions, TrainOptions
-from interp_cli.weights import write_whole
+from interp_cli.models.weights import write_whole
+from interp_cli.training.options import PrepareOptions, TrainOptions
 
 CHECKPOINT = "last.pt"
 # What may be another when a run goes on: how long it is, and how and where it is computed.

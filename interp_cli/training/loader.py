@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from interp_cli.devices import available_cores
-from interp_cli.train_options import TrainOptions
 from interp_cli.training.losses import Labeller
+from interp_cli.training.options import TrainOptions
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.state import step_seed
 from interp_cli.training.synthetic import with_synthetic

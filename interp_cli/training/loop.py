@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from interp_cli.errors import TrainingError, full_disk
-from interp_cli.train_options import TrainOptions
+from interp_cli.models.weights import save_weights
 from interp_cli.training import ranks as processes
 from interp_cli.training.checkpoint import CHECKPOINT, check_options, load_checkpoint
 from interp_cli.training.curve import Curve
@@ -27,6 +27,7 @@ from interp_cli.training.device import choose_device, choose_precision
 from interp_cli.training.draws import TripletSampler, hold_out
 from interp_cli.training.loader import Cut, TripletLoader, loader_threads
 from interp_cli.training.losses import labeller
+from interp_cli.training.options import TrainOptions
 from interp_cli.training.prepare import Shot, prepare
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.resident import ResidentTriplets, fits
@@ -34,7 +35,6 @@ from interp_cli.training.state import TrainingState, step_seed
 from interp_cli.training.stopping import Stopping
 from interp_cli.training.triplets import FrameInterpolationDataset
 from interp_cli.training.validation import HELD_OUT, ValidationSet, validate, validation_sets
-from interp_cli.weights import save_weights
 
 BEST = "best.safetensors"
 # Held-out crops are validated at twice the crop, but no smaller and no larger than this.

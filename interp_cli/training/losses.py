@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interp_cli.models.flow import Flow
+from interp_cli.image_ops import constants, shrunk
+from interp_cli.models.flow.network import Flow
 from interp_cli.models.warp import warp
-from interp_cli.resample import constants, shrunk
 from interp_cli.training import labels
 from interp_cli.training.triplets import TripletBatch
 from interp_cli.training.waypoint import find_ways

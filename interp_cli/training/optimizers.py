@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from interp_cli.train_options import TrainOptions
+from interp_cli.training.options import TrainOptions
 
 # Rows and columns that a kernel needs at least to be Muon's. First layers and the refinements'
 # last ones have as many; without them it was not tried.

@@ -24,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.errors import OpenError, TrainingError, VideoError, full_disk
-from interp_cli.scenes import change, is_repeat, luma_thumbnail
-from interp_cli.train_options import PrepareOptions
+from interp_cli.scenes.cuts import change, luma_thumbnail
+from interp_cli.scenes.duplicates import is_repeat
+from interp_cli.training.options import PrepareOptions
 from interp_cli.training.sources import Source, find_sources
 from interp_cli.video.colour import to_rgb8
-from interp_cli.video.planes import planes_of
+from interp_cli.video.pixel_format import planes_of
 from interp_cli.video.probe import ColourTags
-from interp_cli.video.reader import VideoReader
+from interp_cli.video.readers.file import VideoReader
 
 Progress = Callable[[int, int], None]
 _Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp_cli.resample import padded
+from interp_cli.image_ops import padded
 from interp_cli.training.draws import Draw, TripletSampler
 from interp_cli.training.prepare import RGB_FROM_YUV, Shot
 from interp_cli.training.triplets import LIVELY, UNRELATED, TripletBatch, frames_of

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from interp_cli.errors import TrainingError
-from interp_cli.video.sequence_names import natural_order
+from interp_cli.video.images.sequence_names import natural_order
 
 _VIDEO_ENDINGS = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg"),

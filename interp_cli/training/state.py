@@ -15,14 +15,14 @@ from torch.nn.parallel import DistributedDataParallel
 from interp_cli.devices import autocast, is_out_of_memory
 from interp_cli.errors import ResourceError, TrainingError
 from interp_cli.models.registry import create_model
+from interp_cli.models.weights import load_model
 from interp_cli.options import Precision
-from interp_cli.train_options import TrainOptions
 from interp_cli.training.checkpoint import Checkpoint, save_checkpoint
 from interp_cli.training.losses import Objective, objective
 from interp_cli.training.optimizers import Optimizers
+from interp_cli.training.options import TrainOptions
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.triplets import TripletBatch
-from interp_cli.weights import load_model
 
 # The cosine ends here, as a share of the learning rate.
 _LAST_RATE = 0.02

@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp_cli.image_ops import supersampled
 from interp_cli.models.warp import sample
-from interp_cli.resample import supersampled
 from interp_cli.training.triplets import TripletBatch
 
 # Exact flows are handed on as means over cells of these sides: those between the frames, and those

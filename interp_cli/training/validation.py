@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from interp_cli.errors import TrainingError
-from interp_cli.metrics import psnr
-from interp_cli.resample import padded
+from interp_cli.evaluation.metrics import psnr
+from interp_cli.image_ops import padded
+from interp_cli.models.weights import write_whole
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.sources import find_sources
 from interp_cli.training.triplets import FrameInterpolationDataset
-from interp_cli.weights import write_whole
 
 Triplet = NDArray[np.uint8]
 

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from interp_cli.models.flow import Features, Flow
-from interp_cli.models.layers import each
+from interp_cli.models.flow.layers import each
+from interp_cli.models.flow.network import Features, Flow
+from interp_cli.models.pytree import mapped
 from interp_cli.models.warp import leads_back, warp
-from interp_cli.nested import mapped
 
 # Flows are labels where they make an error smaller by this, about 1/255.
 _BETTER = 0.004

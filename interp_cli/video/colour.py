@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp_cli.resample import fitted
-from interp_cli.video.planes import PictureFormat, native_format, picture_format, planes_of
+from interp_cli.image_ops import fitted
+from interp_cli.video.pixel_format import PictureFormat, native_format, picture_format, planes_of
 from interp_cli.video.probe import ColourTags
 
 

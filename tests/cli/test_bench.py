@@ -5,13 +5,13 @@ import cv2
 import pytest
 from typer.testing import CliRunner
 
-from interp_cli import stages
-from interp_cli.charts import BarPanel
+from interp_cli.benchmarking import stages
+from interp_cli.benchmarking.plot import BarPanel
+from interp_cli.benchmarking.report import GraphUse
 from interp_cli.cli.app import app
 from interp_cli.cli.bench import _figure, _graphs_text
 from interp_cli.errors import InterpError
-from interp_cli.interpolator import Interpolator
-from interp_cli.speeds import GraphUse
+from interp_cli.inference.interpolator import Interpolator
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_json_has_every_measurement(h264_clip: Path) -> None:
 def test_the_tables_and_the_chart_name_what_was_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("interp_cli.benchmark.available_cores", lambda: 1)
+    monkeypatch.setattr("interp_cli.benchmarking.benchmark.available_cores", lambda: 1)
     sizes = ["--size", "128x96", "--size", "96x64"]
     chart = tmp_path / "bench.png"
     arguments = [*sizes, "--repeats", "1", "--frames", "3", "--plot", str(chart)]
@@ -76,8 +76,8 @@ def test_brackets_in_names_are_no_markup(
     def draw(title: str, note: str, panels: list[BarPanel]) -> None:
         drawn.extend((note, panels[0].heading))
 
-    monkeypatch.setattr("interp_cli.charts.draw_bars", draw)
-    monkeypatch.setattr("interp_cli.charts.save_chart", lambda chart, path: None)
+    monkeypatch.setattr("interp_cli.benchmarking.plot.draw_bars", draw)
+    monkeypatch.setattr("interp_cli.benchmarking.plot.save_chart", lambda chart, path: None)
     arguments = ["--input", str(clip), "--repeats", "1", "--plot", str(tmp_path / "bench.png")]
     done = CliRunner().invoke(app, ["bench", *arguments], env={"COLUMNS": "120"})
     assert done.exit_code == 0

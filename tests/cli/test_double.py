@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from interp_cli.cli import app
-from interp_cli.cli.result_names import refuse_one_folder_for_two, results_of, usual_suffix
+from interp_cli.cli.output_names import refuse_one_folder_for_two, results_of, usual_suffix
 from interp_cli.errors import EncodeError
 from interp_cli.models.registry import create_model
+from interp_cli.models.weights import save_weights
 from interp_cli.options import DoubleOptions
-from interp_cli.weights import save_weights
 
 
 @pytest.fixture(scope="module")

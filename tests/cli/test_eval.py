@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from interp_cli.cli.app import app
-from interp_cli.interpolator import Interpolator
+from interp_cli.inference.interpolator import Interpolator
 
 
 @pytest.fixture(autouse=True)

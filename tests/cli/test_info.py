@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from interp_cli.cli.app import app
 from interp_cli.models.registry import create_model
+from interp_cli.models.weights import save_weights
 from interp_cli.options import DoubleOptions
-from interp_cli.pipeline import double_video
-from interp_cli.weights import save_weights
+from interp_cli.pipeline.double import double_video
 
 
 def facts(file: Path) -> dict:

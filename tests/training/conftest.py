@@ -7,7 +7,7 @@ from dataclasses import replace
 import clips
 import pytest
 
-from interp_cli.train_options import TrainOptions, fusion_preset
+from interp_cli.training.options import TrainOptions, fusion_preset
 from interp_cli.training.prepare import Shot, prepare
 
 

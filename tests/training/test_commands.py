@@ -12,11 +12,11 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from interp_cli import train_options
 from interp_cli.cli.app import main
 from interp_cli.cli.prepare import prepare
 from interp_cli.cli.train import train
 from interp_cli.errors import TrainingError
+from interp_cli.training import options as train_options
 from interp_cli.training.checkpoint import load_checkpoint
 from interp_cli.training.loop import TrainProgress, TrainResult
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from interp_cli.errors import ResourceError, TrainingError, WeightsError
-from interp_cli.train_options import fine_tune_preset, flow_preset, train_preset
+from interp_cli.models.weights import load_model
 from interp_cli.training import loop
 from interp_cli.training import state as state_module
 from interp_cli.training.checkpoint import load_checkpoint
@@ -23,10 +23,10 @@ from interp_cli.training.curve import Curve
 from interp_cli.training.device import choose_device, choose_precision
 from interp_cli.training.loop import train
 from interp_cli.training.losses import fusion_loss, labeller, objective
+from interp_cli.training.options import fine_tune_preset, flow_preset, train_preset
 from interp_cli.training.ranks import Ranks, count_ranks
 from interp_cli.training.state import TrainingState, scheduled_rate, step_seed
 from interp_cli.training.triplets import TripletBatch
-from interp_cli.weights import load_model
 
 
 def assert_same(first, second):

@@ -5,9 +5,9 @@ import torch
 from textures import pan
 from torch import Tensor
 
+from interp_cli.models.weights import load_model
 from interp_cli.training import losses
 from interp_cli.training.triplets import TripletBatch
-from interp_cli.weights import load_model
 
 
 def test_every_part_is_least_for_the_true_middle():

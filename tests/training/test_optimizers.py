@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from interp_cli.train_options import TrainOptions, flow_preset, fusion_preset
 from interp_cli.training.optimizers import Optimizers
+from interp_cli.training.options import TrainOptions, flow_preset, fusion_preset
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.state import TrainingState
 from interp_cli.training.triplets import TripletBatch

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from interp_cli.errors import DecodeError, OpenError, ResourceError, TrainingError
-from interp_cli.train_options import PrepareOptions
 from interp_cli.training import prepare as preparing
+from interp_cli.training.options import PrepareOptions
 from interp_cli.training.prepare import frame_planes, open_prepared, prepare
 from interp_cli.training.sources import find_sources
 

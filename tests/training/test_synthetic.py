@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp_cli.models.flow import Flow
+from interp_cli.models.flow.network import Flow
 from interp_cli.models.warp import warp
+from interp_cli.models.weights import load_model
 from interp_cli.training import losses, synthetic
 from interp_cli.training.labels import LAST_SHARE, matcher_labels
 from interp_cli.training.losses import flow_loss, laplacian_l1, log_squared_error
 from interp_cli.training.synthetic import scenes, with_synthetic
 from interp_cli.training.triplets import TripletBatch
-from interp_cli.weights import load_model
 
 SIZE = 96
 

@@ -7,9 +7,9 @@ import torch
 from textures import pan
 from torch import Tensor
 
-from interp_cli.models.flow import Flow
+from interp_cli.models.flow.network import Flow
+from interp_cli.models.weights import load_model
 from interp_cli.training.waypoint import Ways, find_ways
-from interp_cli.weights import load_model
 
 SIZE = 128
 TIMES = torch.full((2, 1, 1, 1), 0.5)

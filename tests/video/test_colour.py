@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from interp_cli.video.colour import from_rgb, to_rgb, to_rgb8
-from interp_cli.video.planes import image_of, native_format, picture_format, planes_of
+from interp_cli.video.pixel_format import image_of, native_format, picture_format, planes_of
 from interp_cli.video.probe import ColourTags
 
 FORMATS = """

@@ -7,7 +7,7 @@ import pytest
 
 from interp_cli.errors import DecodeError, OpenError
 from interp_cli.video.probe import frame_rate_of, probe
-from interp_cli.video.reader import VideoReader
+from interp_cli.video.readers.file import VideoReader
 
 
 def test_facts_of_a_plain_clip(h264_clip: Path):

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 from interp_cli.cli.app import app
 from interp_cli.options import DoubleOptions, EncodeOptions
-from interp_cli.pipeline import double_video
+from interp_cli.pipeline.double import double_video
 from interp_cli.video.ffmpeg import ffmpeg_path
-from interp_cli.video.planes import planes_of
+from interp_cli.video.pixel_format import planes_of
 from interp_cli.video.probe import probe
-from interp_cli.video.reader import VideoReader
+from interp_cli.video.readers.file import VideoReader
 from interp_cli.video.sidedata import LightLevel, MasteringDisplay
 
 # In the standard's units: 1/50000 for colours, 1/10000 cd/m² for levels. No number is a round one.

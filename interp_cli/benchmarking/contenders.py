@@ -1,0 +1,199 @@
+"""Everything that can double a clip: us, other models, classical methods, other programs."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from interp_cli.errors import InterpError
+from interp_cli.evaluation.baselines import BASELINES, MINTERPOLATE, Predictor
+from interp_cli.inference.interpolator import Interpolator
+from interp_cli.options import BenchOptions, DoubleOptions, EncodeOptions
+from interp_cli.pipeline.double import double_video
+from interp_cli.video.encoding.encoders import choose_encoder
+from interp_cli.video.ffmpeg import ffmpeg_path
+from interp_cli.video.pixel_format import picture_format
+from interp_cli.video.probe import open_video
+from interp_cli.video.readers.file import VideoReader
+
+__all__ = ["Doubler", "count_frames", "create_doublers", "double_options", "load_rivals"]
+
+_FILTER = "minterpolate"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubler:
+    """One way from file to file.
+
+    Attributes:
+        name: How tables call it.
+        target: The file that it makes.
+        run: Make it.
+    """
+
+    name: str
+    target: Path
+    run: Callable[[], object]
+
+
+def double_options(options: BenchOptions) -> DoubleOptions:
+    """How we double a clip: as `double` does, with its settings stated for the others to share."""
+    return DoubleOptions(
+        inference=options.inference,
+        encode=EncodeOptions(encoder="libx264", preset=options.preset, crf=17),
+        audio=False,
+        overwrite=True,
+    )
+
+
+def load_rivals(options: BenchOptions) -> dict[str, Interpolator]:
+    """What goes through our own pipeline besides our model: other models, and dis and blend.
+
+    Raises:
+        InterpError: A name is none of a method, of a model or of a file.
+    """
+    return {
+        name: _load_rival(name, options)
+        for name in dict.fromkeys(options.against)
+        if name != _FILTER
+    }
+
+
+def _load_rival(name: str, options: BenchOptions) -> Interpolator:
+    if name in BASELINES:
+        rival = Interpolator(_PredictorNet(BASELINES[name]), device="cpu", precision="fp32")
+        rival.name = name
+        return rival
+    return Interpolator.from_options(replace(options.inference, model=name))
+
+
+def create_doublers(
+    source: Path, folder: Path, options: BenchOptions, rivals: dict[str, Interpolator]
+) -> list[Doubler]:
+    """What the clip's doubling is compared with, in the order asked for.
+
+    Args:
+        source: The clip.
+        folder: Where results go.
+        options: What to compare with, and the encoder's preset.
+        rivals: From `load_rivals`.
+    """
+    double = double_options(options)
+    doublers: list[Doubler] = []
+    for name in dict.fromkeys(options.against):
+        target = folder / f"{len(doublers)}.mkv"
+        run: Callable[[], object]
+        if name == _FILTER:
+            command = _minterpolate_command(source, target, double.encode)
+            run = _runner("ffmpeg's minterpolate", command, target)
+        else:
+            run = partial(double_video, source, target, double, interpolator=rivals[name])
+        doublers.append(Doubler(name, target, run))
+    for line in dict.fromkeys(options.against_commands):
+        target = folder / f"{len(doublers)}.mp4"
+        places = {"{input}": str(source), "{output}": str(target)}
+        words = shlex.split(line)
+        for place, path in places.items():
+            words = [word.replace(place, path) for word in words]
+        doublers.append(Doubler(line, target, _runner(line, words, target)))
+    return doublers
+
+
+def count_frames(path: Path) -> int:
+    """Frames in a video, counted without decoding them.
+
+    Raises:
+        OpenError: It is no video.
+    """
+    container, stream = open_video(path)
+    with container:
+        return sum(1 for packet in container.demux(stream) if packet.size)
+
+
+def _minterpolate_command(source: Path, target: Path, options: EncodeOptions) -> list[str]:
+    """What people type to double a frame rate with ffmpeg, with the encoder that we use."""
+    with VideoReader(source) as reader:
+        info = reader.info
+        layout = picture_format(next(iter(reader)).image, info.colour)
+    # The filter works in 8 bits.
+    shallow = replace(layout, name="yuv420p") if layout.depth > 8 else layout
+    encoder = choose_encoder(str(options.encoder), shallow, options)
+    rate = info.frame_rate or 25
+    command = [ffmpeg_path(), "-y", "-v", "error", "-nostdin"]
+    command += ["-i", f"file:{source}", "-map", f"0:{info.video_index}"]
+    command += ["-vf", f"minterpolate=fps={2 * rate}:{MINTERPOLATE}"]
+    command += ["-pix_fmt", encoder.pixel_format, "-c:v", encoder.name, *encoder.arguments]
+    return [*command, str(target)]
+
+
+def _runner(name: str, command: Sequence[str], target: Path) -> Callable[[], None]:
+    """A call of another program, which must write `target`."""
+
+    def run() -> None:
+        target.unlink(missing_ok=True)  # some ask before they replace a file
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+        except OSError as error:
+            raise InterpError(
+                f"{name}: cannot be started ({error.strerror}). Name a program that is here, or"
+                " measure without it."
+            ) from error
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+        said = next((line for line in reversed(lines) if line), "it said nothing")
+        if done.returncode or not target.is_file():
+            what = f"exit code {done.returncode}" if done.returncode else "no output file"
+            raise InterpError(
+                f"{name}: failed with {what} ({said}). Try it by itself, or measure without it."
+            )
+
+    return run
+
+
+class _PredictorNet(nn.Module):
+    """A classical method in the place of a network; it works on 8-bit pictures.
+
+    The pipeline runs several at once, so each thread gets its own: OpenCV's keep what they work on.
+    """
+
+    supports_timestep = True
+
+    def __init__(self, create: Callable[[], Predictor]) -> None:
+        super().__init__()
+        self._create = create
+        self._own = threading.local()
+
+    def size_multiple(self, height: int, width: int) -> int:
+        """Any size."""
+        return 1
+
+    def forward(self, frame0: Tensor, frame1: Tensor, timestep: Tensor) -> Tensor:
+        """Make each pair's picture, (N, 3, H, W)."""
+        if not hasattr(self._own, "predictor"):
+            self._own.predictor = self._create()
+        made = []
+        for *pair, time in zip(frame0, frame1, timestep.flatten().tolist(), strict=True):
+            pictures = [
+                (frame * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+                for frame in pair
+            ]
+            frames = [np.ascontiguousarray(picture) for picture in pictures]
+            ((picture,),) = self._own.predictor.between(frames, [Fraction(time)])
+            made.append(torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1) / 255)
+        return torch.stack(made)

@@ -1,0 +1,325 @@
+"""Each stage of the pipeline with nothing else at work, on frames of a real clip.
+
+What a stage does is called on the pipeline's own pieces, so that what is timed is what runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from interp_cli.devices import DTYPES, worker_pool
+from interp_cli.inference.interpolator import Interpolator
+from interp_cli.inference.runner import Seen
+from interp_cli.inference.trajectory import Beside
+from interp_cli.inference.transfers import Download, upload
+from interp_cli.models.pytree import joined
+from interp_cli.options import DoubleOptions, Precision
+from interp_cli.pipeline.double import DoubleResult
+from interp_cli.pipeline.frames import Neighbour
+from interp_cli.pipeline.job import input_times, longest_gap
+from interp_cli.pipeline.pairs import PairJudge
+from interp_cli.pipeline.planner import Planner, Shown
+from interp_cli.pipeline.synthesizer import Synthesizer
+from interp_cli.pipeline.timeline import timeline_of
+from interp_cli.scenes.letterbox import Area
+from interp_cli.video.colour import from_rgb
+from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.pixel_format import PictureFormat, picture_format, planes_of
+from interp_cli.video.readers.base import Frame
+from interp_cli.video.readers.file import VideoReader
+from interp_cli.video.writers.file import VideoWriter
+
+__all__ = ["NETWORK", "Stages", "core_seconds", "matrix_teraflops", "synchronize", "time_stage"]
+
+NETWORK = "network"
+
+# A round of a stage lasts at least this long, so that the clock's grain does not show.
+_ROUND_SECONDS = 0.3
+# Frames of a clip that are kept to try stages on, at each end of the pipeline.
+_KEPT_BYTES = 1 << 29
+# Sides of the matrices whose product shows what a device can do.
+_MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
+_MIDDLE = Fraction(1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Something that can be done by itself.
+
+    Attributes:
+        name: How tables call it.
+        units_a_frame: How often it is done for each frame out.
+        run: Do it a few times; returns how often.
+        workers: How many of them run at the same time.
+    """
+
+    name: str
+    units_a_frame: float
+    run: Callable[[], int]
+    workers: int = 1
+
+
+class Stages:
+    """A clip that was doubled, taken apart.
+
+    Attributes:
+        stages: In the order of a frame's way.
+        batch: Pairs that a run of the network takes.
+        gmac_per_pair: See `NetworkSpeed`.
+        copies: See `ClipSpeed`.
+    """
+
+    def __init__(
+        self,
+        interpolator: Interpolator,
+        source: Path,
+        target: Path,
+        options: DoubleOptions,
+        result: DoubleResult,
+    ) -> None:
+        """Read the frames that the stages work on.
+
+        Args:
+            interpolator: Ready and warm.
+            source: The clip.
+            target: What it was doubled to.
+            options: How.
+            result: What doubling it said.
+        """
+        self._interpolator = interpolator
+        self._options = options
+        self._source, self._scrap = source, target.with_name(f"again-{target.name}")
+        self._frames = _kept(source)
+        self._doubled = _kept(target)
+        with VideoReader(source) as reader:
+            self._info = reader.info
+        self._layout = picture_format(self._frames[0].image, self._info.colour)
+        self._frame_rate = result.frame_rate
+        decoded = result.frames_in / result.frames_out
+        made = result.synthesized / result.frames_out
+        self.stages = [
+            Stage("decode", decoded, self._decode),
+            Stage("look for cuts", decoded, self._plan),
+            *self._inner_stages(decoded, made),
+            Stage("encode", 1, self._encode),
+        ]
+        self.copies = self._count_copies(decoded, made)
+
+    def _neighbours(self) -> list[Neighbour]:
+        """The frames, of which nothing is worked out yet."""
+        device = self._interpolator.device
+        return [Neighbour(f.image, f.pts, self._layout, device) for f in self._frames]
+
+    def _decode(self) -> int:
+        with VideoReader(self._source, info=self._info) as reader:
+            return sum(1 for _ in itertools.islice(reader, len(self._frames)))
+
+    def _plan(self) -> int:
+        times = input_times(self._info, self._options, self._frames[0], 0)
+        judge = PairJudge(self._options.scene_threshold, longest_gap(times, self._options))
+        planner = Planner(timeline_of(times, self._options.frames_for_each), judge)
+        for _ in planner.plan(self._neighbours()):
+            pass
+        return planner.frames_in
+
+    def _encode(self) -> int:
+        first = self._doubled[0]
+        writer = VideoWriter(
+            self._scrap,
+            PictureDescription.of(self._info, self._layout),
+            first.time_base,
+            self._frame_rate,
+            self._options.encode,
+        )
+        with writer:
+            for frame in self._doubled:
+                writer.write(frame.image, frame.pts)
+        return writer.frames_written
+
+    def _count_copies(self, decoded: float, made: float) -> dict[str, float]:
+        """Bytes that a frame out costs in the host's memory, each time frames are written there.
+
+        What a stage writes and reads again within itself does not count.
+        """
+        planes = _plane_bytes(self._frames[0])
+        copies = {"decoded planes": decoded * planes}
+        if self._interpolator.device.type == "cpu":
+            copies["pictures for the network"] = decoded * self._picture_bytes
+            if self._interpolator.has_motion:  # both neighbours' samples as numbers, then one's
+                samples = 4.0 * sum(plane.size for plane in planes_of(self._frames[0].image))
+                copies |= {"moved planes": made * 2 * samples, "middles": made * samples}
+            else:  # both pairs of a frame are put side by side
+                copies["pictures in pairs"] = made * 2 * self._picture_bytes
+                copies["middles"] = made * self._picture_bytes
+        return copies | {
+            "planes of middles": made * 2 * planes,  # as they come from the device, and as a frame
+            "pipe": 3.0 * planes,  # the muxer's packet, into the pipe, out of it
+        }
+
+    def _inner_stages(self, decoded: float, made: float) -> list[Stage]:
+        """From planes to planes, on the pairs of one step; as many steps at once as in use."""
+        interpolator = self._interpolator
+        step = _Step(interpolator, self._layout, self._neighbours())
+        self.batch, self._picture_bytes = step.batch, step.pictures[0].nbytes
+        # A replay multiplies what nobody counts.
+        with interpolator.inference.graphs.paused(), FlopCounterMode(display=False) as counter:
+            step.run_network()
+        self.gmac_per_pair = counter.get_total_flops() / 2e9 / step.batch
+        workers = interpolator.workers(self._layout.height, self._layout.width)
+        stages = [
+            Stage("planes to RGB", decoded, step.make_pictures, workers),
+            Stage(NETWORK, made, step.run_network, workers),
+            Stage("middles to planes", made, step.make_images, workers),
+        ]
+        if interpolator.device.type != "cpu":
+            stages.append(Stage("transfers", max(decoded, made), step.transfer))
+        return stages
+
+
+class _Step:
+    """What the pipeline does between decoder and encoder for the pairs of one step, in parts.
+
+    Attributes:
+        batch: Pairs.
+        pictures: What the network gets of each frame.
+    """
+
+    def __init__(
+        self, interpolator: Interpolator, layout: PictureFormat, frames: list[Neighbour]
+    ) -> None:
+        self._interpolator, self._layout = interpolator, layout
+        self._synthesizer = Synthesizer(interpolator, layout, with_motion=False)
+        self._area = Area.whole(layout)
+        self.batch = interpolator.batch_size(layout.height, layout.width)
+        self._frames = list(itertools.islice(itertools.cycle(frames), self.batch + 1))
+        self.pictures = [self._picture_of(frame) for frame in self._frames]
+        self._found = self._find()
+
+    def make_pictures(self) -> int:
+        """The first part, for frames of which nothing is known yet; returns their number."""
+        for frame in self._frames:
+            self._picture_of(Neighbour(frame.image, 0, self._layout, self._interpolator.device))
+        return len(self._frames)
+
+    def run_network(self) -> int:
+        """The second part; returns the number of pairs."""
+        self._find()
+        return self.batch
+
+    @torch.inference_mode()
+    def make_images(self) -> int:
+        """The third part; returns the number of middles."""
+        layout, parts = self._layout, 1 + self._layout.has_alpha
+        images = []
+        for number, (before, after) in enumerate(pairwise(self._frames)):
+            shown = Shown(0, before, after, _MIDDLE, 0, self._area)
+            found = self._found[parts * number : parts * (number + 1)]
+            if self._interpolator.has_motion:
+                images.append(self._synthesizer.moved_image(shown, self._area, found))
+            else:
+                alpha = found[-1].mean(1, keepdim=True) if layout.has_alpha else None
+                planes = from_rgb(found[0], alpha, layout)
+                images.append(self._synthesizer.image(planes, self._area, shown))
+        for arriving in images:
+            arriving()
+        return self.batch
+
+    def transfer(self) -> int:
+        """Planes to the device and back; returns the number of frames."""
+        for frame in self._frames:
+            planes = (torch.from_numpy(plane) for plane in planes_of(frame.image))
+            Download(upload(planes, self._interpolator.device)).wait()
+        return len(self._frames)
+
+    @torch.inference_mode()
+    def _picture_of(self, frame: Neighbour) -> Tensor:
+        if self._interpolator.has_motion:
+            return self._synthesizer.small_pictures(frame, self._area)
+        return frame.pictures
+
+    def _find(self) -> list[Any]:
+        """What the network finds: of each pair one result for each of its pictures."""
+        interpolator = self._interpolator
+        timesteps = [(_MIDDLE,)] * sum(len(pictures) for pictures in self.pictures[1:])
+        if not interpolator.has_motion:
+            before, after = torch.cat(self.pictures[:-1]), torch.cat(self.pictures[1:])
+            return interpolator.between(before, after, timesteps)
+        # A frame is seen once for both of its pairs, so in the long run one for each pair.
+        inference = interpolator.inference
+        seen = [inference.see(pictures) for pictures in self.pictures[1:]]
+        earlier = [seen[-1], *seen[:-1]]
+        motion = joined([inference.motion(*pair) for pair in zip(earlier, seen, strict=True)])
+        beside = None
+        if interpolator.trajectory == "cubic" and motion is not None:  # any pairs beside will do
+            rows = [motion[i : i + 1] for i in range(len(motion))]
+            beside = Beside.of(motion, rows, rows, [(1.0, 1.0)] * len(rows))
+        return inference.recipes(Seen.joined(earlier), Seen.joined(seen), motion, timesteps, beside)
+
+
+def time_stage(stage: Stage, device: torch.device) -> tuple[float, float]:
+    """Frames out a second that a stage alone would allow, and core-seconds that each costs."""
+    done, seconds = 0, 0.0
+    with worker_pool(stage.workers) as pool:
+        used, begun = core_seconds(), time.perf_counter()
+        while seconds < _ROUND_SECONDS:
+            running = [pool.submit(stage.run) for _ in range(stage.workers)]
+            done += sum(each.result() for each in running)
+            synchronize(device)
+            seconds = time.perf_counter() - begun
+    frames = done / stage.units_a_frame
+    return frames / seconds, (core_seconds() - used) / frames
+
+
+def matrix_teraflops(device: torch.device, precision: Precision) -> float:
+    """What the product of two large square matrices reaches: the most that a network could."""
+    side = _MATRIX_SIDE.get(device.type, 4096)
+    matrix = torch.rand((side, side), dtype=DTYPES[precision], device=device)
+
+    def multiply() -> int:
+        torch.mm(matrix, matrix)
+        return 1
+
+    stage = Stage("matrix product", 1, multiply)
+    multiply()
+    best = max(time_stage(stage, device)[0] for _ in range(3))
+    return best * 2 * side**3 / 1e12
+
+
+def core_seconds() -> float:
+    """Processor time of this process and of those children that have ended, over all cores."""
+    return sum(os.times()[:4])
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _kept(path: Path) -> list[Frame]:
+    """The first frames of a video, as many as fit."""
+    frames: list[Frame] = []
+    with VideoReader(path) as reader:
+        for frame in reader:
+            frames.append(frame)
+            if (len(frames) + 1) * _plane_bytes(frame) > _KEPT_BYTES:
+                break
+    return frames
+
+
+def _plane_bytes(frame: Frame) -> int:
+    return sum(plane.nbytes for plane in planes_of(frame.image))

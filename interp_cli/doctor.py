@@ -1,0 +1,286 @@
+"""What this installation consists of, and whether each part works.
+
+Heavy packages are imported inside the functions: a package that does not load is something to
+report here, not a reason to fail.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from interp_cli.errors import InterpError
+
+__all__ = ["Check", "describe_machine", "diagnose", "self_test"]
+
+Status = Literal["ok", "note", "broken"]
+
+# Distribution and the module that shows whether it loads.
+_PACKAGES = {
+    "numpy": "numpy",
+    "opencv-python-headless": "cv2",
+    "av": "av",
+    "imageio-ffmpeg": "imageio_ffmpeg",
+    "safetensors": "safetensors",
+    "torch": "torch",
+}
+# The first are what output files use by default; hardware encoders are nice to have.
+_NEEDED_ENCODERS = ("libx264", "libx265", "libvpx-vp9", "ffv1")
+_OTHER_ENCODERS = (
+    "libsvtav1",
+    "prores_ks",
+    "h264_nvenc",
+    "hevc_nvenc",
+    "av1_nvenc",
+    "h264_videotoolbox",
+    "hevc_videotoolbox",
+)
+_REINSTALL = "install it again: pip install --force-reinstall, as the first time"
+_LITTLE_DISK_BYTES = 1 << 30
+_TEST_FRAMES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        status: `ok`; `note`: works, but worth knowing; `broken`: something will fail.
+        found: What was found.
+        remedy: What to do; empty where there is nothing to do.
+    """
+
+    name: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+def describe_machine() -> str:
+    """Processor, cores, GPUs and torch in one line, to stand beside measurements."""
+    import torch
+
+    from interp_cli.devices import available_cores
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    parts = [_cpu_model(), cores_text(available_cores()), *gpus, f"torch {torch.__version__}"]
+    return ", ".join(parts)
+
+
+def diagnose() -> Iterator[Check]:
+    """Look at every part in turn; each check is yielded as soon as it is done."""
+    yield Check("interp", "ok", _version_of("interp-cli"))
+    yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+    packages = [_check_package(name, module) for name, module in _PACKAGES.items()]
+    yield from packages
+    if any(check.status == "broken" for check in packages):
+        return  # nothing below would say more
+    yield from _check_devices()
+    yield from _check_ffmpeg()
+    yield from _check_weights()
+    yield from _check_disk()
+
+
+def cores_text(cores: int) -> str:
+    """A number of cores, in words."""
+    return "1 core" if cores == 1 else f"{cores} cores"
+
+
+def self_test(double: Callable[[Path, Path], object]) -> Check:
+    """Double a drawn clip and look at every frame of the result.
+
+    Args:
+        double: Doubles a video, without loss: source and target.
+
+    Returns:
+        `ok` where the result has twice the frames, every original is bit for bit the decoded
+        one, and each stands at its own time.
+    """
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="interp-doctor-") as folder:
+        source, target = Path(folder) / "drawn.mkv", Path(folder) / "doubled.mkv"
+        _draw_clip(source)
+        try:
+            double(source, target)
+        except InterpError as error:
+            return Check("self-test", "broken", str(error), "put right what the line says")
+        fault = _compare(source, target)
+    if fault:
+        return Check("self-test", "broken", fault, "please report this with --json's output")
+    seconds = time.perf_counter() - started
+    return Check(
+        "self-test",
+        "ok",
+        f"{_TEST_FRAMES} frames in, {2 * _TEST_FRAMES} out, originals untouched, {seconds:.1f} s",
+    )
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed as a package"
+
+
+def _check_package(name: str, module: str) -> Check:
+    try:
+        loaded = import_module(module)
+    except (ImportError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        return Check(name, "broken", f"does not load ({reason})", _REINSTALL)
+    found = str(getattr(loaded, "__version__", "")) or _version_of(name)
+    if module == "av":
+        libavcodec = ".".join(map(str, loaded.library_versions["libavcodec"]))
+        found += f", libavcodec {libavcodec}"
+    return Check(name, "ok", found)
+
+
+def _check_devices() -> Iterator[Check]:
+    import torch
+
+    from interp_cli.devices import available_cores, cpu_has_bf16
+
+    arithmetic = "with" if cpu_has_bf16() else "without"
+    found = f"{_cpu_model()}, {cores_text(available_cores())}, {arithmetic} bf16 arithmetic"
+    yield Check("cpu", "ok", found)
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        memory = f"{properties.total_memory / 2**30:.0f} GiB"
+        yield Check(f"cuda:{index}", "ok", f"{properties.name}, {memory}")
+    if torch.backends.mps.is_available():
+        yield Check("mps", "ok", "Apple GPU")
+    if not torch.cuda.is_available() and shutil.which("nvidia-smi"):
+        yield Check(
+            "cuda",
+            "note",
+            f"an NVIDIA driver is here, but torch {torch.__version__} finds no CUDA device",
+            "install a CUDA build of torch (pytorch.org/get-started) to use the GPU",
+        )
+
+
+def _check_ffmpeg() -> Iterator[Check]:
+    from interp_cli.video.ffmpeg import ffmpeg_path
+
+    try:
+        ffmpeg = ffmpeg_path()
+        said = _run(ffmpeg, "-version").stdout
+    except (RuntimeError, OSError) as error:
+        yield Check("ffmpeg", "broken", f"cannot be run ({error})", _REINSTALL)
+        return
+    yield Check("ffmpeg", "ok", f"{said.partition('Copyright')[0].strip()}, {ffmpeg}")
+    usable = {name: _can_encode(ffmpeg, name) for name in (*_NEEDED_ENCODERS, *_OTHER_ENCODERS)}
+    yield Check("encoders", "ok", ", ".join(name for name, works in usable.items() if works))
+    missing = [name for name in _NEEDED_ENCODERS if not usable[name]]
+    if missing:
+        yield Check(
+            "encoders",
+            "broken",
+            f"{', '.join(missing)}: cannot encode here",
+            "unset IMAGEIO_FFMPEG_EXE, or let it name an ffmpeg that has them",
+        )
+
+
+def _check_weights() -> Iterator[Check]:
+    from interp_cli.models.weights import bundled_models, load_model
+    from interp_cli.options import DEFAULT_MODEL
+
+    models = bundled_models()
+    for name, path in models.items():
+        try:
+            loaded = load_model(name)
+        except InterpError as error:
+            yield Check(f"weights {name}", "broken", str(error), _REINSTALL)
+            continue
+        parameters = sum(parameter.numel() for parameter in loaded.net.parameters())
+        found = f"{parameters / 1e6:.2f} M parameters, SHA-256 as recorded, {path}"
+        yield Check(f"weights {name}", "ok", found)
+    if DEFAULT_MODEL not in models:
+        yield Check(
+            f"weights {DEFAULT_MODEL}", "broken", "the default model is missing", _REINSTALL
+        )
+
+
+def _check_disk() -> Iterator[Check]:
+    places = {"this folder": Path.cwd(), "temporary files": Path(tempfile.gettempdir())}
+    for name, path in places.items():
+        free = shutil.disk_usage(path).free
+        found = f"{free / 1e9:.1f} GB free in {path}"
+        if free < _LITTLE_DISK_BYTES:
+            yield Check(f"disk, {name}", "note", found, "make room, or write elsewhere")
+        else:
+            yield Check(f"disk, {name}", "ok", found)
+
+
+def _cpu_model() -> str:
+    """The processor's name as its maker writes it."""
+    try:
+        if platform.system() == "Darwin":
+            return _run("sysctl", "-n", "machdep.cpu.brand_string").stdout.strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # another system: what Python knows has to do
+    return platform.processor() or platform.machine()
+
+
+def _can_encode(ffmpeg: str, encoder: str) -> bool:
+    """Try it: an encoder that is compiled in may still lack its hardware."""
+    source = "color=gray:size=256x256:rate=25:duration=0.08"
+    arguments = ["-f", "lavfi", "-i", source, "-c:v", encoder, "-f", "null", "-"]
+    return _run(ffmpeg, "-v", "error", *arguments).returncode == 0
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+
+
+def _draw_clip(path: Path) -> None:
+    """A bright square that moves over a slope of grey, lossless."""
+    import av
+    import numpy as np
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=Fraction(25))
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        ground = np.tile(np.linspace(40, 160, 96).astype(np.uint8)[None, :, None], (64, 1, 3))
+        for index in range(_TEST_FRAMES):
+            picture = ground.copy()
+            picture[20:44, 4 + 8 * index : 28 + 8 * index] = (230, 90, 60)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def _compare(source: Path, target: Path) -> str:
+    """What is wrong with a doubled video; empty where nothing is."""
+    import numpy as np
+
+    from interp_cli.video.pixel_format import planes_of
+    from interp_cli.video.readers.file import VideoReader
+
+    with VideoReader(source) as reader:
+        originals = list(reader)
+    with VideoReader(target) as reader:
+        doubled = list(reader)
+    if len(doubled) != 2 * len(originals):
+        return f"{len(originals)} frames in, but {len(doubled)} out"
+    for index, (before, after) in enumerate(zip(originals, doubled[::2], strict=True)):
+        if before.seconds != after.seconds:
+            return f"frame {index} moved from {before.seconds} s to {after.seconds} s"
+        planes = zip(planes_of(before.image), planes_of(after.image), strict=True)
+        if not all(np.array_equal(a, b) for a, b in planes):
+            return f"frame {index} is not what it was"
+    return ""

@@ -1,0 +1,1 @@
+"""Quality: hidden frames are predicted and compared with the truth."""

@@ -1,0 +1,1 @@
+"""A network run on pairs of frames: batches, tiles, devices, trajectories."""

@@ -1,0 +1,498 @@
+"""The default network: matching is built in, learning refines it.
+
+Descriptors of both frames are compared in cost volumes, coarse to fine, which gives the motion
+between the frames whatever the time; both flows are splatted to the wanted time, and three small
+refinements, each at twice the resolution of the one before, correct flow and blend weights while
+they look at the warped pictures. The middle is a blend of both frames warped, sharpened or
+softened where the network says so, plus a residual; what stands still is not moved.
+
+Sources: cost volume and warped features from PWC-Net (Sun et al. 2018), the splatting of flow from
+softmax splatting (Niklaus and Liu 2020), flow refined together with the blend mask and a residual
+at the end from RIFE (Huang et al. 2022) and IFRNet (Kong et al. 2022).
+
+Ours differs in seven things. A softmax over the cost volume turns descriptors into a flow step
+without any weights, so that little footage is enough. In the same way, the refinements start from
+the least squares step between the warped pictures (`alignment`). Small things that move far are
+found by looking all around (`far`). The refinements treat both frames alike by construction
+(`SwapConv`): frames swapped and 1 - t give the same picture. What needs many channels is seen at
+half the resolution (`CoarseBranch`), where it costs a quarter. The last warp is bicubic: bilinear
+sampling alone cost 0.7 dB on Middlebury's pictures. Fades are undone before pictures are compared
+(`brightness`).
+
+Tensors of a pair have a second axis for its sides, (N, 2, C, H, W): side 0 belongs to `frame0`,
+side 1 to `frame1`, and `flip(1)` is the other side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from interp_cli.image_ops import padded, shrunk
+from interp_cli.models.flow.cost_volume import cost_volume
+from interp_cli.models.flow.fades import Evened, brightness_change
+from interp_cli.models.flow.large_motion import far_matches
+from interp_cli.models.flow.layers import (
+    CoarseBranch,
+    ResidualBlock,
+    SwapConv,
+    act,
+    activated_conv,
+    doubled,
+    each,
+    joined,
+    paired,
+    parted,
+    spread,
+    unit,
+)
+from interp_cli.models.flow.lucas_kanade import (
+    agreed,
+    direction,
+    doubtful_detail,
+    least_squares_step,
+)
+from interp_cli.models.flow.static_regions import stillness
+from interp_cli.models.render import Recipe, render
+from interp_cli.models.warp import splat, warp
+
+# The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
+_COARSEST_PX = 80
+_MOST_LEVELS = 7
+# Channels of the features at 1/4 and 1/8, and of the descriptors there.
+_QUARTER, _EIGHTH = 32, 48
+_QUARTER_DESCRIPTOR, _EIGHTH_DESCRIPTOR = 16, 24
+# What stands in for a frame's own motion where little of it lands, in units of a whole pixel that
+# landed: the other frame's, and that of the surroundings, a mean over cells of this side. Weights
+# are trained with these numbers.
+_OTHER_SHARE, _AROUND_SHARE = 0.05, 0.01
+_AROUND_CELLS = 7
+# How much of the last least squares step is taken: on sharp pictures all of it is right, on film
+# with its noise none.
+_LAST_SHARE = 0.5
+
+
+class Features(NamedTuple):
+    """What the network knows of one frame; it serves both pairs that the frame belongs to.
+
+    Attributes:
+        pictures: The frame at full, half and quarter size, (N, 3, H, W) and so on.
+        quarter: Features at 1/4, (N, 32, H/4, W/4).
+        eighth: Features at 1/8, (N, 48, H/8, W/8).
+        descriptor: At 1/4, of unit length, (N, 16, H/4, W/4).
+        levels: Descriptors at 1/8 of each pyramid level's picture, (N, 24, h, w), finest first.
+    """
+
+    pictures: tuple[Tensor, Tensor, Tensor]
+    quarter: Tensor
+    eighth: Tensor
+    descriptor: Tensor
+    levels: tuple[Tensor, ...]
+
+
+class FlowOutputs(NamedTuple):
+    """Every stage's result from the timestep on, for a loss on each.
+
+    Attributes:
+        middle: The end, (N, 3, H, W).
+        half: Picture after the second refinement, (N, 3, H/2, W/2).
+        quarter: Picture after the first refinement, (N, 3, H/4, W/4).
+        projected: Flows from the timestep to both frames before any refinement, in pixels of
+            their own grid, (N, 2, 2, H/4, W/4).
+        refined: The same after each refinement, at quarter, half and full size.
+    """
+
+    middle: Tensor
+    half: Tensor
+    quarter: Tensor
+    projected: Tensor
+    refined: tuple[Tensor, Tensor, Tensor]
+
+
+class _State(NamedTuple):
+    """What the refinements hand on: flows, blend logits and hidden channels of both sides."""
+
+    flow: Tensor  # (N, 2, 2, H, W) in pixels
+    logit: Tensor  # (N, 2, 1, H, W)
+    hidden: Tensor | None  # (N, C, H/2, W/2), a side's channels in each half
+
+
+class Flow(nn.Module):
+    """Frame interpolation at any timestep."""
+
+    supports_timestep = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.matcher = Matcher(_EIGHTH_DESCRIPTOR, radius=3, channels=(64, 64, 48), coarse=96)
+        # Begins nearly shut: its descriptors mean nothing until they are trained.
+        self.fine_matcher = Matcher(_QUARTER_DESCRIPTOR, radius=2, channels=(32, 32), gate=-2.0)
+        self.trust = nn.Parameter(torch.tensor(3.0))
+        self.refine_quarter = Refinement(
+            64, blocks=5, coarse=(128, 4), context=_EIGHTH, hidden=0, radius=3
+        )
+        self.refine_half = Refinement(
+            48, blocks=4, coarse=(96, 2), context=_QUARTER, hidden=64, radius=2
+        )
+        # Its four more outputs: a residual (RGB) and the sharpness.
+        self.refine_full = Refinement(24, blocks=2, context=0, hidden=48, radius=0, more=4)
+
+    def size_multiple(self, height: int, width: int) -> int:
+        """Both sides must be multiples of 8, whatever the size."""
+        return 8
+
+    def forward(self, frame0: Tensor, frame1: Tensor, timestep: Tensor) -> Tensor:
+        """Make the frame at `timestep`.
+
+        Args:
+            frame0: Earlier frame, (N, 3, H, W) in [0, 1], H and W multiples of 8.
+            frame1: Later frame, likewise.
+            timestep: (N, 1, 1, 1), above 0 and below 1.
+
+        Returns:
+            (N, 3, H, W), nominally in [0, 1], not clipped.
+        """
+        features0, features1 = self.encode(frame0), self.encode(frame1)
+        motion = self.motion(features0, features1)
+        recipe = self.synthesize(features0, features1, motion, timestep)
+        return render(frame0, frame1, recipe, timestep)
+
+    def encode(self, frame: Tensor) -> Features:
+        """Describe one frame, (N, 3, H, W), at as many pyramid levels as its size asks for."""
+        height, width = frame.shape[-2:]
+        count = 1 + math.ceil(math.log2(max(1.0, min(height, width) / _COARSEST_PX)))
+        count = min(count, _MOST_LEVELS)
+        pyramid = [frame]
+        for _ in range(max(count, 3) - 1):
+            pyramid.append(padded(shrunk(pyramid[-1], 2), 8))
+        quarter, eighth = self.encoder(frame)
+        coarser = [self.encoder(picture)[1] for picture in pyramid[1:count]]
+        return Features(
+            # Without the padding that coarser levels need.
+            (
+                frame,
+                pyramid[1][..., : height // 2, : width // 2],
+                pyramid[2][..., : height // 4, : width // 4],
+            ),
+            quarter,
+            eighth,
+            unit(self.encoder.quarter_descriptor(quarter)),
+            tuple(unit(self.encoder.eighth_descriptor(e)) for e in (eighth, *coarser)),
+        )
+
+    def motion(self, features0: Features, features1: Features) -> Tensor:
+        """Estimate the flows from each frame to the other; they serve every timestep.
+
+        Returns:
+            (N, 2, 2, H/4, W/4), (dx, dy) in pixels of that grid: from `frame0`, from `frame1`.
+        """
+        return self._match(features0, features1)[-1]
+
+    def synthesize(
+        self, features0: Features, features1: Features, motion: Tensor, timestep: Tensor
+    ) -> Recipe:
+        """Tell how to make the frame at `timestep`, (N, 1, 1, 1), from both frames."""
+        state = self._project(features0, features1, motion, timestep)
+        evened = self._evened(features0, features1, motion, timestep)
+        return self._refine(features0, features1, evened, motion, state, timestep)[0]
+
+    def training_motion(
+        self, frame0: Tensor, frame1: Tensor
+    ) -> tuple[tuple[Features, Features], tuple[Tensor, ...]]:
+        """Do the part of `forward` that does not depend on the timestep, and return all of it.
+
+        Returns:
+            Features of both frames, and flows from each frame to the other in pixels of their own
+            grid, (N, 2, 2, h, w), coarsest level first; the last at 1/4 of the frame, the one
+            before it at 1/8.
+        """
+        features = self.encode(frame0), self.encode(frame1)
+        return features, self._match(*features)
+
+    def training_outputs(
+        self, features: tuple[Features, Features], motion: Tensor, timestep: Tensor
+    ) -> FlowOutputs:
+        """Do the rest of `forward`, but for its last step, and return every stage's result.
+
+        The last least squares step undoes what a loss behind it asks of the flows, so they would
+        drift until it fails them.
+
+        Args:
+            features: Of both frames.
+            motion: The last flows of `training_motion`.
+            timestep: (N, 1, 1, 1), above 0 and below 1.
+        """
+        projected = self._project(*features, motion, timestep)
+        evened = self._evened(*features, motion, timestep)
+        recipe, quarter, half = self._refine(
+            *features, evened, motion, projected, timestep, last_step=False
+        )
+        frame0, frame1 = (side.pictures[0] for side in features)
+        return FlowOutputs(
+            render(frame0, frame1, recipe, timestep),
+            _blend(each(warp, evened.pictures[1], half.flow), half.logit),
+            _blend(each(warp, evened.pictures[2], quarter.flow), quarter.logit),
+            projected.flow,
+            (quarter.flow, half.flow, torch.stack((recipe.flow_t0, recipe.flow_t1), 1)),
+        )
+
+    def _match(self, features0: Features, features1: Features) -> tuple[Tensor, ...]:
+        """Flows of every level, coarsest first, those at 1/4 last."""
+        levels = paired(features0.levels, features1.levels)
+        batch, _, _, height, width = levels[-1].shape
+        flow = levels[-1].new_zeros(batch, 2, 2, height, width)
+        flows: list[Tensor] = []
+        for own in reversed(levels):
+            if flows:
+                height, width = own.shape[-2:]
+                flow = 2 * each(doubled, flow)[..., :height, :width]
+            flow = each(self.matcher, own, own.flip(1), flow)
+            flows.append(flow)
+        far, sure = far_matches(levels[0], flow)
+        flow = torch.where(sure, far, flow)
+        own = torch.stack((features0.descriptor, features1.descriptor), 1)
+        flow = each(self.fine_matcher, own, own.flip(1), 2 * each(doubled, flow))
+        return (*flows, flow)
+
+    def _project(
+        self, features0: Features, features1: Features, motion: Tensor, timestep: Tensor
+    ) -> _State:
+        """Carry both frames' motion to the timestep.
+
+        Every pixel takes its motion along, weighted by how well it agrees with where it goes to
+        in the other frame. Where no pixel of a frame lands, the other frame's motion serves, and
+        where none lands at all, that of the surroundings.
+        """
+        own = torch.stack((features0.descriptor, features1.descriptor), 1)
+        times = torch.stack((timestep, 1 - timestep), 1).float()  # (N, 2, 1, 1, 1)
+        forward = direction(motion)
+        agreement = (own * each(warp, own.flip(1), motion)).sum(2, keepdim=True)
+        weight = torch.exp(self.trust.float() * (agreement - 1))
+        # Both sides speak of the motion from frame0 to frame1, so that they can be mixed.
+        landed = each(splat, torch.cat((motion * forward * weight, weight), 2), motion * times)
+        around = shrunk(landed.sum(1), 2)
+        reach = _AROUND_CELLS // 2
+        around = F.avg_pool2d(around, _AROUND_CELLS, 1, reach, count_include_pad=False)
+        around = doubled(around)
+        around = around / (around[:, 2:] + 1e-4)  # motion, and about 1
+        fallback = torch.cat((around[:, :2], torch.ones_like(around[:, 2:])), 1).unsqueeze(1)
+        told = landed + _OTHER_SHARE * landed.flip(1) + _AROUND_SHARE * fallback
+        velocity, total = told[:, :, :2], told[:, :, 2:]
+        # A place that is hit often is seen well, though not better for each hit above a few; one
+        # that is not hit must not be ruled out. The nearer frame counts for more.
+        hits = landed[:, :, 2:].clamp(max=4)
+        logit = 0.5 * torch.log(hits + 0.1) + torch.log(1 - times)
+        return _State(-forward * times * velocity / total, logit, None)
+
+    def _evened(
+        self, features0: Features, features1: Features, motion: Tensor, timestep: Tensor
+    ) -> Evened:
+        """The frames' pictures at the brightness of the timestep."""
+        pictures = paired(features0.pictures, features1.pictures)
+        return Evened.of(pictures, brightness_change(pictures[2], motion), timestep)
+
+    def _refine(
+        self,
+        features0: Features,
+        features1: Features,
+        evened: Evened,
+        motion: Tensor,
+        state: _State,
+        timestep: Tensor,
+        *,
+        last_step: bool = True,
+    ) -> tuple[Recipe, _State, _State]:
+        """Refine three times; the end, and the state at a quarter and at half size."""
+        times = torch.stack((timestep, 1 - timestep), 1).float()
+        full, half, quarter = evened.pictures
+        coarse = torch.stack((features0.eighth, features1.eighth), 1)
+        fine = torch.stack((features0.quarter, features1.quarter), 1)
+        at_quarter, _ = self.refine_quarter(quarter, coarse, state, times)
+        at_half, _ = self.refine_half(half, fine, _enlarged(at_quarter), times)
+        at_full, more = self.refine_full(full, None, _enlarged(at_half), times)
+        flow = agreed(at_full.flow, times)
+        with torch.no_grad():
+            warped = each(warp, full, flow, "bicubic")
+            doubt = doubtful_detail(warped)
+        if last_step:
+            flow = flow + _LAST_SHARE * each(doubled, _step(warped, times))
+        logit = at_full.logit
+        residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
+        # Softening is for motion that is not certain.
+        sharpness = torch.maximum(sharpness, -doubt)
+        still = stillness(full, motion, evened.shown)
+        mask = torch.sigmoid(logit[:, 0] - logit[:, 1])
+        # What will be blended is the frames as they are.
+        added = evened.added(warped)
+        residual = residual + torch.lerp(added[:, 1], added[:, 0], mask)
+        recipe = Recipe(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
+        return recipe, at_quarter, at_half
+
+
+class Encoder(nn.Module):
+    """Features of one picture at 1/4 and 1/8, the same at all pyramid levels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to_quarter = nn.Sequential(
+            activated_conv(3, 16, stride=2),
+            activated_conv(16, _QUARTER, stride=2),
+            activated_conv(_QUARTER, _QUARTER),
+        )
+        self.to_eighth = nn.Sequential(
+            activated_conv(_QUARTER, _EIGHTH, stride=2),
+            activated_conv(_EIGHTH, _EIGHTH),
+            CoarseBranch(_EIGHTH, 96, blocks=2),
+        )
+        self.quarter_descriptor = nn.Conv2d(_QUARTER, _QUARTER_DESCRIPTOR, 1)
+        self.eighth_descriptor = nn.Conv2d(_EIGHTH, _EIGHTH_DESCRIPTOR, 3, padding=1)
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Features at 1/4 and 1/8 of a picture whose sides are multiples of 8."""
+        quarter = self.to_quarter(picture - 0.5)
+        return quarter, self.to_eighth(quarter)
+
+
+class Matcher(nn.Module):
+    """One step of motion from one frame to another.
+
+    The softmax over a cost volume gives the step; convolutions say how far to trust it and
+    correct it.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        radius: int,
+        channels: Sequence[int],
+        *,
+        coarse: int = 0,
+        gate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.radius = radius
+        self.log_contrast = nn.Parameter(torch.tensor(2.5))
+        costs = (2 * radius + 1) ** 2
+        sizes = (costs + descriptor + 5, *channels)
+        self.body = nn.Sequential(*(activated_conv(i, o) for i, o in pairwise(sizes)))
+        if coarse:
+            self.body.append(CoarseBranch(sizes[-1], coarse, blocks=2))
+        self.out = nn.Conv2d(sizes[-1], 3, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        with torch.no_grad():
+            self.out.bias.copy_(torch.tensor((0.0, 0.0, gate)))  # type: ignore[union-attr]
+        reach = torch.arange(-radius, radius + 1.0)
+        dy, dx = torch.meshgrid(reach, reach, indexing="ij")
+        self.register_buffer("offsets", torch.stack((dx, dy)).flatten(1), persistent=False)
+
+    def forward(self, own: Tensor, other: Tensor, flow: Tensor) -> Tensor:
+        """Improve `flow`, (N, 2, H, W), from descriptors of both frames, (N, C, H, W)."""
+        costs = cost_volume(own, warp(other, flow), self.radius)
+        likely = F.softmax(costs * self.log_contrast.float().exp(), 1)
+        offsets: Tensor = self.offsets  # type: ignore[assignment]
+        with torch.autocast(flow.device.type, enabled=False):  # to a 64th of a cell in bfloat16
+            step = (offsets.float() @ likely.float().flatten(2)).view_as(flow)
+        seen = torch.cat((costs, step, flow * 0.1, own, likely.amax(1, keepdim=True)), 1)
+        correction, gate = torch.split(self.out(self.body(seen)).float(), [2, 1], 1)
+        return flow + torch.sigmoid(gate) * step + correction
+
+
+class Refinement(nn.Module):
+    """Corrects flows and blend logits of both sides, on a grid half as fine as theirs."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        blocks: int,
+        coarse: tuple[int, int] = (0, 0),
+        context: int,
+        hidden: int,
+        radius: int,
+        more: int = 0,
+    ) -> None:
+        """Set the sizes.
+
+        Args:
+            channels: Of both sides together, as everywhere but in `context`.
+            blocks: Residual blocks.
+            coarse: Channels and residual blocks of a `CoarseBranch`; 0: none.
+            context: Channels of each frame's features; 0: none.
+            hidden: Channels handed on from the refinement before; 0: none.
+            radius: Of the cost volume between the warped features; 0: none.
+            more: Further outputs of each side.
+        """
+        super().__init__()
+        self.radius = radius
+        costs = (2 * radius + 1) ** 2 if radius else 0
+        self.more = more
+        self.look = SwapConv(8, channels, 3, stride=2)
+        self.describe = nn.Conv2d(context, 16, 1) if radius else None
+        self.take_over = SwapConv(hidden, hidden // 2, 1) if hidden else None
+        self.mix = SwapConv(channels + hidden // 2 + 2 * (5 + context + costs), channels, 1)
+        self.body = nn.Sequential(*(ResidualBlock(channels, SwapConv) for _ in range(blocks)))
+        if coarse[0]:
+            branch = CoarseBranch(channels, coarse[0], blocks=coarse[1], sides=True)
+            self.body.insert(0, branch)
+        # Flow (2), logit, what else is wanted, and the gate of the least squares step.
+        self.out = SwapConv(channels, 2 * (4 + more) * 4, 1)
+        nn.init.normal_(self.out.weight, std=1e-3)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(
+        self, pictures: Tensor, context: Tensor | None, state: _State, times: Tensor
+    ) -> tuple[_State, Tensor]:
+        """Correct `state`.
+
+        Args:
+            pictures: Of both frames, (N, 2, 3, H, W).
+            context: Their features, (N, 2, C, H/2, W/2).
+            state: What is known so far, flow and logit at (H, W).
+            times: How far both frames are away, (N, 2, 1, 1, 1).
+
+        Returns:
+            The corrected state, and the further outputs, (N, 2, `more`, H, W).
+        """
+        balance = (state.logit - state.logit.flip(1)) * 0.25
+        sides = each(warp, pictures, state.flow)
+        seen = self.look(joined(sides, balance))
+        aligned = _step(sides, times)
+        flow = each(shrunk, state.flow, 2) * 0.5
+        parts = [parted(act(seen)), flow * 0.1, times.expand_as(flow[:, :, :1])]
+        if context is not None:
+            warped = each(warp, context, flow)
+            parts.append(warped)
+            if self.describe is not None:
+                own = unit(each(self.describe, warped))
+                parts.append(each(cost_volume, own, own.flip(1), self.radius))
+        if self.take_over is not None and state.hidden is not None:
+            parts.append(parted(doubled(self.take_over(state.hidden))))
+        parts.append(aligned)
+        hidden = self.body(act(self.mix(joined(*parts))))
+        correction = spread(parted(self.out(hidden))).float()
+        step, logit, more, gate = torch.split(correction, [2, 1, self.more, 1], 2)
+        step = step + torch.sigmoid(gate) * each(doubled, aligned)
+        return _State(state.flow + step, state.logit + logit, hidden), more
+
+
+@torch.no_grad()
+def _step(warped: Tensor, times: Tensor) -> Tensor:
+    """What least squares add to both flows, on a grid half as fine as that of `warped`."""
+    return -direction(warped) * times * least_squares_step(warped, times).unsqueeze(1)
+
+
+def _blend(warped: Tensor, logit: Tensor) -> Tensor:
+    """Both sides' pictures, (N, 2, 3, H, W), weighted by the softmax of their logits."""
+    weight = torch.sigmoid(logit[:, 0] - logit[:, 1])
+    return warped[:, 0] * weight + warped[:, 1] * (1 - weight)
+
+
+def _enlarged(state: _State) -> _State:
+    return state._replace(flow=2 * each(doubled, state.flow), logit=each(doubled, state.logit))

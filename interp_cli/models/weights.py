@@ -1,0 +1,285 @@
+"""Find, check and load trained weights, and write them.
+
+A weights file is a `.safetensors` file whose header names the architecture and its configuration,
+so that one file is enough. Bundled weights have a record beside them (`<name>.json`: SHA-256,
+parameters, licence, data, recipe, scores) and a card (`<name>.md`). Nothing in a weights file is
+ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from interp_cli.errors import WeightsError
+from interp_cli.models.registry import ARCHITECTURES, create_model
+
+_PACKAGE = Path(__file__).parent.parent
+# In a wheel the first is there, in a checkout the second.
+_BUNDLED = (_PACKAGE / "bundled_weights", _PACKAGE.parent / "weights")
+_PICKLES = (".pt", ".pth")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A network with its trained weights.
+
+    Attributes:
+        net: The network, float32, on the CPU, in evaluation mode.
+        name: Name of the bundled model, or the file's path as given, without its ending: many are
+            called `best`.
+        path: The file.
+        architecture: A name of the registry.
+        config: What the network was built with.
+        record: What the record beside a bundled file says; empty where there is none.
+    """
+
+    net: nn.Module
+    name: str
+    path: Path
+    architecture: str
+    config: dict[str, Any]
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def bundled_models() -> dict[str, Path]:
+    """The weights that came with the package: name and file."""
+    found: dict[str, Path] = {}
+    for folder in _BUNDLED:
+        for path in sorted(folder.glob("*.safetensors")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def find_weights(name_or_path: str | Path) -> Path:
+    """Find the file that a model's name or a path means.
+
+    Raises:
+        WeightsError: There is neither such a bundled model nor such a file.
+    """
+    bundled = bundled_models()
+    if str(name_or_path) in bundled:
+        return bundled[str(name_or_path)]
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    if path.suffix or len(path.parts) > 1:
+        found = "a folder" if path.is_dir() else "missing"
+        raise WeightsError(f"{path}: {found}; expected a weights file (.safetensors).")
+    known = ", ".join(bundled) or "none"
+    raise WeightsError(
+        f"{path}: no model of that name; bundled models: {known}. A weights file of your own is"
+        " given by its path."
+    )
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read the record beside a weights file; empty where there is none.
+
+    Raises:
+        WeightsError: The record is no JSON object.
+    """
+    record = path.with_suffix(".json")
+    if not record.is_file():
+        return {}
+    try:
+        content = json.loads(record.read_text("utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{record}: not JSON ({error}). Install the package again.") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{record}: expected a JSON object. Install the package again.")
+    return content
+
+
+def load_model(name_or_path: str | Path) -> LoadedModel:
+    """Load a network with its weights.
+
+    Args:
+        name_or_path: Name of a bundled model, or a `.safetensors`, `.pt` or `.pth` file.
+
+    Raises:
+        WeightsError: The file is missing, damaged, of an unknown architecture, holds other
+            tensors than the network's, or could run code.
+    """
+    path = find_weights(name_or_path)
+    name = str(path.with_suffix(""))
+    record: dict[str, Any] = {}
+    if path in bundled_models().values():
+        name, record = path.stem, read_record(path)
+        _verify(path, record)
+    tensors, metadata = _read_pickle(path) if path.suffix in _PICKLES else _read_safetensors(path)
+    architecture, config = _described(path, metadata)
+    return LoadedModel(
+        net=_fill(path, architecture, config, tensors).eval(),
+        name=name,
+        path=path,
+        architecture=architecture,
+        config=config,
+        record=record,
+    )
+
+
+def save_weights(
+    path: str | Path,
+    net: nn.Module,
+    architecture: str,
+    config: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> str:
+    """Write a network's weights; the name appears only when the file is complete.
+
+    Args:
+        path: A `.safetensors` file; it is replaced where it exists.
+        net: The network.
+        architecture: Its name in the registry.
+        config: What it was built with.
+        dtype: Of the stored floating-point tensors.
+
+    Returns:
+        SHA-256 of the file, in hexadecimal digits.
+
+    Raises:
+        ValueError: There is no such architecture.
+    """
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ValueError(f"architecture must be one of {known}, not {architecture!r}")
+    path = Path(path)
+    tensors = {
+        name: value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype)
+        for name, value in net.state_dict().items()
+    }
+    metadata = {"architecture": architecture, "config": json.dumps(dict(config or {}))}
+    content = save({name: value.contiguous() for name, value in tensors.items()}, metadata)
+    write_whole(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whose name appears, or changes its content, only when it is complete.
+
+    Raises:
+        OSError: That was not possible, as on a full disk; nothing new is left then.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _verify(path: Path, record: dict[str, Any]) -> None:
+    """Check a bundled file against the hash that its record states."""
+    expected = record.get("sha256")
+    if not expected:
+        raise WeightsError(f"{path}: its record {path.stem}.json states no sha256.")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != expected:
+        raise WeightsError(
+            f"{path}: SHA-256 is {found[:12]}…, expected {expected[:12]}…. The file is damaged:"
+            " install the package again."
+        )
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path}: not a complete safetensors file ({_first_line(error)}). Copy it again, or"
+            " give another file."
+        ) from error
+
+
+def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a `torch.save` file, which may hold tensors and plain values but no code."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path}: refused, since it holds more than tensors and loading it could run code."
+            " Convert it to .safetensors where you trust it."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: not a complete PyTorch file ({_first_line(error)}). Copy it again, or give"
+            " another file."
+        ) from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path}: expected a dictionary of tensors, found {type(content)}.")
+    # A checkpoint of `interp train` holds more than the weights: its averaged ones are wanted.
+    metadata = {
+        "architecture": str(content.get("architecture", "")),
+        "config": json.dumps(content.get("config", {})),
+    }
+    tensors = content.get("ema") or content.get("net") or content
+    return {k: v for k, v in tensors.items() if isinstance(v, Tensor)}, metadata
+
+
+def _described(path: Path, metadata: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """Architecture and configuration that a file names, checked."""
+    architecture = metadata.get("architecture", "")
+    known = ", ".join(sorted(ARCHITECTURES))
+    if not architecture:
+        raise WeightsError(
+            f"{path}: does not say which architecture it is for; expected one of {known}, as"
+            " `interp train` writes it."
+        )
+    if architecture not in ARCHITECTURES:
+        raise WeightsError(
+            f"{path}: made for the architecture {architecture!r}; this version knows {known}."
+        )
+    try:
+        config = json.loads(metadata.get("config") or "{}")
+    except ValueError as error:
+        raise WeightsError(f"{path}: its configuration is no JSON ({error}).") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path}: its configuration is no JSON object.")
+    return architecture, config
+
+
+def _fill(
+    path: Path, architecture: str, config: dict[str, Any], tensors: dict[str, Tensor]
+) -> nn.Module:
+    """Build the network and put the tensors in, which must be exactly its own."""
+    try:
+        net = create_model(architecture, **config)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: its configuration {config} does not fit {architecture!r} ({error})."
+        ) from error
+    expected = net.state_dict()
+    missing = sorted(expected.keys() - tensors.keys())
+    foreign = sorted(tensors.keys() - expected.keys())
+    if missing or foreign:
+        count = f"{len(missing)} missing and {len(foreign)} unknown"
+        raise WeightsError(
+            f"{path}: its tensors are not those of {architecture!r} ({count}, such as"
+            f" {(missing or foreign)[0]!r})."
+        )
+    for name, value in expected.items():
+        if tensors[name].shape != value.shape:
+            raise WeightsError(
+                f"{path}: tensor {name!r} is {tuple(tensors[name].shape)}, but {architecture!r}"
+                f" needs {tuple(value.shape)}."
+            )
+    net.load_state_dict(tensors)
+    return net
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].strip().rstrip(".")

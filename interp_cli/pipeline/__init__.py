@@ -1,0 +1,1 @@
+"""A video in, a video at another frame rate out."""

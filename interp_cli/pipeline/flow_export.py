@@ -1,0 +1,324 @@
+"""Motion between two frames: what it is, as files to measure in, and as pictures to look at.
+
+Files are those of the Middlebury optical flow benchmark, which tools for flow read: `.flo` for the
+vectors, and its colour wheel for the pictures (Baker et al. 2011, "A database and evaluation
+methodology for optical flow", with the code published beside it).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from interp_cli.errors import InterpError, OpenError
+from interp_cli.inference.motion import Array, Motion
+
+__all__ = [
+    "Motion",
+    "MotionWriter",
+    "flow_picture",
+    "full_colour_px",
+    "read_flo",
+    "write_flo",
+]
+
+
+# "PIEH" as a float: tells that the bytes are in this order.
+_FLO_TAG = 202021.25
+# Vectors longer than this mean "unknown" in the benchmark's files.
+_UNKNOWN_PX = 1e9
+# Steps of the colour wheel between red, yellow, green, cyan, blue, magenta and red again.
+_WHEEL_STEPS = (15, 6, 4, 11, 13, 6)
+# Side of the picture that explains the colours.
+_LEGEND_PX = 151
+_INDEX, _LEGEND = "motion.json", "colour_wheel.png"
+# In an unfinished folder: a line for each frame, from which the index is made.
+_NOTES = "frames.jsonl"
+_OUR_FILES = re.compile(
+    rf"{re.escape(_INDEX)}|{re.escape(_LEGEND)}|\d{{6,}}_(flow_t[01]\.(flo|png)|blend_mask\.png)"
+)
+
+
+def write_flo(path: str | Path, flow: Array) -> None:
+    """Write vectors in Middlebury's format: all numbers little-endian, 32 bits.
+
+    Args:
+        path: The file to make, usually `.flo`.
+        flow: Offsets in pixels, (H, W, 2), (dx, dy).
+
+    Raises:
+        ValueError: `flow` has another shape.
+        InterpError: The file cannot be written.
+    """
+    if flow.ndim != 3 or flow.shape[2] != 2:
+        raise ValueError(f"flow must be (H, W, 2), not {flow.shape}")
+    height, width = flow.shape[:2]
+    header = np.float32(_FLO_TAG).tobytes() + np.array((width, height), "<i4").tobytes()
+    _write(Path(path), header + np.ascontiguousarray(flow, "<f4").tobytes())
+
+
+def read_flo(path: str | Path) -> Array:
+    """Read vectors in Middlebury's format.
+
+    Returns:
+        Offsets in pixels, (H, W, 2), (dx, dy).
+
+    Raises:
+        OpenError: There is no such file, or it is no complete one of that format.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise OpenError(f"{path}: cannot be read ({error.strerror}).") from error
+    if len(data) < 12 or np.frombuffer(data, "<f4", 1)[0] != np.float32(_FLO_TAG):
+        raise OpenError(f"{path}: is no .flo file (it does not begin with 'PIEH').")
+    width, height = (int(side) for side in np.frombuffer(data, "<i4", 2, offset=4))
+    found, expected = len(data) - 12, width * height * 8
+    if found != expected:
+        raise OpenError(
+            f"{path}: holds {found} bytes of vectors, expected {expected} for {width}x{height}."
+            " Copy it again."
+        )
+    vectors = np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2)
+    return vectors.astype(np.float32)
+
+
+def flow_picture(flow: Array, full_px: float) -> npt.NDArray[np.uint8]:
+    """Colour vectors by the wheel: the hue is the direction, the saturation the length.
+
+    White stands still, right is red, down yellow, left cyan, up violet.
+
+    Args:
+        flow: Offsets in pixels, (H, W, 2), (dx, dy).
+        full_px: Length that gets the full colour; what is longer gets a darker one.
+
+    Returns:
+        RGB, (H, W, 3); black where a vector is unknown (not finite, or above 1e9).
+    """
+    wheel = _wheel()
+    known = (np.abs(flow) < _UNKNOWN_PX).all(-1, keepdims=True)
+    dx, dy = np.moveaxis(np.where(known, flow, 0) / full_px, -1, 0)
+    length = np.hypot(dx, dy)[..., None]
+    place = (np.arctan2(-dy, -dx) / np.pi + 1) / 2 * (len(wheel) - 1)
+    first = place.astype(int)
+    share = (place - first)[..., None]
+    colour = (1 - share) * wheel[first] + share * wheel[(first + 1) % len(wheel)]
+    colour = np.where(length <= 1, 1 - length * (1 - colour), 0.75 * colour)
+    picture: npt.NDArray[np.uint8] = (255 * colour * known).astype(np.uint8)
+    return picture
+
+
+def full_colour_px(width: int, height: int) -> float:
+    """The length that gets the full colour unless one is asked for: 1/64 of the longer side."""
+    return max(1.0, max(width, height) / 64)
+
+
+class MotionWriter:
+    """Fills a folder with the motion of each synthesized frame; a context manager.
+
+    Files are named by the number of the output frame, from 0: `000001_flow_t0.flo` and `.png`,
+    `000001_flow_t1.flo` and `.png`, `000001_blend_mask.png` (white: all from `frame0`).
+    `motion.json` says what they belong to and what a full colour means, `colour_wheel.png` shows
+    it: the vector from its centre to a pixel has that pixel's colour, the rim is a full one.
+
+    The folder appears under its name when the block ends without an error; otherwise nothing is
+    left.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        size: tuple[int, int],
+        facts: dict[str, Any],
+        scale_px: float | None = None,
+        *,
+        overwrite: bool = False,
+        kept_frames: Callable[[], int] | None = None,
+    ) -> None:
+        """Make sure that the folder may be written.
+
+        Args:
+            folder: Where; it may exist if it is empty.
+            size: Width and height of the frames.
+            facts: What `motion.json` says besides, such as the video's name.
+            scale_px: Length that gets the full colour; `None`: as `full_colour_px` has it.
+            overwrite: Whether motion that an earlier job left in the folder may be replaced.
+            kept_frames: How many frames of the output are safe by now; their motion stays when
+                the job stops, to go on from. `None`: nothing stays.
+
+        Raises:
+            InterpError: The folder holds something, or cannot be made.
+        """
+        check_folder(folder, overwrite=overwrite)
+        self.folder = folder
+        self.scale_px = scale_px or full_colour_px(*size)
+        self._facts = {**facts, "width": size[0], "height": size[1]}
+        self._frames: list[dict[str, Any]] = []
+        self._longest_px = 0.0
+        self._part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+        self._kept_frames = kept_frames
+        if kept_frames is not None:
+            self._part = folder.with_name(f".{folder.name}.interp")
+
+    def __enter__(self) -> MotionWriter:
+        try:
+            if self._kept_frames is not None:
+                self._go_on(self._kept_frames())
+            self._part.mkdir(exist_ok=True)
+            (self._part / _NOTES).touch()
+        except OSError as error:
+            raise InterpError(f"{self.folder}: cannot be made ({error.strerror}).") from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        stays = self._kept_frames is not None and self._kept_frames() > 0
+        try:
+            if error is None:
+                self._publish()
+                stays = False
+        finally:
+            if not stays:
+                shutil.rmtree(self._part, ignore_errors=True)
+
+    def write(self, number: int, motion: Motion, **facts: Any) -> None:
+        """Add one frame's files.
+
+        Args:
+            number: Of the frame in the output, from 0.
+            motion: Its motion, not a batch.
+            facts: What `motion.json` says of the frame, such as its timestep.
+
+        Raises:
+            InterpError: A file cannot be written.
+        """
+        longest_px = 0.0
+        for name in ("flow_t0", "flow_t1"):
+            flow: Array = getattr(motion, name)
+            stem = self._part / f"{number:06d}_{name}"
+            write_flo(stem.with_suffix(".flo"), flow)
+            _write_png(stem.with_suffix(".png"), flow_picture(flow, self.scale_px))
+            longest = float(np.hypot(flow[..., 0], flow[..., 1]).max())
+            longest_px = max(longest_px, longest)
+        mask = np.rint(motion.blend_mask * 255).astype(np.uint8)
+        _write_png(self._part / f"{number:06d}_blend_mask.png", mask)
+        self._longest_px = max(self._longest_px, longest_px)
+        self._frames.append({"number": number, **facts})
+        try:
+            with (self._part / _NOTES).open("a", encoding="utf-8") as notes:
+                notes.write(json.dumps([longest_px, self._frames[-1]]) + "\n")
+        except OSError as error:
+            raise InterpError(f"{self.folder}: cannot be written ({error.strerror}).") from error
+
+    def _go_on(self, frames: int) -> None:
+        """Know again what was written for so many frames of the output; none: begin anew."""
+        if not frames:
+            shutil.rmtree(self._part, ignore_errors=True)
+            return
+        notes = self._part / _NOTES
+        lines = notes.read_text(encoding="utf-8").splitlines()
+        kept = []
+        for line in lines:
+            with contextlib.suppress(ValueError):  # the last one may be cut off
+                longest_px, facts = json.loads(line)
+                if facts["number"] < frames:
+                    kept.append(line + "\n")
+                    self._frames.append(facts)
+                    self._longest_px = max(self._longest_px, longest_px)
+        notes.write_text("".join(kept), encoding="utf-8")
+
+    def _publish(self) -> None:
+        """Put the finished folder in its place."""
+        _write_png(self._part / _LEGEND, _legend())
+        index = {
+            **self._facts,
+            "full_colour_px": self.scale_px,
+            "longest_px": round(self._longest_px, 3),
+            "frames": self._frames,
+        }
+        _write(self._part / _INDEX, (json.dumps(index, indent=1) + "\n").encode())
+        check_folder(self.folder, overwrite=True)  # hours may have passed
+        try:
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+            self._part.rename(self.folder)
+            (self.folder / _NOTES).unlink()
+        except OSError as error:
+            raise InterpError(f"{self.folder}: cannot be replaced ({error.strerror}).") from error
+
+
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that motion must not be written to.
+
+    Raises:
+        InterpError: It is none, lies nowhere, or holds something that must stay.
+    """
+    if not folder.parent.is_dir():
+        raise InterpError(f"{folder}: the folder {folder.parent} does not exist; create it first.")
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InterpError(f"{folder}: is a file; a folder for the motion is expected.")
+    names = sorted(path.name for path in folder.iterdir())
+    # A crash may have left the notes beside the index; alone they are somebody else's.
+    ours = {_NOTES} if _INDEX in names else set()
+    foreign = [name for name in names if name not in ours and not _OUR_FILES.fullmatch(name)]
+    if foreign:
+        raise InterpError(
+            f"{folder}: holds other files than motion, such as {foreign[0]}; choose another folder."
+        )
+    if names and not overwrite:
+        raise InterpError(f"{folder}: holds motion already; use --overwrite to replace it.")
+
+
+@cache
+def _wheel() -> npt.NDArray[np.float64]:
+    """Colours around the wheel, (55, 3), 0 to 1, beginning with red."""
+    corners = np.array(
+        [(1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 1), (1, 0, 0)], float
+    )
+    parts = []
+    for start, end, steps in zip(corners[:-1], corners[1:], _WHEEL_STEPS, strict=True):
+        rising = np.floor(255 * np.arange(steps) / steps)[:, None] / 255
+        # As published: what falls is one minus the rounded rise.
+        parts.append(start + (end - start) * rising)
+    return np.concatenate(parts)
+
+
+def _legend() -> npt.NDArray[np.uint8]:
+    reach = np.linspace(-1, 1, _LEGEND_PX, dtype=np.float32)
+    vectors = np.stack(np.meshgrid(reach, reach), -1)
+    picture = flow_picture(vectors, 1.0)
+    picture[np.hypot(vectors[..., 0], vectors[..., 1]) > 1] = 255
+    return picture
+
+
+def _write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+    """Write RGB or grey."""
+    if picture.ndim == 3:
+        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
+    _, data = cv2.imencode(".png", picture)
+    _write(path, data.tobytes())
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise InterpError(f"{path}: cannot be written ({error.strerror}).") from error

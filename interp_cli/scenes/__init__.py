@@ -1,0 +1,1 @@
+"""What lies between two frames: motion, a cut, a flash, a duplicate, black bars."""

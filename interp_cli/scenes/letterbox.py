@@ -1,0 +1,139 @@
+"""Black bars: where in a frame the picture lies, and how a made picture is put between its bars.
+
+A network that sees bars warps the picture's edge into them. So it is given what lies between them,
+and the bars of the new frame are those of the original before it, bit by bit. In doubt there are no
+bars: they are dark and colourless over the whole width (or height), at both ends of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interp_cli.video.pixel_format import PictureFormat, Planes, planes_of
+
+# Codes (of 255) by which a sample of a bar may be off; encoders leave one or two.
+_TOLERANCE = 2
+# Of the frame's height or width: thinner bars are not worth it, and a picture is not smaller.
+_LEAST_BAR = 0.02
+_LEAST_PICTURE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A part of a frame: rows `top` to `bottom` and columns `left` to `right`, ends excluded."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @classmethod
+    def whole(cls, layout: PictureFormat) -> Area:
+        """All of the frame."""
+        return cls(0, layout.height, 0, layout.width)
+
+    def joined(self, other: Area) -> Area:
+        """The smallest part that holds both."""
+        return Area(
+            min(self.top, other.top),
+            max(self.bottom, other.bottom),
+            min(self.left, other.left),
+            max(self.right, other.right),
+        )
+
+    def layout(self, whole: PictureFormat) -> PictureFormat:
+        """How the planes of this part are laid out."""
+        return replace(whole, height=self.bottom - self.top, width=self.right - self.left)
+
+    def crop(self, samples: Tensor, steps: tuple[int, int] = (1, 1)) -> Tensor:
+        """This part of samples (..., H, W) that cover `steps` rows and columns each."""
+        rows, columns = steps
+        return samples[
+            ...,
+            self.top // rows : -(-self.bottom // rows),
+            self.left // columns : -(-self.right // columns),
+        ]
+
+
+def picture_area(image: av.VideoFrame, layout: PictureFormat) -> Area | None:
+    """Where the picture lies between black bars; `None` where all is black, so nobody knows."""
+    whole = Area.whole(layout)
+    if layout.has_alpha:
+        return whole
+    planes = planes_of(image)
+    black = _Black(planes, layout)
+    height, width = layout.height, layout.width
+    flat = all(black.row(y) for y in (0, height - 1))
+    upright = all(black.column(x) for x in (0, width - 1))
+    if not flat and not upright:
+        return whole
+    rows = np.flatnonzero(~black.rows()) if flat else np.arange(height)
+    columns = np.flatnonzero(~black.columns()) if upright else np.arange(width)
+    if not rows.size or not columns.size:
+        return None
+    top, bottom = _between(rows, height, layout.chroma_height)
+    left, right = _between(columns, width, layout.chroma_width)
+    return Area(top, bottom, left, right)
+
+
+def paste(planes: Planes, area: Area, original: av.VideoFrame, layout: PictureFormat) -> Planes:
+    """The original's planes with `planes` in the area."""
+    pasted = []
+    for index, (whole, part) in enumerate(zip(planes_of(original), planes, strict=True)):
+        rows, columns = layout.steps(layout.order[index])
+        top, left = area.top // rows, area.left // columns
+        samples = whole.copy()
+        samples[top : top + part.shape[0], left : left + part.shape[1]] = part
+        pasted.append(samples)
+    return tuple(pasted)
+
+
+class _Black:
+    """Which rows and columns of a frame are black."""
+
+    def __init__(self, planes: Planes, layout: PictureFormat) -> None:
+        step = 1 / 255 if layout.is_float else float(1 << (layout.depth - 8))
+        chroma = layout.kind == "yuv"
+        self._light = planes[:1] if chroma or layout.packed else planes
+        self._chroma = planes[1:3] if chroma else ()
+        self._most = (0 if layout.full_range else 16) * step + _TOLERANCE * step
+        self._neutral = (128 * step, _TOLERANCE * step)
+        self._layout = layout
+
+    def row(self, y: int) -> bool:
+        return all(plane[y].max() <= self._most for plane in self._light)
+
+    def column(self, x: int) -> bool:
+        return all(plane[:, x].max() <= self._most for plane in self._light)
+
+    def rows(self) -> NDArray[np.bool_]:
+        return self._lines(1, self._layout.height, self._layout.chroma_height)
+
+    def columns(self) -> NDArray[np.bool_]:
+        return self._lines(0, self._layout.width, self._layout.chroma_width)
+
+    def _lines(self, across: int, length: int, chroma_step: int) -> NDArray[np.bool_]:
+        black = np.ones(length, np.bool_)
+        for plane in self._light:
+            axes = (across, 2) if plane.ndim == 3 else across
+            black &= plane.max(axis=axes) <= self._most
+        middle, tolerance = self._neutral
+        for plane in self._chroma:
+            ends = plane.max(across).astype(int) - middle, middle - plane.min(across).astype(int)
+            neutral = np.maximum(*ends) <= tolerance
+            black &= np.repeat(neutral, chroma_step)[:length]
+        return black
+
+
+def _between(lit: NDArray[np.intp], length: int, step: int) -> tuple[int, int]:
+    """First and behind the last line of the picture, on whole samples of chroma."""
+    begin = int(lit[0]) // step * step
+    end = min(length, -(-(int(lit[-1]) + 1) // step) * step)
+    least = max(1.0, _LEAST_BAR * length)
+    thin = begin < least or length - end < least
+    return (0, length) if thin or end - begin < _LEAST_PICTURE * length else (begin, end)

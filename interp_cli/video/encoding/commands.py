@@ -1,0 +1,223 @@
+"""ffmpeg's command lines for a video: in one go, or in segments that are joined at the end.
+
+Segments lie in the target's own kind of file and carry the stamps that the target is to have: what
+the file rounds is rounded once, and the join copies every packet with its stamps.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+
+from interp_cli.errors import EncodeError
+from interp_cli.options import EncodeOptions
+from interp_cli.passthrough import split_video_filter
+from interp_cli.video.encoding.containers import attach_covers, container_of, plan_streams
+from interp_cli.video.encoding.encoders import choose_encoder, has_option, why_not
+from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.encoding.hardware import AUTO_HARDWARE, hardware_encoder
+from interp_cli.video.encoding.slow_motion import chapters_url
+from interp_cli.video.probe import VideoInfo
+
+# What a wish for a video stream may be that is not for its encoder.
+_FOR_THE_MUXER = frozenset({"metadata", "disposition", "tag"})
+
+
+@dataclass(frozen=True, slots=True)
+class SideStreams:
+    """Where sound, subtitles and the rest come from.
+
+    Attributes:
+        source: The file that has them.
+        shift_seconds: Taken away from all its time stamps.
+        start_seconds: First time wanted, on the source's clock; `None`: all.
+        end_seconds: End of what is wanted, likewise.
+        tail_seconds: How long the video may go on after that, with its last frame.
+        stretch: Seconds that a second lasts in the target, after the shift: slow motion.
+        audio: Whether sound is wanted.
+    """
+
+    source: VideoInfo
+    shift_seconds: Fraction = Fraction(0)
+    start_seconds: Fraction | None = None
+    end_seconds: Fraction | None = None
+    tail_seconds: Fraction = Fraction(0)
+    stretch: int = 1
+    audio: bool = True
+
+    @property
+    def length_seconds(self) -> Fraction | None:
+        """Where what is wanted ends, after the shift."""
+        return None if self.end_seconds is None else self.end_seconds - self.shift_seconds
+
+
+class VideoCommands:
+    """Settles how a video is written and says it to ffmpeg.
+
+    Attributes:
+        encoder: ffmpeg's name of the encoder.
+        warnings: What cannot be kept as it was.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        picture: PictureDescription,
+        frame_rate: Fraction,
+        options: EncodeOptions,
+        side: SideStreams | None,
+    ) -> None:
+        """Choose an encoder, and a way for each stream beside the video.
+
+        Args:
+            target: The file to make; its ending chooses the container.
+            picture: What the frames are.
+            frame_rate: The nominal rate.
+            options: Encoder settings.
+            side: Where the other streams come from; `None`: video alone.
+
+        Raises:
+            EncodeError: The target is of no kind that is written, or the encoder does not work
+                with these settings.
+        """
+        self._container = container = container_of(target)
+        layout = picture.layout
+        usual = container.encoder if layout.depth <= 8 else container.deep_encoder
+        name, notes = options.encoder or usual, tuple[str, ...]()
+        if name == AUTO_HARDWARE:
+            name, notes = hardware_encoder(usual, layout, options)
+        self._choice = choice = choose_encoder(name, layout, options)
+        # What the user chose is tried now; ffmpeg would refuse it when frames have been made.
+        if options != EncodeOptions() and (reason := why_not(choice, layout)):
+            raise EncodeError(f"{target}: {name} cannot encode this ({reason}).")
+        if not (container.says_range or choice.says_range or picture.says_usual_range(choice)):
+            notes += (
+                f"{container.ending} cannot say the range of {name}'s frames, so players will "
+                "show them too dark or too pale: choose .mkv or another --encoder.",
+            )
+        self._picture = picture
+        self._frame_rate = frame_rate
+        self._side = side
+        self._plan = None
+        if side:
+            self._plan = plan_streams(
+                side.source,
+                container,
+                frame_rate,
+                audio=side.audio,
+                stretch=side.stretch,
+                end_seconds=side.length_seconds,
+            )
+        self.encoder = choice.name
+        self.warnings = (
+            *picture.warnings,
+            *notes,
+            *choice.warnings,
+            *(self._plan.warnings if self._plan else ()),
+        )
+        self._filter, self._wishes = split_video_filter(options.ffmpeg_output)
+        self._covers = tempfile.TemporaryDirectory()
+
+    def whole(self) -> list[str]:
+        """Raw frames in, the finished file out."""
+        arguments = [*self._raw_input(), *self._side_inputs(), "-map", "0:v"]
+        arguments += self._side_outputs()
+        return [*arguments, *self._encoding(), *self._container.arguments, *self._wishes]
+
+    def segment(self) -> list[str]:
+        """Raw frames in, a segment out."""
+        arguments = [*self._raw_input(), "-map", "0:v", *self._encoding(), *self._wishes]
+        return [*arguments, *self._container.segment_arguments]
+
+    def joining(self, segments: list[Path], playlist: Path) -> list[str]:
+        """Segments in, the finished file out.
+
+        Args:
+            segments: In order, in one folder.
+            playlist: A file in the same folder, which is written.
+        """
+        lines = ["ffconcat version 1.0"]
+        for path in segments:
+            # Segments carry their own times: nothing is to be added to them.
+            lines += [f"file {path.name}", "inpoint 0", "duration 0"]
+        playlist.write_text("\n".join([*lines, ""]), encoding="utf-8")
+        arguments = ["-auto_convert", "0", "-f", "concat", "-i", f"file:{playlist}"]
+        arguments += [*self._side_inputs(), "-map", "0:v", *self._side_outputs()]
+        if self._choice.traits.alpha and self.encoder.startswith("libvpx"):
+            arguments += ["-metadata:s:v:0", "alpha_mode=1"]  # or the opacity would not be shown
+        arguments += ["-c:v:0", "copy", *self._container.arguments]
+        if self._container.ending in (".mkv", ".webm"):
+            # A segment's frames are read as that long in milliseconds, but rounded down, and the
+            # file says when the last one ends. Stamps that are not named would change.
+            length = round(1000 / self._frame_rate)
+            arguments += ["-bsf:v:0", f"setts=pts=PTS:dts=DTS:duration={length}"]
+        for name, value in zip(self._wishes[::2], self._wishes[1::2], strict=True):
+            bare, _, where = name.removeprefix("-").partition(":")
+            encodes = where.startswith("v") or has_option(self.encoder, bare) or name == "-bsf"
+            if bare in _FOR_THE_MUXER or not encodes:
+                arguments += [name, value]
+        return arguments
+
+    def close(self) -> None:
+        """Remove what ffmpeg was given to read; safe to call twice."""
+        self._covers.cleanup()
+
+    def _raw_input(self) -> list[str]:
+        arguments = [*self._choice.global_arguments, *self._picture.input_arguments()]
+        return [*arguments, "-f", "nut", "-i", "pipe:0"]
+
+    def _encoding(self) -> list[str]:
+        choice = self._choice
+        arguments = ["-fps_mode:v:0", "passthrough", "-enc_time_base:v:0", "demux"]
+        arguments += self._picture.output_arguments(choice, self._filter)
+        return [*arguments, "-c:v:0", choice.name, *choice.arguments]
+
+    def _side_inputs(self) -> list[str]:
+        """The source, and its chapters where they are moved."""
+        side = self._side
+        if side is None:
+            return []
+        arguments = []
+        if side.start_seconds is not None:  # ffmpeg counts from the file's own start
+            arguments += ["-ss", _seconds(side.start_seconds - side.source.start_seconds)]
+            # Otherwise what is decoded is cut at the unshifted start, which loses as much again.
+            arguments += ["-noaccurate_seek"]
+        if side.shift_seconds:
+            arguments += ["-itsoffset", _seconds(-side.shift_seconds)]
+        arguments += ["-i", f"file:{side.source.path}"]
+        url = self._chapters
+        return [*arguments, "-f", "ffmetadata", "-i", url] if url else arguments
+
+    def _side_outputs(self) -> list[str]:
+        """What becomes of the streams of the source."""
+        # Sound may wait for a slow network; without this, ffmpeg gives up after 128 packets.
+        arguments = ["-max_muxing_queue_size", "65536"]
+        side, plan = self._side, self._plan
+        if side is None or plan is None:
+            return arguments
+        arguments += plan.arguments
+        if side.stretch > 1:
+            arguments += ["-map_chapters", "2" if self._chapters else "-1"]
+        # Seeking lands early; copied packets from before the part would move everything.
+        arguments += ["-ss", "0"] if side.start_seconds is not None else []
+        if side.length_seconds is not None:
+            # The limit holds for the video too, whose last frame may stand beyond the end.
+            span = (side.length_seconds + side.tail_seconds) * side.stretch
+            arguments += ["-t", _seconds(span)]
+        return [*arguments, *attach_covers(plan, side.source.path, Path(self._covers.name))]
+
+    @cached_property
+    def _chapters(self) -> str | None:
+        """The source's chapters at their stretched times."""
+        side = self._side
+        if side is None or side.stretch == 1:
+            return None
+        return chapters_url(side.source.path, side.shift_seconds, side.stretch, side.length_seconds)
+
+
+def _seconds(value: Fraction) -> str:
+    """A time for ffmpeg, which counts in microseconds."""
+    return f"{float(value):.6f}"

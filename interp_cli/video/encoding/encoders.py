@@ -1,0 +1,291 @@
+"""What the encoders of the bundled ffmpeg take, and good defaults for the common ones."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass, replace
+
+from interp_cli.errors import EncodeError
+from interp_cli.options import EncodeOptions
+from interp_cli.video.ffmpeg import ffmpeg_path, run_ffmpeg
+from interp_cli.video.pixel_format import FormatTraits, PictureFormat, format_traits, luma_weights
+
+# Sides from which FFV1 can cut a picture into slices.
+_SMALLEST_SLICED = 32
+# Options that say the quality themselves, so that the default must not.
+_RATE_CONTROL = {"b", "qp", "q", "qscale", "crf", "cq", "global_quality", "lossless", "rc"}
+_COMMON = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "utvideo")
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoder:
+    """Visually lossless settings of an encoder, and what it needs besides.
+
+    Attributes:
+        crf: Default quality, in the encoder's own scale.
+        preset: Default preset.
+        arguments: What it always gets.
+        quality: Its option for constant quality.
+        global_arguments: What ffmpeg must know before its inputs.
+        refused: Pixel formats that it lists and no player shows.
+        pixel_formats: What it takes, where ffmpeg's list is of no use.
+        even: Whether a size must be a multiple of the chroma samples.
+        upload: Filter that brings frames to the device.
+        limited_range: Whether it takes limited range alone.
+        matrices: Those that it can say, whatever the container says; none: all.
+        says_range: Whether its stream says the range, whatever the container can say.
+    """
+
+    crf: int | None = None
+    preset: str | None = None
+    arguments: tuple[str, ...] = ()
+    quality: str = "-crf"
+    global_arguments: tuple[str, ...] = ()
+    refused: str | None = None
+    pixel_formats: tuple[str, ...] = ()
+    even: bool = False
+    upload: str = ""
+    limited_range: bool = False
+    matrices: tuple[int, ...] = ()
+    says_range: bool = True
+
+
+def _device_encoders() -> dict[str, _Encoder]:
+    """The encoders in graphics hardware, each with its vendor's name for constant quality."""
+    makers = {
+        # Of what it lists it stores 10 bits at most, and some of it with fewer than given.
+        "nvenc": _Encoder(
+            19,
+            "p5",
+            ("-rc:v:0", "vbr", "-b:v:0", "0"),
+            "-cq",
+            pixel_formats=("yuv420p", "p010le", "yuv444p", "yuv444p10msble", "gbrp"),
+            even=True,
+        ),
+        "qsv": _Encoder(20, "slower", (), "-global_quality", even=True),
+        "videotoolbox": _Encoder(65, None, (), "-q", even=True),
+        # Its frames must be uploaded; the first render node is the usual one.
+        "vaapi": _Encoder(
+            20,
+            None,
+            ("-rc_mode:v:0", "CQP"),
+            "-global_quality",
+            ("-vaapi_device", "/dev/dri/renderD128"),
+            pixel_formats=("nv12", "p010le"),
+            even=True,
+            upload="hwupload",
+        ),
+    }
+    found = {
+        f"{codec}_{maker}": encoder
+        for maker, encoder in makers.items()
+        for codec in ("h264", "hevc", "av1", "vp9")
+    }
+    for name, encoder in found.items():
+        if name.startswith("hevc"):
+            found[name] = replace(encoder, arguments=(*encoder.arguments, "-tag:v:0", "hvc1"))
+    return found
+
+
+_ENCODERS = {
+    "libx264": _Encoder(17, "medium", even=True),
+    "libx264rgb": _Encoder(15, "medium"),
+    # hvc1: the tag without which Apple's players refuse HEVC; x265 logs to stderr by itself. No
+    # decoder of FFmpeg's shows the opacity that it can store as a second layer.
+    "libx265": _Encoder(
+        18,
+        "fast",
+        ("-tag:v:0", "hvc1", "-x265-params", "log-level=error"),
+        refused="yuva",
+        even=True,
+    ),
+    "libsvtav1": _Encoder(22, "8"),
+    # Of formats with opacity, browsers know yuva420p alone, and libvpx refuses the others.
+    "libvpx-vp9": _Encoder(
+        22,
+        None,
+        ("-b:v", "0", "-row-mt", "1", "-deadline", "good", "-cpu-used", "4"),
+        refused="yuva4[24][24]|yuva420p1|gbrap",
+    ),
+    # Version 3, so that damage can be found slice by slice.
+    "ffv1": _Encoder(None, None, ("-level", "3", "-slicecrc", "1"), says_range=False),
+    "prores_ks": _Encoder(None, None, ("-vendor", "apl0"), limited_range=True),
+    # Its variants are BT.601 and BT.709.
+    "utvideo": _Encoder(even=True, matrices=(1, 5, 6), says_range=False),
+    **_device_encoders(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderChoice:
+    """An encoder with its arguments.
+
+    Attributes:
+        name: ffmpeg's name of the encoder.
+        pixel_format: What it stores.
+        traits: What counts of that.
+        arguments: For ffmpeg's command line, after `-c:v:0`.
+        global_arguments: For its beginning.
+        upload: Filter that brings frames to the encoder's device; mostly empty.
+        limited_range: Whether it takes limited range alone.
+        matrices: Those that it can say (H.273); none: all.
+        says_range: Whether its stream says the range, whatever the container can say.
+        warnings: What is not stored as it was.
+    """
+
+    name: str
+    pixel_format: str
+    traits: FormatTraits
+    arguments: tuple[str, ...]
+    global_arguments: tuple[str, ...]
+    upload: str
+    limited_range: bool
+    matrices: tuple[int, ...]
+    says_range: bool
+    warnings: tuple[str, ...]
+
+
+def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> EncoderChoice:
+    """Settle an encoder's arguments for frames of a given layout.
+
+    Args:
+        name: ffmpeg's name of the encoder.
+        layout: The frames that it will get.
+        options: The user's wishes; they win over the defaults.
+
+    Raises:
+        EncodeError: There is no such encoder, or it has no such setting or pixel format.
+    """
+    encoder = _ENCODERS.get(name, _Encoder(says_range=False))
+    pixel_format, warnings = _choose_format(name, encoder, layout, options.pixel_format)
+    if layout.kind != "rgb" and not format_traits(pixel_format).rgb:
+        if encoder.limited_range and layout.full_range:
+            warnings.append(f"{name} stores limited range: frames are converted to it.")
+        weights = (luma_weights(matrix) for matrix in encoder.matrices)
+        if encoder.matrices and layout.kind == "yuv" and layout.luma_weights not in weights:
+            warnings.append(f"{name} cannot say the colour matrix: frames are converted to BT.709.")
+    arguments = [*encoder.arguments]
+    if name == "ffv1" and min(layout.width, layout.height) < _SMALLEST_SLICED:
+        arguments = ["-level", "1"]
+    asked = {key.partition(":")[0] for key, _ in options.options}
+    asked |= {word[1:].partition(":")[0] for word in options.ffmpeg_output[::2]}
+    for flag, wish, default in (
+        (encoder.quality, options.crf, None if asked & _RATE_CONTROL else encoder.crf),
+        ("-preset", options.preset, encoder.preset),
+    ):
+        known = has_option(name, flag[1:]) or flag in ("-global_quality", "-q")  # of all encoders
+        if wish is not None and not known:
+            raise EncodeError(f"{name} has no {flag[1:]} setting; use --encoder-option KEY=VALUE.")
+        if wish is not None or default is not None:
+            arguments += [f"{flag}:v:0", str(default if wish is None else wish)]
+    for key, value in options.options:
+        arguments += [f"-{key}", value]
+    return EncoderChoice(
+        name,
+        pixel_format,
+        format_traits(pixel_format),
+        tuple(arguments),
+        encoder.global_arguments,
+        encoder.upload,
+        encoder.limited_range,
+        encoder.matrices,
+        encoder.says_range,
+        tuple(warnings),
+    )
+
+
+def has_option(name: str, option: str) -> bool:
+    """Whether an encoder has an option of its own of this name."""
+    return f"  -{option} " in _help(name)
+
+
+@functools.cache
+def why_not(choice: EncoderChoice, layout: PictureFormat) -> str:
+    """Encode a few frames of this size and format; the reason why not, empty where that works."""
+    filters = [f"format={choice.pixel_format}", *([choice.upload] if choice.upload else [])]
+    run = run_ffmpeg(
+        *("-v", "error", "-nostdin", *choice.global_arguments),
+        *("-f", "lavfi", "-i", f"color=gray:size={layout.width}x{layout.height}:rate=25"),
+        *("-frames:v", "3", "-filter:v:0", ",".join(filters)),
+        *("-c:v:0", choice.name, *choice.arguments, "-f", "null", "-"),
+    )
+    if run.returncode == 0:
+        return ""
+    lines = [line for line in run.stderr.splitlines() if line.strip()]
+    # "[libx264 @ 0x55d0] text": who says it, at which address.
+    reason = re.sub(r"^(\[[^\]]* @ [^\]]*\] )+", "", lines[0]) if lines else ""
+    return reason.strip().rstrip(".") or f"ffmpeg ended with {run.returncode}"
+
+
+def _choose_format(
+    name: str, encoder: _Encoder, layout: PictureFormat, asked: str | None
+) -> tuple[str, list[str]]:
+    """The pixel format that is stored, and what is lost with it."""
+    listed = encoder.pixel_formats or _pixel_formats(_help(name))
+    listed = tuple(f for f in listed if not re.match(encoder.refused or "$", f))
+    accepted = tuple(f for f in listed if _divides(f, layout)) if encoder.even else listed
+    wanted = layout.name.replace("yuvj", "yuv")  # full range is a tag of its own nowadays
+    size = ""
+    if (asked or wanted) in set(listed) - set(accepted):
+        size = f" at {layout.width}x{layout.height}"
+    if asked and accepted and asked not in accepted:
+        raise EncodeError(f"{name} cannot store {asked}{size}; it takes {', '.join(accepted)}.")
+    pixel_format = asked or _nearest(wanted, accepted)
+    stored = format_traits(pixel_format)
+    if asked or (stored == layout.traits and stored.depth):
+        return pixel_format, []
+    without = " without its opacity" if layout.has_alpha > stored.alpha else ""
+    return pixel_format, [
+        f"{name} cannot store {wanted}{size}: frames are converted to {pixel_format}{without}; "
+        "choose another --encoder (ffv1 stores nearly everything) to keep them."
+    ]
+
+
+@functools.cache
+def _help(name: str) -> str:
+    """What ffmpeg says about an encoder."""
+    run = run_ffmpeg("-h", f"encoder={name}")
+    if not run.stdout.startswith("Encoder "):
+        raise EncodeError(
+            f"unknown encoder {name!r}. Common ones: {', '.join(_COMMON)}; "
+            f"all of them: {ffmpeg_path()} -encoders"
+        )
+    return run.stdout
+
+
+def _pixel_formats(text: str) -> tuple[str, ...]:
+    marker = "Supported pixel formats:"
+    lines = (line.partition(marker) for line in text.splitlines() if marker in line)
+    return next((tuple(rest.split()) for _, _, rest in lines), ())
+
+
+def _divides(name: str, layout: PictureFormat) -> bool:
+    """Whether the frames are a whole number of chroma samples wide and high."""
+    traits = format_traits(name)
+    return not (layout.width % traits.chroma_width or layout.height % traits.chroma_height)
+
+
+def _nearest(name: str, accepted: tuple[str, ...]) -> str:
+    """The accepted format that loses least, in this order: opacity, depth, colour, kind."""
+    if not accepted or name in accepted:
+        return name
+    wanted = format_traits(name)
+
+    def loss(candidate: str) -> tuple[int, ...]:
+        other = format_traits(candidate)
+        chroma = (other.chroma_width, other.chroma_height)
+        grey = wanted.grey or (wanted.rgb and other.grey)
+        return (
+            other.alpha < wanted.alpha,
+            max(0, wanted.depth - other.depth),
+            not wanted.grey and other.grey,
+            0 if grey else max(chroma[0] - wanted.chroma_width, 0),
+            0 if grey else max(chroma[1] - wanted.chroma_height, 0),
+            other.rgb != wanted.rgb,
+            # Nothing lost beyond that: the smallest that does it.
+            other.depth + 8 * other.alpha + 8 * (not other.grey) - chroma[0] * chroma[1],
+        )
+
+    known = [candidate for candidate in accepted if format_traits(candidate).depth]
+    return min(known, key=loss) if known else accepted[0]

@@ -1,0 +1,224 @@
+"""Which files make a picture sequence, in which order, and what the files of a new one are called.
+
+A number in the names is the time: a number that is missing is a gap, in which the picture before
+stands. Nothing here opens a file.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import gcd
+from pathlib import Path
+
+from interp_cli.errors import EncodeError, OpenError
+from interp_cli.video.images.codecs import IMAGE_FORMATS, ImageFormat, image_format_of
+
+_ENDINGS = ", ".join(ending for kind in IMAGE_FORMATS for ending in kind.endings)
+_PATTERN = re.compile(r"%(?:0(\d+))?d")
+_GLOB = re.compile(r"[*?\[]")
+# Ranges of missing numbers that a message names.
+_NAMED_RANGES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedNames:
+    """File names that differ in one number.
+
+    Attributes:
+        folder: Where the files lie.
+        prefix: What stands before the number.
+        digits: Digits at least, filled up with zeros.
+        suffix: What stands behind the number, with the ending.
+    """
+
+    folder: Path
+    prefix: str
+    digits: int
+    suffix: str
+
+    def name(self, number: int) -> str:
+        """The name of the file with this number."""
+        return f"{self.prefix}{number:0{self.digits}d}{self.suffix}"
+
+    def existing(self) -> dict[int, Path]:
+        """The files that have such a name, by number."""
+        middle = rf"(0*\d{{{self.digits},}})" if self.digits > 1 else r"(\d+)"
+        pattern = re.compile(re.escape(self.prefix) + middle + re.escape(self.suffix))
+        if not self.folder.is_dir():
+            return {}
+        found = ((pattern.fullmatch(path.name), path) for path in self.folder.iterdir())
+        return {int(match[1]): path for match, path in found if match and path.is_file()}
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFiles:
+    """The files of a sequence.
+
+    Attributes:
+        source: What the user named: a folder or a pattern.
+        kind: Of all files.
+        files: In order.
+        places: Of each file, the number of steps since the first one; grows.
+        names: How the files are called; a number that counts up from nothing where the names
+            have none.
+        first_number: Of the first file.
+        warning: Missing numbers, in words; `None` where none is.
+    """
+
+    source: Path
+    kind: ImageFormat
+    files: tuple[Path, ...]
+    places: tuple[int, ...]
+    names: NumberedNames
+    first_number: int
+    warning: str | None = None
+
+
+def is_sequence(source: Path) -> bool:
+    """Whether a path names pictures: a folder, or a pattern that is not itself a file."""
+    if source.is_dir():
+        return True
+    return not source.exists() and bool(_PATTERN.search(source.name) or _GLOB.search(str(source)))
+
+
+def find_pictures(source: Path) -> PictureFiles:
+    """The files that a folder or a pattern means, in natural order.
+
+    Raises:
+        OpenError: There are none, or they are of several kinds.
+    """
+    files = _matching(source)
+    kinds = {kind.name: path for path in files if (kind := image_format_of(path))}
+    if not kinds:
+        raise OpenError(
+            f"{source}: no picture is there; files of one kind are expected ({_ENDINGS})."
+        )
+    if len(kinds) > 1:
+        found = " and ".join(f"{name} ({path.name})" for name, path in sorted(kinds.items()))
+        raise OpenError(
+            f"{source}: holds {found}; pictures of one kind are expected. Name them, for example "
+            f"{(source if source.is_dir() else source.parent) / '*'}{files[0].suffix}"
+        )
+    files.sort(key=natural_order)
+    kind = image_format_of(files[0])
+    assert kind is not None  # known from above
+    pictures = PictureFiles(
+        source,
+        kind,
+        tuple(files),
+        tuple(range(len(files))),
+        NumberedNames(files[0].parent, "", 6, files[0].suffix),
+        1,
+    )
+    return _numbered(pictures)
+
+
+def parse_target(target: Path, source: PictureFiles | None) -> tuple[NumberedNames, ImageFormat]:
+    """Where a new sequence goes, and of what kind it is.
+
+    Args:
+        target: A pattern such as `out/%04d.png`, or a folder, whose files are called as the
+            source's.
+        source: The pictures that come in; `None`: something else does.
+
+    Raises:
+        EncodeError: The pattern has no kind or not one number.
+    """
+    if "%" not in target.name:
+        assert source is not None  # only then is a folder a target
+        return replace(source.names, folder=target), source.kind
+    match = _PATTERN.search(target.name)
+    kind = image_format_of(target)
+    if match is None or target.name.count("%") != 1 or kind is None:
+        raise EncodeError(
+            f"{target}: one number and an ending are expected in a pattern, such as "
+            f"frame_%04d.png; endings: {_ENDINGS}."
+        )
+    prefix, suffix = target.name[: match.start()], target.name[match.end() :]
+    return NumberedNames(target.parent, prefix, int(match[1] or 1), suffix), kind
+
+
+def is_sequence_target(target: Path, source: PictureFiles | None) -> bool:
+    """Whether pictures are to be written: a pattern, or a folder where pictures come in."""
+    if "%" in target.name and (image_format_of(target) or not target.suffix):
+        return True
+    return source is not None and (target.is_dir() or not target.suffix)
+
+
+def _matching(source: Path) -> list[Path]:
+    """All files that a folder or a pattern means."""
+    if source.is_dir():
+        paths = [path for path in source.iterdir() if not path.name.startswith(".")]
+        return [path for path in paths if path.is_file() and image_format_of(path)]
+    match = _PATTERN.search(source.name)
+    if match is None:
+        found = (Path(name) for name in glob.glob(str(source)))  # noqa: PTH207 - folders too
+        return [path for path in found if path.is_file() and image_format_of(path)]
+    prefix, suffix = source.name[: match.start()], source.name[match.end() :]
+    names = NumberedNames(source.parent, prefix, int(match[1] or 1), suffix)
+    return list(names.existing().values())
+
+
+def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """A key that puts frame 10 behind frame 9."""
+    parts = re.split(r"(\d+)", str(path.with_suffix("")))
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], str(path)
+
+
+def _numbered(pictures: PictureFiles) -> PictureFiles:
+    """With the number that counts the frames, where the names have just one that changes."""
+    split = [re.split(r"(\d+)", path.name) for path in pictures.files]
+    first = split[0]
+    if len(split) == 1:
+        if len(first) < 3:
+            return pictures
+        at = len(first) - 2
+    else:
+        if len({len(parts) for parts in split}) > 1:
+            return pictures
+        changing = [at for at in range(len(first)) if len({parts[at] for parts in split}) > 1]
+        if len(changing) != 1 or changing[0] % 2 == 0:
+            return pictures
+        at = changing[0]
+    numbers = [int(parts[at]) for parts in split]
+    names = NumberedNames(
+        pictures.files[0].parent,
+        "".join(first[:at]),
+        min(len(parts[at]) for parts in split),
+        "".join(first[at + 1 :]),
+    )
+    pictures = replace(pictures, names=names, first_number=numbers[0])
+    steps = [after - before for before, after in pairwise(numbers)]
+    if not steps or min(steps) < 1:
+        return pictures
+    step = gcd(*steps)
+    places = [(number - numbers[0]) // step for number in numbers]
+    missing = places[-1] + 1 - len(places)
+    if not missing:
+        return pictures
+    if missing > len(places):
+        return replace(
+            pictures,
+            warning="the numbers in the names do not count frames: the pictures follow each other.",
+        )
+    ranges = _missing_ranges(numbers, step)
+    return replace(
+        pictures,
+        places=tuple(places),
+        warning=f"{missing} of the numbers {'is' if missing == 1 else 'are'} missing ({ranges}): "
+        "the gap stays, in time and in the names of a new sequence.",
+    )
+
+
+def _missing_ranges(numbers: Sequence[int], step: int) -> str:
+    gaps = [
+        (before + step, after - step)
+        for before, after in pairwise(numbers)
+        if after - before > step
+    ]
+    named = [str(a) if a == b else f"{a}-{b}" for a, b in gaps[:_NAMED_RANGES]]
+    return ", ".join([*named, "..."] if len(gaps) > _NAMED_RANGES else named)

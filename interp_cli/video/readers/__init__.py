@@ -1,0 +1,1 @@
+"""Frames out of files, picture sequences, animations and pipes."""

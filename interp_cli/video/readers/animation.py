@@ -1,0 +1,142 @@
+"""Frames out of GIF, APNG and animated WebP."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from math import lcm
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from interp_cli.video.ffmpeg import ffmpeg_path
+from interp_cli.video.images.animation_timing import AnimationFacts, missing_bytes
+from interp_cli.video.probe import VideoInfo, probe
+from interp_cli.video.readers.file import VideoReader
+from interp_cli.video.readers.pipe import PipeReader
+
+
+class AnimationReader(VideoReader):
+    """Reads the frames of a GIF or an APNG."""
+
+    def __init__(
+        self,
+        path: Path,
+        facts: AnimationFacts,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        *,
+        keep_going: bool = False,
+    ) -> None:
+        """As for `VideoReader`, with what `animation_facts` said."""
+        self.plays = facts.plays
+        self._delays = facts.delays
+        info = animation_info(path, facts)
+        super().__init__(path, start_seconds, end_seconds, keep_going=keep_going, info=info)
+
+    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        if not self._delays:
+            return super()._decoded(container, stream)
+        return _retimed(container.decode(stream), self._delays)
+
+
+class WebpReader(PipeReader):
+    """Reads the frames of an animated WebP, which the ffmpeg program decodes and PyAV cannot."""
+
+    def __init__(
+        self,
+        path: Path,
+        facts: AnimationFacts,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        *,
+        keep_going: bool = False,
+    ) -> None:
+        """As for `VideoReader`, with what `animation_facts` said."""
+        self.plays = facts.plays
+        self._delays = facts.delays
+        command = [ffmpeg_path(), "-v", "error", "-nostdin", "-i", f"file:{path}"]
+        command += ["-fps_mode", "passthrough", "-c:v", "rawvideo", "-f", "nut", "-"]
+        self._process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us: we end ffmpeg ourselves
+        )
+        assert self._process.stdout is not None  # for the type checker: PIPE was asked for
+        try:
+            super().__init__(
+                self._process.stdout.fileno(),
+                start_seconds,
+                end_seconds,
+                name=str(path),
+                keep_going=keep_going,
+            )
+        except BaseException:
+            self._end_decoder()
+            raise
+        self.info = replace(_timed(self.info, facts), container="webp", codec="webp")
+
+    def close(self) -> None:
+        """Stop reading and end the decoder."""
+        super().close()
+        self._end_decoder()
+
+    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        count = 0
+        for image in _retimed(super()._decoded(container, stream), self._delays):
+            count += 1
+            yield image
+        if count < len(self._delays):
+            self.damage = "the next one is damaged or missing"
+
+    def _end_decoder(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+
+def animation_info(path: Path, facts: AnimationFacts) -> VideoInfo:
+    """The facts of a GIF or an APNG, as `probe` gives them, with its own delays."""
+    info = replace(probe(path), missing_bytes=missing_bytes(path))
+    return _timed(info, facts) if facts.delays else info
+
+
+def _timed(info: VideoInfo, facts: AnimationFacts) -> VideoInfo:
+    """With the delays of the file itself."""
+    total, count = sum(facts.delays, Fraction(0)), len(facts.delays)
+    unit = _unit_of(facts.delays)
+    return replace(
+        info,
+        frame_rate=count / total,
+        time_base=unit,
+        frame_count=count,
+        duration_seconds=float(total),
+        start_seconds=Fraction(0),
+        video_start_seconds=Fraction(0),
+        last_duration=int(facts.delays[-1] / unit),
+    )
+
+
+def _retimed(
+    images: Iterator[av.VideoFrame], delays: tuple[Fraction, ...]
+) -> Generator[av.VideoFrame]:
+    """The pictures, each at the time that the delays before it add up to."""
+    unit = _unit_of(delays)
+    pts = 0
+    for image, delay in zip(images, delays, strict=False):
+        image.pts, image.time_base = pts, unit
+        image.duration = int(delay / unit)
+        pts += image.duration
+        yield image
+
+
+def _unit_of(delays: tuple[Fraction, ...]) -> Fraction:
+    """The largest unit that all delays are whole numbers of."""
+    return Fraction(1, lcm(*(delay.denominator for delay in delays)))

@@ -1,0 +1,142 @@
+"""Frames out of a pipe, such as the standard input."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import select
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from interp_cli.errors import OpenError
+from interp_cli.video.probe import (
+    Y4M_HEAD_BYTES,
+    decode,
+    describe,
+    first_picture,
+    y4m_missing_bytes,
+)
+from interp_cli.video.readers.file import VideoReader
+
+# FFmpeg asks for this much at once; a callback for each 32 KiB would cost more than the copying.
+_BUFFER_BYTES = 1 << 20
+
+
+# How often a reader that waits for input looks whether it is to stop.
+_PAUSE_SECONDS = 0.1
+
+
+class PipeReader(VideoReader):
+    """Reads the frames of a video from a pipe."""
+
+    has_side_streams = False
+
+    def __init__(
+        self,
+        pipe: int,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        *,
+        name: str = "standard input",
+        keep_going: bool = False,
+        depth: int = 8,
+    ) -> None:
+        """Wait for the header and the first picture.
+
+        Args:
+            pipe: Descriptor of the pipe; stays open.
+            start_seconds: As for `VideoReader`; what comes before is decoded and dropped.
+            end_seconds: As for `VideoReader`.
+            name: What messages call it.
+            keep_going: As for `VideoReader`.
+            depth: As for `VideoReader`.
+
+        Raises:
+            OpenError: No video comes.
+        """
+        if os.isatty(pipe):
+            raise OpenError(f"{name}: is a terminal; pipe a video in, or name a file.")
+        self._input = _Interruptible(pipe)
+        try:
+            self._container = av.open(
+                self._input, "r", metadata_errors="replace", buffer_size=_BUFFER_BYTES
+            )
+        except av.error.FFmpegError as error:
+            raise OpenError(
+                f"{name}: is no video that FFmpeg can read from a pipe ({error.strerror}); "
+                "YUV4MPEG2, NUT, Matroska or MPEG-TS is expected."
+            ) from error
+        try:
+            if not self._container.streams.video:
+                raise OpenError(f"{name}: has no video stream.")
+            self._stream = self._container.streams.video[0]
+            self._stream.thread_type = "AUTO"
+            pictures = decode(self._container, self._stream)
+            first = first_picture(pictures, Path(name))
+        except BaseException:
+            self._container.close()
+            raise
+        self._pictures = itertools.chain((first,), pictures)
+        info = describe(self._container, self._stream, first, Path(name))
+        super().__init__(
+            name, start_seconds, end_seconds, keep_going=keep_going, depth=depth, info=info
+        )
+        lost = ", ".join(f"{s.kind} ({s.codec or 'unknown'})" for s in info.streams)
+        if lost:
+            self.warnings = (f"a pipe is read once, so its {lost} is left out.",)
+
+    def close(self) -> None:
+        """Stop reading, whether or not more would come."""
+        self._input.stop()
+        super().close()
+        self._container.close()
+
+    def _open(self) -> tuple[InputContainer, VideoStream]:
+        return self._container, self._stream
+
+    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        for image in self._pictures:
+            yield image
+        if self._input.is_cut_off(image):
+            self.damage = "the stream ends within the next one"
+
+
+class _Interruptible(io.RawIOBase):
+    """A pipe whose reader can be told to stop while it waits."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._stopped = threading.Event()
+        self._head = b""
+        self._bytes_read = 0
+
+    def stop(self) -> None:
+        """From now on the pipe seems to have ended."""
+        self._stopped.set()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while not self._stopped.is_set():
+            # Windows cannot wait for pipes; there a reader waits for its writer.
+            if sys.platform == "win32" or select.select([self._pipe], [], [], _PAUSE_SECONDS)[0]:
+                content = os.read(self._pipe, max(size, 0))
+                if len(self._head) < Y4M_HEAD_BYTES:
+                    self._head += content[:Y4M_HEAD_BYTES]
+                self._bytes_read += len(content)
+                return content
+        return b""
+
+    def is_cut_off(self, image: av.VideoFrame) -> bool:
+        """Whether a YUV4MPEG2 stream ended within a frame, of which FFmpeg says nothing."""
+        ended = not self._stopped.is_set()
+        return ended and y4m_missing_bytes(self._head, self._bytes_read, image) > 0

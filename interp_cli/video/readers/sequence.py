@@ -1,0 +1,169 @@
+"""Frames out of a picture sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from interp_cli.errors import DecodeError
+from interp_cli.video.images.codecs import read_image
+from interp_cli.video.images.float_curve import FloatCurve, float_image, float_planes
+from interp_cli.video.images.sequence_names import PictureFiles, find_pictures
+from interp_cli.video.pixel_format import native_format
+from interp_cli.video.probe import VideoInfo, tags_of
+from interp_cli.video.readers.base import Frame, FrameReader
+from interp_cli.video.sidedata import side_data_of
+
+# The largest usual value of floating-point pictures, as a multiple of white, beyond which the
+# network would see little of them: two stops.
+_USUAL_WHITES = 4.0
+
+
+class SequenceReader(FrameReader):
+    """Reads the pictures of a folder or a pattern, at a constant rate.
+
+    Attributes:
+        pictures: The files.
+        curve: How floating-point values become what the frames hold.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        frame_rate: Fraction,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        *,
+        white: float = 1.0,
+        keep_going: bool = False,
+        depth: int = 8,
+    ) -> None:
+        """Find the files and look at the first one.
+
+        Args:
+            source: A folder, or a pattern with `%04d` or `*`.
+            frame_rate: Pictures a second.
+            start_seconds: As for `VideoReader`.
+            end_seconds: As for `VideoReader`.
+            white: The floating-point value that the network shall see as white.
+            keep_going: As for `VideoReader`.
+            depth: As for `VideoReader`.
+
+        Raises:
+            OpenError: No picture is there, or the first one cannot be read.
+        """
+        self.pictures = find_pictures(source)
+        self.curve = FloatCurve(white)
+        first = read_image(self.pictures.files[0])
+        super().__init__(
+            _info(self.pictures, first, frame_rate), keep_going=keep_going, depth=depth
+        )
+        notes = (self.pictures.warning, self._brightness_note(first))
+        self.warnings = tuple(note for note in notes if note)
+        self._size = (first.width, first.height)
+        self._format = self._native(first).format.name
+        start = Fraction(str(start_seconds or 0))
+        end = None if end_seconds is None else Fraction(str(end_seconds))
+        self._wanted = [
+            (path, place)
+            for path, place in zip(self.pictures.files, self.pictures.places, strict=True)
+            if start <= place / frame_rate and (end is None or place / frame_rate < end)
+        ]
+
+    def _frames(self) -> Generator[Frame]:
+        for count, (path, place) in enumerate(self._wanted):
+            try:
+                image = read_image(path)
+            except DecodeError as error:
+                self.damage = str(error).removesuffix(".")
+                if self._keep_going:
+                    return
+                raise DecodeError(
+                    f"{self.damage}. The {count} pictures before it are good: --keep-going takes "
+                    "those."
+                ) from error
+            native = self._native(self._fitting(image, path))
+            native.opaque = path
+            yield Frame(native, place, 1, self.info.time_base)
+
+    def _native(self, image: av.VideoFrame) -> av.VideoFrame:
+        """In a format that the pipeline reads; floating-point values through the curve."""
+        planes = float_planes(image)
+        if planes is None:
+            return native_format(image)
+        colours = 1 if len(planes) == 1 else 3
+        codes = [self.curve.to_codes(plane) for plane in planes[:colours]]
+        return float_image((*codes, *planes[colours:]))
+
+    def _fitting(self, image: av.VideoFrame, path: Path) -> av.VideoFrame:
+        """The picture in the format of the first one, where that holds the same samples.
+
+        Raises:
+            DecodeError: It is of another size or format.
+        """
+        size = (image.width, image.height)
+        name = self._native(image).format.name if size == self._size else ""
+        if name == self._format:
+            return image
+        wanted = av.VideoFormat(self._format, *self._size)
+        if name and _traits(av.VideoFormat(name, *size)) == _traits(wanted):
+            return native_format(image).reformat(format=self._format)
+        raise DecodeError(
+            f"{path}: is {size[0]}x{size[1]} {image.format.name}, but the sequence began with "
+            f"{self._size[0]}x{self._size[1]} {self.info.pixel_format} "
+            f"({self.pictures.files[0].name}); all pictures must be alike."
+        )
+
+    def _brightness_note(self, first: av.VideoFrame) -> str | None:
+        planes = float_planes(first)
+        if planes is None:
+            return None
+        sizes = np.abs(planes[0][np.isfinite(planes[0])])
+        usual = float(np.percentile(sizes, 99)) if sizes.size else 0.0
+        if usual <= _USUAL_WHITES * self.curve.white:
+            return None
+        return (
+            f"its values go up to about {usual:.3g}; with --white {usual:.3g} instead of "
+            f"{self.curve.white:g} the network would see them better."
+        )
+
+
+def _info(pictures: PictureFiles, first: av.VideoFrame, frame_rate: Fraction) -> VideoInfo:
+    length = Fraction(pictures.places[-1] + 1) / frame_rate
+    side = side_data_of(first)
+    return VideoInfo(
+        path=pictures.source,
+        container=f"{pictures.kind.name} sequence",
+        codec=pictures.kind.codec,
+        width=first.width,
+        height=first.height,
+        pixel_format=first.format.name,
+        colour=tags_of(first),
+        sample_aspect=Fraction(1),
+        rotation=side.rotation,
+        interlaced=False,
+        frame_rate=frame_rate,
+        time_base=1 / frame_rate,
+        frame_count=len(pictures.files),
+        duration_seconds=float(length),
+        start_seconds=Fraction(0),
+        video_start_seconds=Fraction(0),
+        last_duration=1,
+        missing_bytes=0,
+        clock_is_arbitrary=False,
+        video_index=0,
+        streams=(),
+        chapters=0,
+        metadata={},
+        mirrored=side.mirrored,
+    )
+
+
+def _traits(video_format: av.VideoFormat) -> tuple[bool, list[tuple[int, bool, int, int]]]:
+    """What two formats of the same samples in another order have in common."""
+    components = video_format.components
+    return video_format.is_rgb, [(c.bits, bool(c.is_alpha), c.width, c.height) for c in components]

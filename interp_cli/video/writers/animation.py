@@ -1,0 +1,301 @@
+"""GIF, APNG and animated WebP: frames with delays of their own, a number of plays, transparency.
+
+Delays are read from the file itself where FFmpeg would round them (APNG counts in any fraction of
+a second), and written so that their sum stays exact: each frame begins at its own time, rounded to
+the unit of the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+from pathlib import Path
+from typing import cast
+
+import av
+import av.error
+import numpy as np
+from av.filter import Graph
+from av.video.stream import VideoStream
+
+from interp_cli.errors import EncodeError
+from interp_cli.options import EncodeOptions
+from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.images.animation_timing import riff_chunks
+from interp_cli.video.images.codecs import PNG, WEBP, FrameStorage, ImageFormat
+from interp_cli.video.pixel_format import Samples, planes_of
+from interp_cli.video.writers.base import FrameWriter, publish, reserving
+
+# Colours of a GIF's palette beside the clear one, and the opacity below which that is shown.
+_COLOURS = 255
+_CLEAR_BELOW = 128
+# Most browsers show a shorter delay as a tenth of a second.
+_SHORTEST_GIF_DELAY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Animation:
+    """A kind of animation file.
+
+    Attributes:
+        name: For people.
+        muxer: FFmpeg's name of the format.
+        encoder: FFmpeg's name of the encoder.
+        unit: Of its delays, in seconds; `None`: any fraction.
+        storage: What its pictures hold.
+        arguments: For the encoder.
+    """
+
+    name: str
+    muxer: str
+    encoder: str
+    unit: Fraction | None
+    storage: ImageFormat
+    arguments: dict[str, str]
+
+
+_GIF_PICTURE = ImageFormat("GIF", (".gif",), "gif", "gif", ("bgra",), (b"GIF8",))
+# Whole frames: FFmpeg's encoder takes pixels for unchanged whose index, not colour, is the same.
+_GIF = _Animation("GIF", "gif", "gif", Fraction(1, 100), _GIF_PICTURE, {"gifflags": "0"})
+_APNG = _Animation("APNG", "apng", "apng", None, PNG, {})
+_WEBP = _Animation("WebP", "webp", "libwebp_anim", Fraction(1, 1000), WEBP, {})
+_BY_ENDING = {".gif": _GIF, ".apng": _APNG, ".webp": _WEBP}
+
+
+def is_animation(target: Path) -> bool:
+    """Whether a file of this name is an animation."""
+    return target.suffix.lower() in _BY_ENDING
+
+
+def animation_encoder(target: Path) -> str:
+    """Ffmpeg's name of the one encoder that makes an animation of this name."""
+    return _BY_ENDING[target.suffix.lower()].encoder
+
+
+class AnimationWriter(FrameWriter):
+    """Writes a GIF, an APNG or an animated WebP, all or nothing.
+
+    Attributes:
+        frames_written: Frames handed over so far.
+        warnings: What the file cannot hold.
+        encoder: FFmpeg's name of the encoder at work.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        picture: PictureDescription,
+        time_base: Fraction,
+        frame_rate: Fraction,
+        last_seconds: Fraction,
+        options: EncodeOptions,
+        plays: int,
+        source_format: str = "",
+    ) -> None:
+        """Start the file.
+
+        Args:
+            target: Its ending chooses the kind.
+            picture: What the frames are.
+            time_base: Unit of the time stamps, in seconds.
+            frame_rate: The nominal rate.
+            last_seconds: How long the last frame stands.
+            options: Encoder settings; of these, single options alone.
+            plays: How often it is to be shown; 0: without end.
+            source_format: Pixel format of the input's files, if they are pictures.
+
+        Raises:
+            EncodeError: The target cannot be written, or the kind cannot hold such frames.
+        """
+        self.target = target
+        self.frames_written = 0
+        self._kind = kind = _BY_ENDING[target.suffix.lower()]
+        self.encoder = kind.encoder
+        self._storage = FrameStorage(kind.storage, picture.layout, source_format)
+        self._unit = kind.unit or time_base
+        self._time_base = time_base
+        self._first_pts: int | None = None
+        self._last_pts = -1
+        self._last_seconds = last_seconds
+        self._graph: Graph | None = None
+        notes = _timing_notes(kind, frame_rate)
+        self.warnings = (*picture.warnings, *self._storage.warnings, *notes)
+        self._part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+        with reserving(target, target.parent):
+            self._part.open("wb").close()
+        layout = picture.layout
+        pixel_format = "pal8" if kind is _GIF else self._storage.pixel_format
+        arguments = {**kind.arguments, **dict(options.options)}
+        if kind is _WEBP:
+            arguments.setdefault("lossless", "1")
+        try:
+            self._muxer = av.open(
+                str(self._part), "w", format=kind.muxer, options=self._course(plays)
+            )
+            self._stream = cast(
+                VideoStream, self._muxer.add_stream(kind.encoder, options=arguments)
+            )
+            self._stream.width, self._stream.height = layout.width, layout.height
+            self._stream.pix_fmt = pixel_format
+            self._stream.time_base = self._stream.codec_context.time_base = self._unit
+            self._muxer.start_encoding()
+        except av.error.FFmpegError as error:
+            self.abort()
+            raise self._failure(error) from error
+
+    @property
+    def output_bytes(self) -> int:
+        """Size of the file, once it is complete."""
+        return self.target.stat().st_size
+
+    def write(self, image: av.VideoFrame, pts: int) -> None:
+        """Write one frame.
+
+        Raises:
+            EncodeError: The disk is full, or two frames would begin at once.
+        """
+        if self._first_pts is None:
+            self._first_pts = pts
+        begin = (pts - self._first_pts) * self._time_base / self._unit
+        rounded = floor(begin + Fraction(1, 2))
+        if rounded <= self._last_pts:
+            raise EncodeError(
+                f"{self.target}: frame {self.frames_written} would stand for less than "
+                f"{self._unit} s, the shortest that {self._kind.name} can say; write .apng or a "
+                "video instead. No output was kept."
+            )
+        stored = self._storage.stored(image)
+        stored.pts, stored.time_base = rounded, self._unit
+        self._last_pts = rounded
+        try:
+            if self._kind is _GIF:
+                stored = self._with_palette(stored)
+            self._muxer.mux(self._stream.encode(stored))
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+        self.frames_written += 1
+
+    def close(self) -> None:
+        """Complete the file and give it its name.
+
+        Raises:
+            EncodeError: The disk is full, or the file cannot take its name and stays.
+        """
+        try:
+            self._muxer.mux(self._stream.encode(None))
+            self._muxer.close()
+            if self._kind is _WEBP:
+                self._set_last_webp_delay()
+        except (av.error.FFmpegError, OSError) as error:
+            self.abort()
+            raise self._failure(error) from error
+        publish(self._part, self.target)
+
+    def kill(self) -> None:
+        """Nothing runs beside this: a `write` under way ends by itself."""
+
+    def abort(self) -> None:
+        """Leave nothing behind; safe to call twice."""
+        with contextlib.suppress(av.error.FFmpegError, OSError, AttributeError):
+            self._muxer.close()
+        self._part.unlink(missing_ok=True)
+
+    def _course(self, plays: int) -> dict[str, str]:
+        """Options of the muxer: how often it plays and how long the last frame stands."""
+        last = self._last_seconds
+        if self._kind is _APNG:
+            short = last.limit_denominator(65535)
+            return {"plays": str(plays), "final_delay": f"{short.numerator}/{short.denominator}"}
+        if self._kind is _GIF:  # which counts repetitions
+            # Rounded down in the middle, as the time stamp before it was rounded up.
+            delay = ceil(last / self._unit - Fraction(1, 2))
+            loop = {0: 0, 1: -1}.get(plays, plays - 1)
+            return {"loop": str(loop), "final_delay": str(delay)}
+        return {"loop": str(plays)}
+
+    def _with_palette(self, image: av.VideoFrame) -> av.VideoFrame:
+        """The frame in at most 256 colours: its own, where it has no more."""
+        samples = planes_of(image)[0]
+        made = _own_colours(samples)
+        if made is None:
+            self._graph = self._graph or self._palette_graph()
+            self._graph.push(image)
+            return cast(av.VideoFrame, self._graph.pull())
+        made.pts, made.time_base = image.pts, image.time_base
+        return made
+
+    def _palette_graph(self) -> Graph:
+        """What gives each frame a palette of its own, and dithers."""
+        layout = self._storage.layout
+        graph = Graph()
+        source = graph.add_buffer(
+            width=layout.width,
+            height=layout.height,
+            format=av.VideoFormat("bgra"),
+            time_base=self._unit,
+        )
+        split = graph.add("split")
+        make = graph.add("palettegen", "stats_mode=single")
+        use = graph.add("paletteuse", "new=1:dither=sierra2_4a")
+        sink = graph.add("buffersink")
+        source.link_to(split)
+        split.link_to(make, 0, 0)
+        split.link_to(use, 1, 0)
+        make.link_to(use, 0, 1)
+        use.link_to(sink)
+        graph.configure()
+        return graph
+
+    def _set_last_webp_delay(self) -> None:
+        """Put right what libwebp guesses: the mean of the others."""
+        end = (self._last_pts * self._unit + self._last_seconds) / self._unit
+        with self._part.open("r+b") as file:
+            places = [place + 12 for name, place, _ in riff_chunks(file) if name == b"ANMF"]
+            before = 0
+            for place in places[:-1]:
+                file.seek(place)
+                before += int.from_bytes(file.read(3), "little")
+            if places:
+                file.seek(places[-1])
+                file.write((floor(end + Fraction(1, 2)) - before).to_bytes(3, "little"))
+
+    def _failure(self, error: OSError | av.error.FFmpegError) -> EncodeError:
+        return EncodeError(
+            f"{self.target}: {self.encoder} failed ({error.strerror}). No output was kept."
+        )
+
+
+def _own_colours(samples: Samples) -> av.VideoFrame | None:
+    """A frame with the palette of its own colours; `None`: they are too many.
+
+    Args:
+        samples: BGRA, (H, W, 4).
+    """
+    codes = np.ascontiguousarray(samples).view("<u4")[..., 0]
+    clear = codes >> 24 < _CLEAR_BELOW
+    codes = codes | 0xFF000000
+    if len(np.unique(codes[::4, ::4])) > _COLOURS:  # soon known of most pictures
+        return None
+    colours, indices = np.unique(codes, return_inverse=True)
+    if len(colours) > _COLOURS:
+        return None
+    made = av.VideoFrame(codes.shape[1], codes.shape[0], "pal8")
+    # FFmpeg takes the place of the clear colour from the first frame for all of them.
+    planes_of(made)[0][...] = np.where(clear, _COLOURS, indices.reshape(codes.shape))
+    palette = np.frombuffer(memoryview(made.planes[1]), np.uint32)
+    palette[:] = 0xFF000000
+    palette[: len(colours)] = colours
+    palette[_COLOURS] = 0
+    return made
+
+
+def _timing_notes(kind: _Animation, frame_rate: Fraction) -> list[str]:
+    if kind is _GIF and 1 / frame_rate < _SHORTEST_GIF_DELAY * Fraction(1, 100):
+        return [
+            "most browsers show GIF delays below 2 hundredths of a second as 10; .webp and .apng "
+            "keep them."
+        ]
+    return []

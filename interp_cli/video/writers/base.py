@@ -1,0 +1,118 @@
+"""What every writer has in common: the interface, and the way a file appears under its name."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import av.error
+
+from interp_cli.errors import EncodeError
+
+
+@contextlib.contextmanager
+def reserving(target: Path, home: Path) -> Iterator[None]:
+    """Say in one line why a hidden part of `target` cannot be begun in the folder `home`."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not home.is_dir():
+            raise EncodeError(
+                f"{target}: the folder {home} does not exist; create it first."
+            ) from error
+        raise EncodeError(f"{target}: cannot be written ({error.strerror}).") from error
+
+
+def publish(part: Path, target: Path) -> None:
+    """Give a finished file its name.
+
+    Raises:
+        EncodeError: That was not possible: a folder has the name, or a player holds the file. The
+            finished file stays.
+    """
+    try:
+        part.replace(target)
+    except OSError as error:
+        raise EncodeError(
+            f"{target}: the finished file cannot take this name ({error.strerror}); it is kept as "
+            f"{part}: rename it."
+        ) from error
+
+
+class FrameWriter(ABC):
+    """What every writer is; each kind of output has its class.
+
+    Leaving its block without an error completes the output; with one, nothing unfinished is left.
+
+    Attributes:
+        encoder: Name of what is at work.
+        warnings: What could not be kept as it was.
+    """
+
+    encoder: str
+    warnings: tuple[str, ...]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+
+    @property
+    @abstractmethod
+    def output_bytes(self) -> int:
+        """Size of what was written, once it is complete; 0 for a pipe."""
+
+    @abstractmethod
+    def write(self, image: av.VideoFrame, pts: int) -> None:
+        """Hand over one frame; time stamps must grow."""
+
+    def skip(self, image: av.VideoFrame | None, pts: int) -> None:
+        """Pass over a frame that an earlier run has written; `None`: it was synthesized."""
+        raise NotImplementedError(f"{type(self).__name__} keeps nothing to go on from")
+
+    @abstractmethod
+    def close(self) -> None:
+        """Complete the output and give it its name."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End at once; a `write` under way in another thread then fails or ends."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Leave nothing unfinished behind; safe to call twice."""
+
+
+@contextlib.contextmanager
+def explaining(writer: FrameWriter, target: Path, kept: Sequence[object] = ()) -> Iterator[None]:
+    """Abort a writer after a failure, and say what failed.
+
+    Args:
+        writer: That makes the target.
+        target: For the message.
+        kept: What stays nevertheless, as it is by then.
+    """
+    try:
+        yield
+    except (EncodeError, OSError) as error:
+        writer.abort()
+        reason = error.strerror if isinstance(error, OSError) else error
+        lost = "" if kept else " No output was kept."
+        raise EncodeError(f"{target}: {writer.encoder} failed ({reason}).{lost}") from error
+    except BaseException:
+        writer.abort()
+        raise

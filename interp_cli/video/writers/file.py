@@ -1,0 +1,211 @@
+"""Frames into a file: raw video through a pipe into one ffmpeg process.
+
+The pipe carries NUT, the one stream format that holds every pixel format and any time stamp.
+ffmpeg encodes it and copies the other streams from the source in the same pass. The file is
+written beside the target and takes its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+
+from interp_cli.errors import EncodeError
+from interp_cli.options import EncodeOptions
+from interp_cli.video.encoding.commands import SideStreams, VideoCommands
+from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.ffmpeg import FfmpegRun
+from interp_cli.video.pixel_format import PictureFormat
+from interp_cli.video.writers.base import FrameWriter, explaining, publish, reserving
+
+
+class Encoding:
+    """An ffmpeg process that is fed with frames and writes one file.
+
+    Attributes:
+        frames_written: Frames handed over so far.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        output: Path,
+        layout: PictureFormat,
+        time_base: Fraction,
+        frame_rate: Fraction,
+    ) -> None:
+        """Start the process.
+
+        Args:
+            arguments: For ffmpeg, whose input 0 is raw video in NUT from its pipe.
+            output: The file to write.
+            layout: What the frames are.
+            time_base: Unit of the time stamps, in seconds.
+            frame_rate: The nominal rate; its inverse is how long the last frame stands.
+        """
+        self.frames_written = 0
+        self._time_base = time_base
+        self._run = FfmpegRun(arguments, output)
+        try:
+            self._muxer = av.open(f"pipe:{self._run.pipe.fileno()}", "w", format="nut")
+            self._stream = self._muxer.add_stream("rawvideo", rate=frame_rate)
+            self._stream.width, self._stream.height = layout.width, layout.height
+            self._stream.pix_fmt = layout.name
+            self._stream.time_base = self._stream.codec_context.time_base = time_base
+        except BaseException:
+            self._run.abort()
+            raise
+
+    def write(self, image: av.VideoFrame, pts: int) -> None:
+        """Hand over one frame.
+
+        Raises:
+            EncodeError: The encoder has stopped; the message is the reason alone.
+        """
+        image.pts = pts
+        image.time_base = self._time_base
+        try:
+            self._muxer.mux(self._stream.encode(image))
+        except (av.error.FFmpegError, OSError) as error:
+            self.abort()
+            raise EncodeError(self._reason()) from error
+        self.frames_written += 1
+
+    def finish(self) -> None:
+        """Wait for the encoder to complete the file.
+
+        Raises:
+            EncodeError: It failed or wrote another number of frames; the message is the reason
+                alone.
+        """
+        try:
+            self._muxer.mux(self._stream.encode(None))
+            self._muxer.close()
+            self._run.pipe.close()
+            done = self._run.wait()
+        except (av.error.FFmpegError, OSError) as error:
+            self.abort()
+            raise EncodeError(self._reason()) from error
+        except BaseException:
+            self.abort()
+            raise
+        if not done or self._run.frames != self.frames_written:
+            raise EncodeError(self._reason())
+
+    def kill(self) -> None:
+        """End the encoder at once; a `write` under way in another thread then fails."""
+        self._run.kill()
+
+    def abort(self) -> None:
+        """Stop the encoder and let go of it; safe to call twice."""
+        self._run.kill()
+        with contextlib.suppress(av.error.FFmpegError, OSError):
+            self._muxer.close()
+        self._run.abort()
+
+    def _reason(self) -> str:
+        return self._run.reason or f"it wrote {self._run.frames} of {self.frames_written} frames"
+
+
+class VideoWriter(FrameWriter):
+    """Encodes frames, in order, with exact time stamps, all or nothing.
+
+        with VideoWriter("out.mp4", picture, time_base, frame_rate) as writer:
+            writer.write(image, pts)
+
+    Leaving the block without an error completes the file; with an error, nothing is left.
+
+    Attributes:
+        warnings: What could not be kept as it was.
+        encoder: ffmpeg's name of the encoder at work.
+    """
+
+    def __init__(
+        self,
+        target: str | Path,
+        picture: PictureDescription,
+        time_base: Fraction,
+        frame_rate: Fraction,
+        options: EncodeOptions | None = None,
+        side: SideStreams | None = None,
+    ) -> None:
+        """Start the encoder.
+
+        Args:
+            target: The file to make; its ending chooses the container.
+            picture: What the frames are.
+            time_base: Unit of the time stamps, in seconds.
+            frame_rate: The nominal rate; its inverse is how long the last frame stands.
+            options: Encoder settings.
+            side: Where the other streams come from; `None`: video alone.
+
+        Raises:
+            EncodeError: The target cannot be written, or the encoder has no such setting.
+        """
+        self.target = Path(target)
+        self._commands = VideoCommands(
+            self.target, picture, frame_rate, options or EncodeOptions(), side
+        )
+        self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
+        self._part = self.target.with_name(
+            f".{self.target.stem}.{os.getpid()}.part{self.target.suffix}"
+        )
+        # Learn now, not after hours, that the target cannot be written.
+        with reserving(self.target, self.target.parent):
+            self._part.open("wb").close()
+        with explaining(self, self.target):
+            self._encoding = Encoding(
+                self._commands.whole(), self._part, picture.layout, time_base, frame_rate
+            )
+
+    @property
+    def frames_written(self) -> int:
+        """Frames handed over so far."""
+        return self._encoding.frames_written
+
+    @property
+    def output_bytes(self) -> int:
+        """Size of the file, once it is complete."""
+        return self.target.stat().st_size
+
+    def write(self, image: av.VideoFrame, pts: int) -> None:
+        """Hand over one frame.
+
+        Args:
+            image: Planes in the layout given at the start.
+            pts: Its time stamp in units of the time base; must grow.
+
+        Raises:
+            EncodeError: The encoder has stopped.
+        """
+        with explaining(self, self.target):
+            self._encoding.write(image, pts)
+
+    def close(self) -> None:
+        """Wait for the encoder and give the file its name.
+
+        Raises:
+            EncodeError: The encoder failed or wrote another number of frames, or the file cannot
+                take its name and stays.
+        """
+        with explaining(self, self.target):
+            self._encoding.finish()
+        self._commands.close()
+        publish(self._part, self.target)
+
+    def kill(self) -> None:
+        """End the encoder at once; a `write` under way in another thread then fails."""
+        self._encoding.kill()
+
+    def abort(self) -> None:
+        """Stop the encoder and leave nothing behind; safe to call twice."""
+        if hasattr(self, "_encoding"):  # or it did not start
+            self._encoding.abort()
+        self._commands.close()
+        self._part.unlink(missing_ok=True)

@@ -1,0 +1,194 @@
+"""Picture sequences: frames out of a folder or a pattern of picture files, and into one.
+
+Where input and output are of one kind, the input's own files are copied, byte for byte; a frame
+carries the path of its file in `opaque`, so that the writer knows an original when it sees one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from interp_cli.errors import EncodeError
+from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.images.codecs import ImageEncoder, ImageFormat, with_colours_of
+from interp_cli.video.images.sequence_names import NumberedNames
+from interp_cli.video.readers.sequence import SequenceReader
+from interp_cli.video.writers.base import FrameWriter, reserving
+from interp_cli.video.writers.journal import KeptWork
+
+
+class SequenceWriter(FrameWriter):
+    """Writes a picture file for each frame, all or nothing.
+
+    The files are written into a hidden folder and take their places when all are complete.
+
+    Attributes:
+        frames_written: Frames handed over so far.
+        warnings: What the files cannot hold.
+        encoder: FFmpeg's name of the encoder at work.
+    """
+
+    def __init__(
+        self,
+        names: NumberedNames,
+        kind: ImageFormat,
+        picture: PictureDescription,
+        time_base: Fraction,
+        frame_rate: Fraction,
+        source: SequenceReader | None = None,
+        kept: KeptWork | None = None,
+    ) -> None:
+        """Make the hidden folder.
+
+        Args:
+            names: Where the files go, and how they are called.
+            kind: Their kind.
+            picture: What the frames are.
+            time_base: Unit of the time stamps, in seconds.
+            frame_rate: Of the output: the numbers in the names count its frames.
+            source: Where the frames come from, if from pictures.
+            kept: Where finished pictures are kept; `None`: they are not.
+
+        Raises:
+            EncodeError: The folder cannot be written, or the kind cannot hold such frames.
+        """
+        self.names = names
+        self.frames_written = 0
+        self._output_bytes = 0
+        self.encoder = kind.encoder
+        own_format = source.info.pixel_format if source else ""
+        self._encoder = ImageEncoder(
+            kind, picture.layout, own_format, source.curve if source else None
+        )
+        self.warnings = (*picture.warnings, *self._encoder.warnings)
+        self._copies = source is not None and source.pictures.kind is kind
+        # Numbers of an input sequence are times and go on to be; others count.
+        self._first_number = source.pictures.first_number if source else 1
+        self._step = time_base * frame_rate if source else None
+        self._first_pts: int | None = None
+        self._is_float = picture.layout.is_float
+        self._look: Path | None = None  # the original that was copied last
+        folder = names.folder
+        home = folder if folder.is_dir() else folder.parent
+        self._part = home / f".{folder.name or 'frames'}.{os.getpid()}.part"
+        self._kept = kept
+        self._fresh: list[Path] = []  # not yet kept
+        if kept is not None:
+            self._part = kept.folder / "pictures"
+        with reserving(folder, home):
+            self._part.mkdir(exist_ok=kept is not None)
+
+    @property
+    def output_bytes(self) -> int:
+        """See `FrameWriter`."""
+        return self._output_bytes
+
+    def write(self, image: av.VideoFrame, pts: int) -> None:
+        """Write the file of one frame.
+
+        Raises:
+            EncodeError: The disk is full, or the picture could not be encoded.
+        """
+        target = self._part / self.names.name(self._number(pts))
+        original = image.opaque if isinstance(image.opaque, Path) else None
+        try:
+            if original and self._copies:
+                shutil.copyfile(original, target)
+                self._look = original
+            elif original and self._is_float:
+                target.write_bytes(self._encoder.encode_file(original))
+            else:
+                target.write_bytes(self._like_the_originals(self._encoder.encode(image)))
+            self._fresh.append(target)
+            if self._kept is not None and len(self._fresh) == self._kept.every:
+                self._kept.keep_files(self._fresh, self._part)
+                self._fresh = []
+        except OSError as error:
+            raise EncodeError(
+                f"{self.names.folder}: cannot be written ({error.strerror})."
+                + ("" if self._kept and self._kept.segments else " No output was kept.")
+            ) from error
+        self.frames_written += 1
+
+    def skip(self, image: av.VideoFrame | None, pts: int) -> None:
+        """See `FrameWriter`."""
+        self._number(pts)
+        if image is not None and isinstance(image.opaque, Path) and self._copies:
+            self._look = image.opaque
+        self.frames_written += 1
+
+    def close(self) -> None:
+        """Give the files their places.
+
+        Raises:
+            EncodeError: That was not possible; the finished pictures stay, and what they were to
+                replace, too.
+        """
+        folder = self.names.folder
+        try:
+            if self._kept is not None and self._fresh:
+                self._kept.keep_files(self._fresh, self._part)
+            files = sorted(self._part.iterdir())
+            if len(files) != self.frames_written:
+                raise EncodeError(
+                    f"{folder}: {len(files)} of {self.frames_written} pictures are there; use "
+                    "--overwrite in place of --resume to begin anew."
+                )
+            self._output_bytes = sum(path.stat().st_size for path in files)
+            if folder.is_dir():
+                self._move(files)
+            else:
+                self._part.replace(folder)
+        except OSError as error:
+            raise EncodeError(
+                f"{folder}: the finished pictures cannot be put there ({error.strerror}); they are "
+                f"kept in {self._part}."
+            ) from error
+
+    def kill(self) -> None:
+        """Nothing runs beside this: a `write` under way ends by itself."""
+
+    def abort(self) -> None:
+        """Leave nothing behind; safe to call twice."""
+        if self._kept is None:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self._part)
+
+    def _move(self, files: list[Path]) -> None:
+        """Put the files in the place of those that are there, all or none of them."""
+        folder = self.names.folder
+        replaced = folder / f".replaced.{os.getpid()}"
+        replaced.mkdir()
+        moves = [(path, replaced / path.name) for path in self.names.existing().values()]
+        moves += [(path, folder / path.name) for path in files]
+        moved = []
+        try:
+            for source, target in moves:
+                source.replace(target)
+                moved.append((source, target))
+        except BaseException:
+            for source, target in reversed(moved):
+                target.replace(source)
+            replaced.rmdir()
+            raise
+        for path in (replaced, self._part):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _number(self, pts: int) -> int:
+        if self._step is None:
+            return self._first_number + self.frames_written
+        if self._first_pts is None:
+            self._first_pts = pts
+        return self._first_number + round((pts - self._first_pts) * self._step)
+
+    def _like_the_originals(self, made: bytes) -> bytes:
+        """With the colour profile and orientation of the original before."""
+        if self._look is None:
+            return made
+        return with_colours_of(self._look.read_bytes(), made, self._encoder.kind)

@@ -1,0 +1,602 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import clips
+import crafted
+import pytest
+import torch
+
+from interp_cli.errors import EncodeError
+from interp_cli.inference.interpolator import Interpolator
+from interp_cli.models.registry import create_model
+from interp_cli.models.weights import save_weights
+from interp_cli.options import DoubleOptions, EncodeOptions, InferenceOptions
+from interp_cli.pipeline.double import double_video
+from interp_cli.video.encoding.commands import VideoCommands
+from interp_cli.video.writers.journal import (
+    KeptWork,
+    check_kept,
+    job_facts,
+    kept_folder,
+    kept_frames,
+)
+
+FILM = Fraction(24000, 1001)
+FACTS = {"crf": "17", "input": "abc"}
+EVERY = 8
+OPTIONS = DoubleOptions(keep_every=EVERY, encode=EncodeOptions(preset="ultrafast"))
+LOSSLESS = DoubleOptions(keep_every=EVERY, encode=EncodeOptions(encoder="ffv1"))
+COUNTS = ("frames_in", "frames_out", "synthesized", "cuts", "repeats", "retimed", "video_seconds")
+
+
+def kept(target: Path, facts: dict[str, str] = FACTS, *, resume: bool = True) -> KeptWork:
+    return KeptWork(target, EVERY, 2, facts, resume=resume)
+
+
+def finish(work: KeptWork, number: int, content: bytes = b"segment") -> None:
+    part = work.folder / "part"
+    part.write_bytes(content)
+    work.keep(part, f"{number}.mkv", EVERY)
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Path:
+    """A target of which two segments are kept."""
+    target = tmp_path / "out.mkv"
+    with pytest.raises(KeyboardInterrupt), kept(target) as work:
+        finish(work, 0)
+        finish(work, 1)
+        (work.folder / "unfinished").write_bytes(b"")
+        raise KeyboardInterrupt
+    return target
+
+
+def test_finished_segments_stay_and_the_error_says_so(tmp_path: Path):
+    target = tmp_path / "out.mkv"
+    with pytest.raises(KeyboardInterrupt) as caught, kept(target) as work:
+        finish(work, 0)
+        raise KeyboardInterrupt
+    note = "8 finished frames are kept: the same command with --resume goes on."
+    assert caught.value.__notes__ == [note]
+    assert kept_frames(target) == 8
+
+
+def test_a_job_goes_on_where_it_was_stopped(stopped: Path):
+    with kept(stopped) as work:
+        assert [path.name for path in work.paths] == ["0.mkv", "1.mkv"]
+        assert work.frames == 16
+        assert {path.name for path in work.folder.iterdir()} == {
+            "0.mkv", "1.mkv", "journal.json", "lock",
+        }  # fmt: skip
+    assert list(stopped.parent.iterdir()) == []  # complete: nothing is kept any more
+
+
+def test_the_batch_is_that_of_the_first_run(stopped: Path):
+    with KeptWork(stopped, EVERY, 7, FACTS, resume=True) as work:
+        assert work.batch == 2
+
+
+def test_nothing_finished_leaves_nothing(tmp_path: Path):
+    with pytest.raises(KeyboardInterrupt) as caught, kept(tmp_path / "out.mkv"):
+        raise KeyboardInterrupt
+    assert not hasattr(caught.value, "__notes__")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_job_is_refused_and_nothing_is_lost(stopped: Path):
+    with pytest.raises(EncodeError, match=r"made otherwise \(crf: 17, now 20\)"):
+        kept(stopped, {**FACTS, "crf": "20"}).__enter__()
+    assert kept_frames(stopped) == 16
+
+
+def test_without_resume_it_begins_anew(stopped: Path):
+    with kept(stopped, {**FACTS, "crf": "20"}, resume=False) as work:
+        assert work.frames == 0
+        assert not (work.folder / "0.mkv").exists()
+
+
+def test_hours_of_work_are_not_lost_unasked(stopped: Path):
+    with pytest.raises(EncodeError, match="16 finished frames of an earlier run are kept; use --r"):
+        check_kept(stopped, DoubleOptions())
+    check_kept(stopped, DoubleOptions(resume=True))
+    check_kept(stopped, DoubleOptions(overwrite=True))
+    assert kept_frames(stopped) == 16
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+def test_only_whole_segments_count(stopped: Path, damage: Callable[[Path], object]):
+    damage(kept_folder(stopped) / "1.mkv")
+    assert kept_frames(stopped) == 8
+
+
+def add_a_field(journal: dict) -> None:
+    journal["segments"][1]["seconds"] = 2.5
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        add_a_field,
+        lambda journal: journal["segments"][0].pop("frames"),
+        lambda journal: journal.pop("batch"),
+        lambda journal: journal.update(order="by name"),
+        lambda journal: journal.update(segments=[["0.mkv", 8, 7]]),
+        lambda journal: journal.update(segments=None),
+    ],
+)
+def test_a_journal_of_another_version_costs_one_line_and_no_frame(stopped: Path, alter):
+    path = kept_folder(stopped) / "journal.json"
+    journal = json.loads(path.read_text())
+    alter(journal)
+    path.write_text(json.dumps(journal))
+    told = r"journal.json: another version of interp wrote it, .* anew with --overwrite"
+    with pytest.raises(EncodeError, match=told):
+        kept(stopped).__enter__()
+    with pytest.raises(EncodeError, match=told):
+        check_kept(stopped, DoubleOptions())
+    assert (kept_folder(stopped) / "1.mkv").exists()
+    check_kept(stopped, DoubleOptions(overwrite=True))
+    with kept(stopped, resume=False) as work:
+        assert work.frames == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7"])
+def test_a_damaged_journal_costs_one_line_too(stopped: Path, text: str):
+    (kept_folder(stopped) / "journal.json").write_text(text)
+    with pytest.raises(EncodeError, match=r"journal.json: .* or it is damaged"):
+        kept_frames(stopped)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no lock there")
+def test_two_runs_do_not_share_a_target(tmp_path: Path):
+    with kept(tmp_path / "out.mkv") as work:
+        finish(work, 0)
+        with pytest.raises(EncodeError, match="another run is making it"):
+            kept(tmp_path / "out.mkv").__enter__()
+        assert work.folder.is_dir()
+
+
+def test_facts_are_what_the_frames_depend_on(tmp_path: Path):
+    source = tmp_path / "in.mkv"
+    source.write_bytes(b"video")
+    facts = job_facts([source], OPTIONS, {"model": "flow"})
+    assert facts["preset"] == "ultrafast"
+    assert facts["model"] == "flow"
+    free = replace(OPTIONS, audio=False, overwrite=True, resume=True, keep_going=True)
+    assert job_facts([source], free, {"model": "flow"}) == facts
+    assert job_facts([source], replace(OPTIONS, factor=3), {"model": "flow"}) != facts
+    os.utime(source, ns=(0, 0))
+    touched = job_facts([source], OPTIONS, {"model": "flow"})
+    assert {name for name in facts if facts[name] != touched[name]} == {"input"}
+
+
+class Counting(torch.nn.Module):
+    """The mean of two frames, and how many were asked for."""
+
+    supports_timestep = True
+    asked = 0
+
+    def size_multiple(self, height: int, width: int) -> int:
+        return 1
+
+    def forward(self, frame0, frame1, timestep):
+        self.asked += len(frame0)
+        return (1 - timestep) * frame0 + timestep * frame1
+
+
+@pytest.fixture
+def interpolator() -> Interpolator:
+    return Interpolator(Counting().eval(), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def source(clip_folder: Path) -> Path:
+    """24 frames with sound, a cut and repeats."""
+    return clips.moving_clip(
+        clip_folder / "resume.mp4", 24, cuts=(13,), repeats=(5, 17), audio="aac", size=(64, 48)
+    )
+
+
+@pytest.fixture(scope="module")
+def vfr_source(clip_folder: Path) -> Path:
+    """24 frames at times that are no multiples of anything, from 0.3 s on."""
+    pts = [27_000 + 3000 * i + 7 * i * i + 11 * (i % 3) for i in range(24)]
+    return clips.moving_clip(
+        clip_folder / "resume_vfr.mp4", 24, pts=pts, time_base=Fraction(1, 90_000), size=(64, 48)
+    )
+
+
+@pytest.fixture(scope="module")
+def film(clip_folder: Path) -> Path:
+    """48 frames at the rate of film, with sound."""
+    path = clip_folder / "resume_film.mkv"
+    return clips.moving_clip(path, 48, rate=FILM, codec="ffv1", audio="aac", size=(64, 48))
+
+
+@pytest.fixture(scope="module")
+def interlaced_source(clip_folder: Path, film: Path) -> Path:
+    return crafted.interlaced(film, clip_folder / "resume_interlaced.mkv")
+
+
+@pytest.fixture(scope="module")
+def telecined_source(clip_folder: Path, film: Path) -> Path:
+    return crafted.telecined(film, clip_folder / "resume_telecined.mov")
+
+
+@pytest.fixture(scope="module")
+def soft_source(clip_folder: Path, film: Path) -> Path:
+    return crafted.soft_telecined(film, clip_folder / "resume_soft.mkv")
+
+
+def interrupted(
+    source: Path, target: Path, options: DoubleOptions, interpolator: Interpolator
+) -> None:
+    """Begin a job and stop it once two segments are safe."""
+
+    def stop(done: int, total: int | None) -> None:
+        if done < EVERY + 4:  # not all frames of two segments are handed over
+            return
+        deadline = time.monotonic() + 20
+        while kept_frames(target) < 2 * EVERY:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        double_video(source, target, options, interpolator=interpolator, progress=stop)
+    assert kept_frames(target) >= 2 * EVERY
+    assert not target.exists()
+
+
+def shown(path: Path) -> list[tuple[Fraction, bytes]]:
+    """When each frame is shown, and its planes."""
+    return [
+        (frame.pts * frame.time_base, b"".join(plane.tobytes() for plane in clips.planes(frame)))
+        for frame in clips.decoded(path)
+    ]
+
+
+CASES = {
+    "doubled": ("source", "mp4", OPTIONS),
+    "in a variable rate": ("vfr_source", "mp4", OPTIONS),
+    "in another rate": ("vfr_source", "mkv", replace(LOSSLESS, frame_rate=Fraction(60000, 1001))),
+    "slowed": ("source", "mov", replace(OPTIONS, slow_motion=3)),
+    "retimed": ("source", "mkv", replace(LOSSLESS, repeats="retime", factor=3)),
+    "of a part": ("source", "webm", DoubleOptions(
+        keep_every=EVERY, start_seconds=0.1, end_seconds=0.9, at_cut="blend")),
+    "deinterlaced": ("interlaced_source", "mp4", replace(OPTIONS, fields="deinterlace")),
+    "out of a telecine": ("telecined_source", "mp4", replace(OPTIONS, fields="detelecine")),
+    "in another rate out of a telecine": ("telecined_source", "mkv", replace(
+        LOSSLESS, fields="detelecine", frame_rate=Fraction(50))),
+    "out of a soft telecine": ("soft_source", "mkv", replace(LOSSLESS, fields="detelecine")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_resumed_video_equals_an_uninterrupted_one(case, request, tmp_path, interpolator):
+    name, ending, options = CASES[case]
+    clip = request.getfixturevalue(name)
+    whole, target = tmp_path / f"whole.{ending}", tmp_path / f"out.{ending}"
+    once = double_video(clip, whole, options, interpolator=interpolator)
+    asked = interpolator.net.asked
+    interrupted(clip, target, options, interpolator)
+    frames = kept_frames(target)
+    interpolator.net.asked = 0
+    again = double_video(clip, target, replace(options, resume=True), interpolator=interpolator)
+    assert shown(target) == shown(whole)
+    assert [getattr(again, name) for name in COUNTS] == [getattr(once, name) for name in COUNTS]
+    assert (once.frames_kept, again.frames_kept) == (0, frames)
+    assert 0 < interpolator.net.asked < asked  # what is kept is not made again
+    for kind in ("audio", "video"):
+        assert clips.packets(target, kind) == clips.packets(whole, kind)
+    if ending in ("mp4", "mov"):  # Matroska has random numbers in it
+        assert target.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [target.name, whole.name]
+
+
+def test_progress_begins_with_what_was_done_before(source, tmp_path, interpolator):
+    target, calls = tmp_path / "out.mkv", []
+    interrupted(source, target, OPTIONS, interpolator)
+    frames = kept_frames(target)
+    double_video(
+        source,
+        target,
+        replace(OPTIONS, resume=True),
+        interpolator=interpolator,
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    # Of two frames for each, the last kept one is a middle, whose later frame is still to come.
+    assert calls == [(done, 24) for done in range(frames // 2, 25)]
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mov"])
+def test_segments_are_joined_to_the_frame_and_the_tick(vfr_source, tmp_path, interpolator, ending):
+    made = []
+    for every in (EVERY, 1000):
+        target = tmp_path / f"{every}.{ending}"
+        options = replace(LOSSLESS, keep_every=every)
+        double_video(vfr_source, target, options, interpolator=interpolator)
+        made.append(shown(target))
+    assert made[0] == made[1]
+    assert len(made[0]) == 48
+
+
+def test_frames_that_get_lost_when_segments_are_joined_are_noticed(
+    source, tmp_path, interpolator, monkeypatch
+):
+    real = VideoCommands.joining
+    monkeypatch.setattr(VideoCommands, "joining", lambda *args: [*real(*args), "-frames:v", "40"])
+    target = tmp_path / "out.mkv"
+    with pytest.raises(EncodeError, match=r"it joined 40 of 48 frames") as caught:
+        double_video(source, target, LOSSLESS, interpolator=interpolator)
+    assert caught.value.__notes__[0].startswith("48 finished frames are kept")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("ending", ["mkv", "webm"])
+def test_joined_segments_last_as_long_as_a_video_made_in_one_go(
+    film, tmp_path, interpolator, ending
+):
+    said = []
+    for every in (EVERY, 1000):
+        target = tmp_path / f"{every}.{ending}"
+        options = DoubleOptions(keep_every=every, audio=False)
+        double_video(film, target, options, interpolator=interpolator)
+        with av.open(str(target)) as container:
+            stream = container.streams.video[0]
+            said.append((container.duration, stream.metadata["DURATION"]))
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            said[-1] += tuple(sorted((packet.pts, packet.duration) for packet in packets))
+    assert said[0] == said[1]
+    assert said[0][:2] == (2_002_000, "00:00:02.002000000")  # 48 frames, 24000/1001 a second
+
+
+def test_what_is_wrong_in_the_end_is_said_at_once(source, tmp_path, interpolator):
+    options = replace(OPTIONS, encode=EncodeOptions(ffmpeg_output=("-c:a", "nope")))
+    with pytest.raises(EncodeError, match=r"failed \(.*nope.*\)\. No output was kept\.$"):
+        double_video(source, tmp_path / "out.mkv", options, interpolator=interpolator)
+    assert interpolator.net.asked <= 3 * EVERY
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wishes_for_the_encoder_do_not_trouble_the_join(source, tmp_path, interpolator):
+    words = ("-profile:v", "high", "-tune", "film", "-bsf:v", "dump_extra", "-b:a", "64k")
+    words += ("-metadata:s:v:0", "title=whole")
+    options = replace(OPTIONS, encode=EncodeOptions(ffmpeg_output=words))
+    target = tmp_path / "out.mp4"
+    double_video(source, target, options, interpolator=interpolator)
+    assert len(shown(target)) == 48
+
+
+def test_a_full_disk_loses_nothing_that_is_finished(source, tmp_path, interpolator, monkeypatch):
+    target = tmp_path / "out.mkv"
+    keep = KeptWork.keep
+
+    def full(work: KeptWork, part: Path, name: str, frames: int) -> None:
+        if len(work.segments) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        keep(work, part, name, frames)
+
+    monkeypatch.setattr(KeptWork, "keep", full)
+    with pytest.raises(EncodeError, match=r"out.mkv: ffv1 failed \(No space left") as caught:
+        double_video(source, target, LOSSLESS, interpolator=interpolator)
+    assert caught.value.__notes__[0].startswith("16 finished frames are kept")
+    monkeypatch.undo()
+    double_video(source, target, replace(LOSSLESS, resume=True), interpolator=interpolator)
+    assert len(shown(target)) == 48
+
+
+def test_a_join_that_fails_is_all_that_is_done_again(source, tmp_path, interpolator, monkeypatch):
+    target = tmp_path / "out.mkv"
+    joining = VideoCommands.joining
+
+    def broken(self: VideoCommands, segments: list[Path], playlist: Path) -> list[str]:
+        arguments = joining(self, segments, playlist)
+        return [*arguments, "-f", "nope"] if len(segments) > 1 else arguments
+
+    monkeypatch.setattr(VideoCommands, "joining", broken)
+    with pytest.raises(EncodeError, match="nope") as caught:
+        double_video(source, target, LOSSLESS, interpolator=interpolator)
+    assert caught.value.__notes__[0].startswith("48 finished frames are kept")
+    monkeypatch.undo()
+    interpolator.net.asked = 0
+    options = replace(LOSSLESS, resume=True, audio=False)  # which no frame depends on
+    result = double_video(source, target, options, interpolator=interpolator)
+    assert (interpolator.net.asked, result.frames_out) == (0, 48)
+    assert clips.packets(target) == []
+
+
+def test_a_finished_video_that_cannot_take_its_name_is_joined_again(source, tmp_path, interpolator):
+    target = tmp_path / "out.mkv"
+
+    def block(done: int, total: int | None) -> None:
+        target.mkdir(exist_ok=True)
+
+    with pytest.raises(EncodeError, match=r"out.mkv: .* cannot take this name \(.*\)\.") as caught:
+        double_video(source, target, LOSSLESS, interpolator=interpolator, progress=block)
+    assert caught.value.__notes__[0].startswith("48 finished frames are kept")
+    target.rmdir()
+    interpolator.net.asked = 0
+    double_video(source, target, replace(LOSSLESS, resume=True), interpolator=interpolator)
+    assert interpolator.net.asked == 0
+    assert len(shown(target)) == 48
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+def test_other_settings_are_refused(source, tmp_path, interpolator):
+    target = tmp_path / "out.mkv"
+    interrupted(source, target, OPTIONS, interpolator)
+    with pytest.raises(EncodeError, match="an earlier run are kept; use --resume to go on"):
+        double_video(source, target, OPTIONS, interpolator=interpolator)
+    other = replace(OPTIONS, encode=EncodeOptions(crf=20), resume=True)
+    with pytest.raises(
+        EncodeError, match="crf: not given, now 20; preset: ultrafast, now not given"
+    ):
+        double_video(source, target, other, interpolator=interpolator)
+    assert kept_frames(target) == 2 * EVERY
+    anew = replace(OPTIONS, overwrite=True)
+    double_video(source, target, anew, interpolator=interpolator)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out.webp", "-"])
+def test_what_is_made_in_one_go_cannot_be_resumed(source, tmp_path, interpolator, name):
+    target = Path(name) if name == "-" else tmp_path / name
+    with pytest.raises(EncodeError, match="--resume goes on with a video or with pictures"):
+        double_video(source, target, DoubleOptions(resume=True), interpolator=interpolator)
+
+
+def test_pictures_go_on(tmp_path, interpolator):
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    clips.moving_clip(pictures / "shot_%03d.png", 24, codec="png", pix_fmt="rgb24", size=(64, 48))
+    options = DoubleOptions(keep_every=EVERY)
+    once = double_video(pictures, tmp_path / "whole", options, interpolator=interpolator)
+    interrupted(pictures, tmp_path / "out", options, interpolator)
+    again = double_video(
+        pictures, tmp_path / "out", replace(options, resume=True), interpolator=interpolator
+    )
+    made = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+            for name in ("out", "whole")]  # fmt: skip
+    assert made[0] == made[1]
+    assert len(made[0]) == 48
+    assert again.output_bytes == once.output_bytes
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out", "whole"]
+
+
+def test_pictures_that_cannot_take_their_places_are_made_once(tmp_path, interpolator):
+    pictures, target = tmp_path / "in", tmp_path / "out"
+    pictures.mkdir()
+    clips.moving_clip(pictures / "shot_%03d.png", 6, codec="png", pix_fmt="rgb24", size=(64, 48))
+    (target / "shot_003.png").mkdir(parents=True)
+    options = DoubleOptions(keep_every=8)
+    with pytest.raises(EncodeError, match="they are kept in") as caught:
+        double_video(pictures, target, options, interpolator=interpolator)
+    assert caught.value.__notes__[0].startswith("12 finished frames are kept")
+    (target / "shot_003.png").rmdir()
+    interpolator.net.asked = 0
+    double_video(pictures, target, replace(options, resume=True), interpolator=interpolator)
+    assert interpolator.net.asked == 0
+    assert len(list(target.iterdir())) == 12
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_motion_goes_on(source, tmp_path):
+    flow = Interpolator(create_model("flow").eval(), device="cpu")
+    options = replace(OPTIONS, save_motion=tmp_path / "motion")
+    whole = replace(OPTIONS, save_motion=tmp_path / "whole_motion")
+    double_video(source, tmp_path / "whole.mp4", whole, interpolator=flow)
+    interrupted(source, tmp_path / "out.mp4", options, flow)
+    assert not (tmp_path / "motion").exists()
+    double_video(source, tmp_path / "out.mp4", replace(options, resume=True), interpolator=flow)
+    made = [
+        {path.name: path.read_bytes().replace(b"whole.mp4", b"out.mp4") for path in f.iterdir()}
+        for f in (tmp_path / "motion", tmp_path / "whole_motion")
+    ]
+    assert made[0] == made[1]
+    assert len(made[0]) > 100
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    save_weights(path, create_model("flow"), "flow", {})
+    return path
+
+
+def interp(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "interp_cli", "double", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"},
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_command_goes_on(tmp_path: Path, weights: Path, number: signal.Signals):
+    source = clips.moving_clip(tmp_path / "in.mp4", 40, audio="aac", cuts=(20,))
+    target, whole = tmp_path / "out.mp4", tmp_path / "whole.mp4"
+    asked = ("--model", weights, "--keep-every", "16", "--preset", "ultrafast", "-q")
+    process = interp(source, target, *asked)
+    deadline = time.monotonic() + 60
+    while not kept_frames(target) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    said = process.communicate(timeout=30)[1]
+    frames = kept_frames(target)
+    assert 16 <= frames < 80
+    assert not target.exists()
+    options = replace(OPTIONS, keep_every=16, inference=InferenceOptions(model=str(weights)))
+    if number is signal.SIGINT:
+        assert process.returncode == 130
+        assert f"out.mp4: {frames} finished frames are kept: the same command with" in said
+        double_video(source, target, replace(options, resume=True))
+    else:
+        again = interp(source, target, *asked, "--resume")
+        said = again.communicate(timeout=60)[1]
+        assert again.returncode == 0, said
+        assert f"out.mp4: goes on after {frames} finished frames" in said
+    double_video(source, whole, options)
+    assert target.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
+
+
+def test_weights_may_lie_elsewhere_when_a_job_goes_on(source, tmp_path, weights):
+    other = tmp_path / weights.name
+    other.write_bytes(weights.read_bytes())
+    target = tmp_path / "out.mp4"
+    interrupted(source, target, OPTIONS, Interpolator(weights, device="cpu", quality="fast"))
+    moved = Interpolator(other, device="cpu", quality="fast")
+    result = double_video(source, target, replace(OPTIONS, resume=True), interpolator=moved)
+    assert result.frames_kept >= 2 * EVERY
+    assert result.model == str(other.with_suffix(""))
+
+
+def test_many_videos_go_on(source: Path, tmp_path: Path, weights: Path):
+    clip = clips.moving_clip(tmp_path / "b.mp4", 6, size=(64, 48))
+    done = tmp_path / "out" / "resume_2x.mp4"
+    done.parent.mkdir()
+    done.write_bytes(b"done")
+    run = interp(source, clip, "--out-dir", done.parent, "--model", weights, "--resume")
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 0, said
+    assert "resume_2x.mp4: is there already" in said
+    assert "b_2x.mp4: begins: nothing was kept" in said
+    assert "2 of 2 videos done" in said
+    assert done.read_bytes() == b"done"
+    assert len(shown(done.parent / "b_2x.mp4")) == 12
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"quality": "best"}, "quality: fast, now best"),
+        ({"precision": "bf16"}, "precision: fp32, now bf16"),
+        ({"seed": 1}, "model: "),
+    ],
+)
+def test_frames_of_another_network_are_not_gone_on_with(source, tmp_path, changed, named):
+    def made(seed=0, **how):
+        torch.manual_seed(seed)
+        save_weights(tmp_path / "w.safetensors", create_model("flow"), "flow", {})
+        how = {"quality": "fast", "precision": "fp32", **how}
+        return Interpolator(tmp_path / "w.safetensors", "cpu", **how)
+
+    interrupted(source, tmp_path / "o.mp4", OPTIONS, made())
+    with pytest.raises(EncodeError, match=named):
+        options = replace(OPTIONS, resume=True)
+        double_video(source, tmp_path / "o.mp4", options, interpolator=made(**changed))
