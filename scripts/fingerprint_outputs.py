@@ -1,7 +1,8 @@
+#!/usr/bin/env python
 """Hashes of what `interp double` makes of a folder of clips, to show that a change changes nothing.
 
-    PYTHONPATH=. python tests/fingerprints.py CLIPS before.json
-    PYTHONPATH=. python tests/fingerprints.py CLIPS after.json --compare before.json
+    scripts/fingerprint_outputs.py CLIPS before.json
+    scripts/fingerprint_outputs.py CLIPS after.json --compare before.json
 
 Each clip is doubled with ffv1, with the default encoder, threefold and at 60 frames a second, as an
 animation, a picture sequence and through a pipe where it is one, and once with its flow. A hash
