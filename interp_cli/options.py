@@ -21,11 +21,11 @@ Fields = Literal["refuse", "deinterlace", "detelecine"]
 
 OutputFormat = Literal["y4m", "nut"]
 AtCut = Literal["nearest", "blend"]
-Repeats = Literal["keep", "retime"]
+Duplicates = Literal["keep", "retime"]
 
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = ("y4m", "nut")
 # More equal frames than these are a still, and no slow motion to make even.
-LONGEST_RUN = 8
+MAX_DUPLICATE_RUN = 8
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16", "bf16")
 QUALITIES: tuple[Quality, ...] = ("auto", "fast", "balanced", "best")
 TRAJECTORIES: tuple[Trajectory, ...] = ("cubic", "linear")
@@ -172,20 +172,20 @@ class DoubleOptions:
         scene_threshold: How likely a cut must be to count as one, 0 to 1; `None` looks for no cuts.
         at_cut: What is shown between the frames beside a cut or a flash: the nearest of them, or
             both blended.
-        repeats: Whether repeated frames (animation on twos) stay, or all but the first of a run
+        duplicates: Whether repeated frames (animation on twos) stay, or all but the first of a run
             give way to frames that follow the motion up to the next picture.
         audio: Whether sound comes along.
         overwrite: Whether an existing output may be replaced, and finished frames of an earlier
             run, unless `resume` is set.
         resume: Whether to go on from the finished frames that a stopped run of the same job left.
-        keep_every: Frames of a video or a picture sequence after each of which those made so far
-            are safe; an output that has no more is made in one go.
+        segment_frames: Frames in a segment of a long video or picture sequence. Finished segments
+            survive an interruption; an output of no more frames is made in one go.
         keep_going: Whether the good part of a damaged input is worth an output.
         input_frame_rate: Pictures a second of a picture sequence; `None`: 25.
-        white: The value that a network sees as white, in floating-point pictures.
+        white_level: The value that a network sees as white, in floating-point pictures.
         output_format: What a pipe carries; `None`: what comes in through one, else `nut`.
-        save_motion: Folder for the motion behind each synthesized frame; `None`: not kept.
-        motion_scale_px: Length of a vector that gets the full colour in the pictures of the motion;
+        save_flow: Folder for the motion behind each synthesized frame; `None`: not kept.
+        flow_scale_px: Length of a vector that gets the full colour in the pictures of the motion;
             `None`: 1/64 of the longer side.
     """
 
@@ -198,17 +198,17 @@ class DoubleOptions:
     max_gap_seconds: float = 0.25
     scene_threshold: float | None = 0.5
     at_cut: AtCut = "nearest"
-    repeats: Repeats = "keep"
+    duplicates: Duplicates = "keep"
     audio: bool = True
     overwrite: bool = False
     resume: bool = False
-    keep_every: int = 500
+    segment_frames: int = 500
     keep_going: bool = False
     input_frame_rate: Fraction | None = None
-    white: float = 1.0
+    white_level: float = 1.0
     output_format: OutputFormat | None = None
-    save_motion: Path | None = None
-    motion_scale_px: float | None = None
+    save_flow: Path | None = None
+    flow_scale_px: float | None = None
     inference: InferenceOptions = field(default_factory=InferenceOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
 
@@ -248,18 +248,18 @@ class DoubleOptions:
             self.max_gap_seconds > 0, f"max gap must be above 0 s, not {self.max_gap_seconds!r}"
         )
         require(
-            isinstance(self.keep_every, int) and self.keep_every >= 4,
-            f"keep every must be a whole number of frames from 4 on, not {self.keep_every!r}",
+            isinstance(self.segment_frames, int) and self.segment_frames >= 4,
+            f"segment frames must be a whole number from 4 on, not {self.segment_frames!r}",
         )
         _require_frame_rate("input fps", self.input_frame_rate)
-        require(self.white > 0, f"white must be above 0, not {self.white!r}")
+        require(self.white_level > 0, f"white level must be above 0, not {self.white_level!r}")
         require(
             self.output_format in (None, *OUTPUT_FORMATS),
             f"output format must be {' or '.join(OUTPUT_FORMATS)}, not {self.output_format!r}",
         )
         require(
-            self.motion_scale_px is None or self.motion_scale_px > 0,
-            f"motion scale must be above 0 pixels, not {self.motion_scale_px!r}",
+            self.flow_scale_px is None or self.flow_scale_px > 0,
+            f"flow scale must be above 0 pixels, not {self.flow_scale_px!r}",
         )
         require(
             self.scene_threshold is None or 0 < self.scene_threshold <= 1,
@@ -270,8 +270,8 @@ class DoubleOptions:
             f"at cut must be nearest or blend, not {self.at_cut!r}",
         )
         require(
-            self.repeats in ("keep", "retime"),
-            f"repeats must be keep or retime, not {self.repeats!r}",
+            self.duplicates in ("keep", "retime"),
+            f"duplicates must be keep or retime, not {self.duplicates!r}",
         )
 
     @property
@@ -315,10 +315,10 @@ class EvalOptions:
 
     Attributes:
         inference: The model, and how it is run.
-        against: What it is compared with: `blend`, `minterpolate`, `dis`, or further models by
+        compare: What it is compared with: `blend`, `minterpolate`, `dis`, or further models by
             name or file.
         only: Score only the sets with these names, in which `*` stands for anything; none: all.
-        hide: Frames hidden between two shown ones, in videos and in folders of numbered frames;
+        skip: Frames hidden between two shown ones, in videos and in folders of numbered frames;
             `None`: as is usual for the set, else one.
         limit: Pictures to score in each set, its first ones, up to the end of a gap; `None`
             scores all.
@@ -332,9 +332,9 @@ class EvalOptions:
     """
 
     inference: InferenceOptions = field(default_factory=lambda: InferenceOptions(quality="best"))
-    against: tuple[str, ...] = ("blend", "minterpolate")
+    compare: tuple[str, ...] = ("blend", "minterpolate")
     only: tuple[str, ...] = ()
-    hide: int | None = None
+    skip: int | None = None
     limit: int | None = None
     scene_threshold: float | None = field(default_factory=lambda: DoubleOptions().scene_threshold)
     tta: bool = False
@@ -345,7 +345,7 @@ class EvalOptions:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for name in ("hide", "limit"):
+        for name in ("skip", "limit"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"{name} must be at least 1, not {value!r}")
         require(self.worst >= 0, f"worst must not be negative, not {self.worst!r}")
@@ -353,7 +353,7 @@ class EvalOptions:
     @property
     def rows(self) -> tuple[str, ...]:
         """Everything that is scored: the model, then the others, each once."""
-        return tuple(dict.fromkeys((self.inference.model, *self.against)))
+        return tuple(dict.fromkeys((self.inference.model, *self.compare)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,12 +365,12 @@ class BenchOptions:
         sizes: Frame sizes (width, height) of drawn clips; not with `input`.
         input: A video to work on; `None`: one is drawn for each size.
         seconds: How much of the input to take, from its start; `None`: all of it.
-        against: What doubles the same clip in turns with us: `minterpolate`, `dis`, `blend`, and
+        compare: What doubles the same clip in turns with us: `minterpolate`, `dis`, `blend`, and
             further models by name or file.
-        against_commands: Command lines of other programs that do so too, with `{input}` and
+        compare_commands: Command lines of other programs that do so too, with `{input}` and
             `{output}` where the files' names belong.
         preset: The encoder's preset, for us and for what we start ourselves.
-        repeats: Rounds, of which the medians are reported.
+        rounds: Rounds, of which the medians are reported.
         frames: Frames of a drawn clip; `None`: as many as we double in a few seconds.
     """
 
@@ -378,10 +378,10 @@ class BenchOptions:
     sizes: tuple[tuple[int, int], ...] = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
     input: Path | None = None
     seconds: float | None = None
-    against: tuple[str, ...] = ()
-    against_commands: tuple[str, ...] = ()
+    compare: tuple[str, ...] = ()
+    compare_commands: tuple[str, ...] = ()
     preset: str = "medium"
-    repeats: int = 3
+    rounds: int = 3
     frames: int | None = None
 
     def __post_init__(self) -> None:
@@ -391,14 +391,14 @@ class BenchOptions:
                 width >= 32 and height >= 32 and width % 2 == height % 2 == 0,
                 f"size must be even and at least 32x32, not {width}x{height}",
             )
-        for command in self.against_commands:
+        for command in self.compare_commands:
             try:
                 words = " ".join(shlex.split(command))
             except ValueError:  # a quotation mark has no partner
                 words = ""
             require(
                 "{input}" in words and "{output}" in words,
-                "against command must be like 'rife -i {input} -o {output}', with both names in"
+                "compare command must be like 'rife -i {input} -o {output}', with both names in"
                 f" braces and quotation marks in pairs, not {command!r}",
             )
         require(
@@ -409,7 +409,7 @@ class BenchOptions:
             self.seconds is None or self.input is not None,
             "seconds are of an input; a drawn clip has frames",
         )
-        require(self.repeats >= 1, f"repeats must be at least 1, not {self.repeats!r}")
+        require(self.rounds >= 1, f"rounds must be at least 1, not {self.rounds!r}")
         require(
             self.frames is None or self.frames >= 2,
             f"frames must be at least 2, not {self.frames!r}",

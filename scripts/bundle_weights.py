@@ -27,7 +27,7 @@ WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 # Of the options of a run, those that say nothing about what the weights became.
 UNTOLD = (
     *("model", "init", "device", "precision", "ranks", "resident", "prepare"),
-    *("checkpoint_minutes", "validate_minutes", "held_out"),
+    *("checkpoint_minutes", "validate_minutes", "val_samples"),
 )
 
 
@@ -79,7 +79,7 @@ def scores(weights: Path, folders: list[Path]) -> dict[str, dict[str, dict[str, 
     if not folders:
         return {}
     options = EvalOptions(
-        inference=InferenceOptions(model=str(weights), quality="best"), against=("blend",)
+        inference=InferenceOptions(model=str(weights), quality="best"), compare=("blend",)
     )
     return {
         each.name: {

@@ -25,7 +25,7 @@ INTERP = (sys.executable, "-m", "interp_cli", "double")
 VIDEO_ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".ts", ".avi", ".y4m"}
 # Of each clip, what two cores can double in minutes.
 SHORT, LONG = ("--end", "1"), ("--end", "3")
-SAVE_FLOW = "--save-motion"
+SAVE_FLOW = "--save-flow"
 
 
 def cases(clips: Path) -> list[tuple[str, Path, str, tuple[str, ...]]]:

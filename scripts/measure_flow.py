@@ -98,10 +98,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         ours = psnr(interpolator(each.frame0, each.frame1), each.target)
         gains.setdefault(each.set_name, {})[each.name] = ours - psnr(blend, each.target)
         losses.setdefault(each.set_name, []).append(ours - faded_db(interpolator, each, FADE))
-    found["identity"] = {"pictures": len(identity), **least_and_mean(identity)}
-    found["swap"] = {f"{t:g}": least_and_mean(row) for t, row in swaps.items()}
+    found["identity"] = {"pictures": len(identity), **min_and_mean(identity)}
+    found["swap"] = {f"{t:g}": min_and_mean(row) for t, row in swaps.items()}
     found["triplets"] = {
-        name: {"item": min(row, key=lambda item: row[item]), **least_and_mean(row.values())}
+        name: {"item": min(row, key=lambda item: row[item]), **min_and_mean(row.values())}
         for name, row in gains.items()
     }
     found["fade"] = {name: {"mean": fmean(row), "most": max(row)} for name, row in losses.items()}
@@ -123,7 +123,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def least_and_mean(values: Iterable[float]) -> dict[str, float]:
+def min_and_mean(values: Iterable[float]) -> dict[str, float]:
     """The two numbers that say how a promise is held."""
     numbers = list(values)
     return {"least": min(numbers), "mean": fmean(numbers)}

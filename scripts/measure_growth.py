@@ -68,7 +68,7 @@ def main() -> None:
     width, height = map(int, arguments.size.split("x"))
     try:
         options = BenchOptions(
-            inference=InferenceOptions(device=arguments.device), against=(arguments.model,)
+            inference=InferenceOptions(device=arguments.device), compare=(arguments.model,)
         )
         interpolator = load_rivals(options)[arguments.model]
         with tempfile.TemporaryDirectory(prefix="interp-growth-") as folder:

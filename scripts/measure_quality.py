@@ -31,7 +31,7 @@ def main() -> None:
             inference = InferenceOptions(arguments.model, quality=quality)
             others = ("minterpolate", "blend") if quality == "best" else ()
             options = EvalOptions(
-                inference=inference, against=others, limit=arguments.limit, vmaf=False
+                inference=inference, compare=others, limit=arguments.limit, vmaf=False
             )
             with screen.status(f"scoring {quality}"):
                 report = evaluate(arguments.data, options=options)

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli import InterpError, Interpolator
 from interp_cli.devices import DTYPES
-from interp_cli.inference.trajectory import Beside
+from interp_cli.inference.trajectory import AdjacentMotion
 from interp_cli.options import DEFAULT_MODEL, QUALITIES
 
 _KINDS = {
@@ -49,21 +49,21 @@ def main() -> None:
     cv2.setNumThreads(1)
     interpolator = Interpolator(arguments.model, "cpu", quality=arguments.quality)
     try:
-        interpolator.require_motion()
+        interpolator.require_flow()
     except InterpError as error:
         raise SystemExit(f"error: {error}") from error
-    inference = interpolator.inference
+    inference = interpolator.runner
     factor = interpolator.reduction(height, width)
     pictures = torch.rand(2, 1, 3, height // factor, width // factor)
     pictures = torch.nn.functional.avg_pool2d(pictures.flatten(0, 1), 5, 1, 2).split(1)
 
-    known = inference.see(pictures[1])  # as of a frame that belongs to the pair before, too
+    known = inference.encode(pictures[1])  # as of a frame that belongs to the pair before, too
 
     def one_pair() -> None:
-        seen = inference.see(pictures[0])
-        motion = inference.motion(seen, known)
-        beside = Beside.of(motion, [motion], [motion], [(1.0, 1.0)])  # any pairs will do
-        inference.recipes(seen, known, motion, [(0.5,)], beside)
+        encoded = inference.encode(pictures[0])
+        motion = inference.motion(encoded, known)
+        adjacent = AdjacentMotion.of(motion, [motion], [motion], [(1.0, 1.0)])  # any pairs will do
+        inference.synthesis_params(encoded, known, motion, [(0.5,)], adjacent)
 
     with FlopCounterMode(display=False) as counter:
         one_pair()

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.options import DoubleOptions
-from interp_cli.scenes.cuts import Between, SceneJudge, Thumbnail, change, luma_thumbnail
+from interp_cli.scenes.cuts import CutDetector, PairKind, Thumbnail, change, luma_thumbnail
 from interp_cli.training.options import PrepareOptions
 from interp_cli.video.pixel_format import native_format, planes_of
 
@@ -317,9 +317,11 @@ def thumbnails_of(frames: NDArray[np.uint8]) -> list[Thumbnail]:
     return [luma_thumbnail(av.VideoFrame.from_ndarray(frame, "gray")) for frame in frames]
 
 
-def judged(thumbnails: Sequence[Thumbnail]) -> tuple[list[Between], list[tuple[float, ...] | None]]:
+def judged(
+    thumbnails: Sequence[Thumbnail],
+) -> tuple[list[PairKind], list[tuple[float, ...] | None]]:
     """What the detector says of each pair, and what it weighed."""
-    judge = SceneJudge(DoubleOptions().scene_threshold)
+    judge = CutDetector(DoubleOptions().scene_threshold)
     for thumbnail in thumbnails:
         judge.add(thumbnail)
     features = [judge.features(i) for i in range(len(thumbnails) - 1)]
@@ -383,7 +385,7 @@ def score(scenes: Sequence[Scene], part: str) -> list[tuple[tuple[float, ...], i
         before = earlier_rule(thumbnails)
         for label, found, old, weights in zip(scene.labels, between, before, features, strict=True):
             for name in (scene.kind, scene.look, "all"):
-                counts[name].add(int(label), found is not Between.MOTION, old)
+                counts[name].add(int(label), found is not PairKind.CONTINUOUS, old)
             if weights is not None:
                 weighed.append((weights, int(label > 0)))
             if label == 2:
@@ -421,7 +423,7 @@ def score_known(folder: Path) -> None:
             thumbnails = [luma_thumbnail(native_format(i)) for i in container.decode(video=0)]
         between, _ = judged(thumbnails)
         for title, found in (
-            ("now", [i + 1 for i, b in enumerate(between) if b is not Between.MOTION]),
+            ("now", [i + 1 for i, b in enumerate(between) if b is not PairKind.CONTINUOUS]),
             ("earlier", [i + 1 for i, cut in enumerate(earlier_rule(thumbnails)) if cut]),
         ):
             false = sorted(set(found) - set(cuts) - set(either))

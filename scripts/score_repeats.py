@@ -28,10 +28,10 @@ import torch
 from numpy.typing import NDArray
 from score_cuts import is_for_test
 
-from interp_cli.pipeline.frames import Neighbour
-from interp_cli.pipeline.pairs import PairJudge
-from interp_cli.scenes.cuts import Between
-from interp_cli.video.pixel_format import native_format, picture_format
+from interp_cli.pipeline.frames import SourceFrame
+from interp_cli.pipeline.pairs import PairClassifier
+from interp_cli.scenes.cuts import PairKind
+from interp_cli.video.pixel_format import native_format, pixel_format_of
 from interp_cli.video.probe import tags_of
 
 Picture = NDArray[np.uint8]  # planes of 4:2:0 below each other
@@ -141,11 +141,11 @@ def scenes_of(
 
 def found_in(frames: Sequence[av.VideoFrame]) -> list[bool]:
     """For each pair, whether the product takes it for a repeat."""
-    layout = picture_format(frames[0], tags_of(frames[0]))
-    judge = PairJudge(None, 10)
+    layout = pixel_format_of(frames[0], tags_of(frames[0]))
+    judge = PairClassifier(None, 10)
     cpu = torch.device("cpu")
-    found = [judge.add(Neighbour(f, pts, layout, cpu)) for pts, f in enumerate(frames)]
-    return [between is Between.REPEAT for between in found[1:]]
+    found = [judge.add(SourceFrame(f, pts, layout, cpu)) for pts, f in enumerate(frames)]
+    return [between is PairKind.DUPLICATE for between in found[1:]]
 
 
 def share(part: int, whole: int) -> str:
@@ -173,11 +173,11 @@ def main() -> None:
                     row[3] += label and not found
         print(f"\n{part}          pairs  repeats  false  missed")
         for name in sorted(counts, key=lambda name: (name == "all", name)):
-            pairs, repeats, false, missed = counts[name]
-            print(f"{name:20}{pairs:6}{repeats:9}{false:7}{missed:8}")
-        _, repeats, false, missed = counts["all"]
-        hits = repeats - missed
-        precision, recall = share(hits, hits + false), share(hits, repeats)
+            pairs, duplicates, false, missed = counts[name]
+            print(f"{name:20}{pairs:6}{duplicates:9}{false:7}{missed:8}")
+        _, duplicates, false, missed = counts["all"]
+        hits = duplicates - missed
+        precision, recall = share(hits, hits + false), share(hits, duplicates)
         print(f"precision {precision}, recall {recall}", flush=True)
 
 

@@ -94,7 +94,7 @@ def moving_clip(
     time_base: Fraction | None = None,
     audio: str | None = None,
     cuts: Sequence[int] = (),
-    repeats: Sequence[int] = (),
+    duplicates: Sequence[int] = (),
     still: bool = False,
     options: dict[str, str] | None = None,
     pictures: Sequence[np.ndarray] | None = None,
@@ -112,7 +112,7 @@ def moving_clip(
         time_base: Unit of `pts`; 1/1000 s unless given.
         audio: An audio encoder's name: a tone as long as the picture.
         cuts: Frames that begin a new scene.
-        repeats: Frames that show again what the one before showed.
+        duplicates: Frames that show again what the one before showed.
         still: Nothing moves.
         options: Further encoder options.
         pictures: What is shown instead, RGB (height, width, 3) uint8, of this number and size.
@@ -133,7 +133,7 @@ def moving_clip(
         if not pix_fmt.startswith(("rgb", "gbr", "bgr", "gray", "pal8")):
             tag_bt709(video.codec_context)
         sound = container.add_stream(audio, rate=SAMPLE_RATE, layout="mono") if audio else None
-        drawn = drawn_frames(frames, size, cuts, repeats, still)
+        drawn = drawn_frames(frames, size, cuts, duplicates, still)
         for index, image in enumerate(drawn if pictures is None else pictures):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
                 format=pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG"
@@ -171,7 +171,7 @@ def drawn_frames(
     frames: int,
     size: tuple[int, int] = SIZE,
     cuts: Sequence[int] = (),
-    repeats: Sequence[int] = (),
+    duplicates: Sequence[int] = (),
     still: bool = False,
 ) -> Iterator[np.ndarray]:
     """The pictures of `moving_clip`, in RGB and before any encoder."""
@@ -179,7 +179,7 @@ def drawn_frames(
     shown = 0
     for index in range(frames):
         scene += index in cuts
-        if index not in repeats:
+        if index not in duplicates:
             shown = index
         yield true_frame(shown, size, scene, still)
 

@@ -138,7 +138,7 @@ def cut_clip(clip_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def repeats_clip(clip_folder: Path) -> Path:
     """12 frames at 25/s of which 3, 4 and 8 repeat the one before, lossless FFV1, Matroska."""
-    return clips.moving_clip(clip_folder / "repeats.mkv", codec="ffv1", repeats=(3, 4, 8))
+    return clips.moving_clip(clip_folder / "repeats.mkv", codec="ffv1", duplicates=(3, 4, 8))
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ ENCODERS = {
     "mp4": EncodeOptions(preset="superfast"),
 }
 # The default quality of the default encoders, at its fastest, on the noisiest of clips.
-LEAST_PSNR_DB = 33.0
+MIN_PSNR_DB = 33.0
 
 
 def images(path: Path) -> Iterator[tuple[Fraction, str, Planes]]:
@@ -98,7 +98,7 @@ def _frames_at_fault(
             peak = 255 if original[2][0].dtype == np.uint8 else 1023
             worst_db = min(worst_db, 10 * float(np.log10(peak**2 / max(error, 1e-9))))
         count += 1
-    if worst_db < LEAST_PSNR_DB:
+    if worst_db < MIN_PSNR_DB:
         yield f"an original has {worst_db:.1f} dB"
     if (result.frames_in, result.frames_out) != (count, 2 * count):
         yield f"counted {result.frames_in} and {result.frames_out} instead of {count} frames"

@@ -32,7 +32,7 @@ from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline.double import double_video
 from interp_cli.video.ffmpeg import ffmpeg_path
-from interp_cli.video.pixel_format import native_format, picture_format, planes_of
+from interp_cli.video.pixel_format import native_format, pixel_format_of, planes_of
 from interp_cli.video.probe import ColourTags
 
 SIZE = (34, 18)
@@ -197,7 +197,7 @@ def check(
 def colours(image: av.VideoFrame) -> list[np.ndarray]:
     """A plane a channel; RGB in one order, without the unused fourth byte of some formats."""
     image = native_format(image)
-    layout, planes = picture_format(image, ColourTags()), planes_of(image)
+    layout, planes = pixel_format_of(image, ColourTags()), planes_of(image)
     if layout.kind != "rgb":
         return list(planes)
     channels = np.moveaxis(planes[0], -1, 0) if layout.packed else planes

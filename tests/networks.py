@@ -2,7 +2,7 @@
 
 import torch
 
-from interp_cli.models.render import Recipe
+from interp_cli.models.render import SynthesisParams
 
 
 class Blur(torch.nn.Module):
@@ -40,4 +40,4 @@ class Sliding(torch.nn.Module):
         mask = (1 - timestep) * torch.ones_like(motion[:, :1])
         none = torch.zeros_like(mask)
         flows = (-timestep * motion, (1 - timestep) * motion)
-        return Recipe(*flows, mask, none, none, none.repeat(1, 3, 1, 1))
+        return SynthesisParams(*flows, mask, none, none, none.repeat(1, 3, 1, 1))

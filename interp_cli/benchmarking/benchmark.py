@@ -21,9 +21,9 @@ import numpy.typing as npt
 import torch
 
 from interp_cli.benchmarking.contenders import (
-    Doubler,
+    Contender,
     count_frames,
-    create_doublers,
+    create_contenders,
     double_options,
     load_rivals,
 )
@@ -31,7 +31,7 @@ from interp_cli.benchmarking.peak_memory import MemoryWatch
 from interp_cli.benchmarking.report import (
     BenchReport,
     ClipSpeed,
-    DoublerSpeed,
+    ContenderSpeed,
     GraphUse,
     NetworkSpeed,
     PeakMemory,
@@ -57,7 +57,7 @@ __all__ = ["benchmark", "draw_clip"]
 
 # A drawn clip is so long that we double it in about this time.
 _RUN_SECONDS = 8.0
-_FEWEST_FRAMES, _MOST_FRAMES = 3, 240
+_MIN_FRAMES, _MAX_FRAMES = 3, 240
 
 Progress = Callable[[int, int, str], None]
 
@@ -84,9 +84,9 @@ def benchmark(
     options = options or BenchOptions()
     interpolator = interpolator or Interpolator.from_options(options.inference)
     rivals = load_rivals(options)
-    names = ["interp", *options.against, *options.against_commands]
+    names = ["interp", *options.compare, *options.compare_commands]
     clips = 1 if options.input is not None else len(options.sizes)
-    total = clips * options.repeats * (len(dict.fromkeys(names)) + 1)
+    total = clips * options.rounds * (len(dict.fromkeys(names)) + 1)
     done = 0
 
     def report(what: str) -> None:
@@ -106,18 +106,18 @@ def benchmark(
         device=str(interpolator.device),
         precision=interpolator.precision,
         threads=torch.get_num_threads(),
-        repeats=options.repeats,
+        rounds=options.rounds,
         peak_teraflops=peak_teraflops,
-        graphs=_graph_use(interpolator),
+        cuda_graphs=_graph_use(interpolator),
         clips=found,
     )
 
 
 def _graph_use(interpolator: Interpolator) -> GraphUse | None:
-    graphs = interpolator.inference.graphs
+    cuda_graphs = interpolator.runner.cuda_graphs
     if interpolator.device.type != "cuda":
         return None
-    return GraphUse(graphs.count, graphs.seconds, tuple(graphs.notes))
+    return GraphUse(cuda_graphs.count, cuda_graphs.seconds, tuple(cuda_graphs.notes))
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class _Bench:
 
     def _bearable_frames(self, width: int, height: int) -> int:
         """As many as we double in `_RUN_SECONDS`, by a try on a few."""
-        few = max(_FEWEST_FRAMES, 1 + self.interpolator.batch_size(height, width))
+        few = max(_MIN_FRAMES, 1 + self.interpolator.batch_size(height, width))
         clip = draw_clip(self.folder / "few.mp4", width, height, few)
         seconds = 0.0
         for _ in range(2):  # the first time may set up what is set up once
@@ -164,7 +164,7 @@ class _Bench:
             seconds = result.seconds
             if seconds > _RUN_SECONDS / 2:
                 break
-        return max(_FEWEST_FRAMES, min(int(few * _RUN_SECONDS / seconds), _MOST_FRAMES))
+        return max(_MIN_FRAMES, min(int(few * _RUN_SECONDS / seconds), _MAX_FRAMES))
 
     def _double(self, clip: Path) -> DoubleResult:
         return double_video(
@@ -178,8 +178,8 @@ class _Bench:
         """
         info = probe(clip)
         title = f"{label} {info.width}x{info.height}"
-        ours = Doubler("interp", self.folder / "interp.mkv", lambda: self._double(clip))
-        others = create_doublers(clip, self.folder, self.options, self.rivals)
+        ours = Contender("interp", self.folder / "interp.mkv", lambda: self._double(clip))
+        others = create_contenders(clip, self.folder, self.options, self.rivals)
         for each in others:  # a wrong command line is told at once
             if each.name not in self.rivals:
                 each.run()
@@ -195,18 +195,18 @@ class _Bench:
             )
         stages = Stages(self.interpolator, clip, ours.target, self.doubling, result)
         runs: list[list[_Run]] = []
-        rounds: list[list[tuple[float, float]]] = []
-        for _ in range(self.options.repeats):
+        stage_rounds: list[list[tuple[float, float]]] = []
+        for _ in range(self.options.rounds):
             runs.append([])
-            for doubler in (ours, *others):
-                self.report(f"{title}: {doubler.name}")
-                runs[-1].append(_timed(doubler))
+            for contender in (ours, *others):
+                self.report(f"{title}: {contender.name}")
+                runs[-1].append(_timed(contender))
             self.report(f"{title}: each stage alone")
             device = self.interpolator.device
-            rounds.append([time_stage(stage, device) for stage in stages.stages])
+            stage_rounds.append([time_stage(stage, device) for stage in stages.stages])
         found = tuple(
             StageSpeed(stage.name, Spread.of([fps for fps, _ in its]), median(c for _, c in its))
-            for stage, its in zip(stages.stages, zip(*rounds, strict=True), strict=True)
+            for stage, its in zip(stages.stages, zip(*stage_rounds, strict=True), strict=True)
         )
         encode = self.doubling.encode
         return ClipSpeed(
@@ -234,7 +234,7 @@ class _Bench:
             pairs_per_second=Spread(pairs * fps.median, pairs * fps.low, pairs * fps.high),
             gmac_per_pair=stages.gmac_per_pair,
             teraflops=teraflops,
-            share_of_peak=teraflops / self.peak_teraflops,
+            fraction_of_peak=teraflops / self.peak_teraflops,
         )
 
 
@@ -246,28 +246,30 @@ class _Run(NamedTuple):
     core_seconds: float
 
 
-def _timed(doubler: Doubler) -> _Run:
+def _timed(contender: Contender) -> _Run:
     used, begun = core_seconds(), time.perf_counter()
-    doubler.run()
+    contender.run()
     seconds, cost = time.perf_counter() - begun, core_seconds() - used
-    frames = count_frames(doubler.target)
+    frames = count_frames(contender.target)
     if frames == 0:
-        raise InterpError(f"{doubler.name}: its output holds no frame. Measure without it.")
+        raise InterpError(f"{contender.name}: its output holds no frame. Measure without it.")
     return _Run(frames, frames / seconds, cost / frames)
 
 
-def _rows(doublers: Sequence[Doubler], rounds: list[list[_Run]]) -> tuple[DoublerSpeed, ...]:
+def _rows(
+    contenders: Sequence[Contender], stage_rounds: list[list[_Run]]
+) -> tuple[ContenderSpeed, ...]:
     return tuple(
-        DoublerSpeed(
-            name=doubler.name,
+        ContenderSpeed(
+            name=contender.name,
             frames_out=its[-1].frames,
             fps=Spread.of([run.fps for run in its]),
             times_interp=Spread.of(
-                [run.fps / ours.fps for run, (ours, *_) in zip(its, rounds, strict=True)]
+                [run.fps / ours.fps for run, (ours, *_) in zip(its, stage_rounds, strict=True)]
             ),
             core_seconds=median(run.core_seconds for run in its),
         )
-        for doubler, its in zip(doublers, zip(*rounds, strict=True), strict=True)
+        for contender, its in zip(contenders, zip(*stage_rounds, strict=True), strict=True)
     )
 
 

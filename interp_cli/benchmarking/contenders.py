@@ -22,17 +22,17 @@ from interp_cli.options import BenchOptions, DoubleOptions, EncodeOptions
 from interp_cli.pipeline.double import double_video
 from interp_cli.video.encoding.encoders import choose_encoder
 from interp_cli.video.ffmpeg import ffmpeg_path
-from interp_cli.video.pixel_format import picture_format
+from interp_cli.video.pixel_format import pixel_format_of
 from interp_cli.video.probe import open_video
 from interp_cli.video.readers.file import VideoReader
 
-__all__ = ["Doubler", "count_frames", "create_doublers", "double_options", "load_rivals"]
+__all__ = ["Contender", "count_frames", "create_contenders", "double_options", "load_rivals"]
 
 _FILTER = "minterpolate"
 
 
 @dataclass(frozen=True, slots=True)
-class Doubler:
+class Contender:
     """One way from file to file.
 
     Attributes:
@@ -64,7 +64,7 @@ def load_rivals(options: BenchOptions) -> dict[str, Interpolator]:
     """
     return {
         name: _load_rival(name, options)
-        for name in dict.fromkeys(options.against)
+        for name in dict.fromkeys(options.compare)
         if name != _FILTER
     }
 
@@ -77,9 +77,9 @@ def _load_rival(name: str, options: BenchOptions) -> Interpolator:
     return Interpolator.from_options(replace(options.inference, model=name))
 
 
-def create_doublers(
+def create_contenders(
     source: Path, folder: Path, options: BenchOptions, rivals: dict[str, Interpolator]
-) -> list[Doubler]:
+) -> list[Contender]:
     """What the clip's doubling is compared with, in the order asked for.
 
     Args:
@@ -89,24 +89,24 @@ def create_doublers(
         rivals: From `load_rivals`.
     """
     double = double_options(options)
-    doublers: list[Doubler] = []
-    for name in dict.fromkeys(options.against):
-        target = folder / f"{len(doublers)}.mkv"
+    contenders: list[Contender] = []
+    for name in dict.fromkeys(options.compare):
+        target = folder / f"{len(contenders)}.mkv"
         run: Callable[[], object]
         if name == _FILTER:
             command = _minterpolate_command(source, target, double.encode)
             run = _runner("ffmpeg's minterpolate", command, target)
         else:
             run = partial(double_video, source, target, double, interpolator=rivals[name])
-        doublers.append(Doubler(name, target, run))
-    for line in dict.fromkeys(options.against_commands):
-        target = folder / f"{len(doublers)}.mp4"
+        contenders.append(Contender(name, target, run))
+    for line in dict.fromkeys(options.compare_commands):
+        target = folder / f"{len(contenders)}.mp4"
         places = {"{input}": str(source), "{output}": str(target)}
         words = shlex.split(line)
         for place, path in places.items():
             words = [word.replace(place, path) for word in words]
-        doublers.append(Doubler(line, target, _runner(line, words, target)))
-    return doublers
+        contenders.append(Contender(line, target, _runner(line, words, target)))
+    return contenders
 
 
 def count_frames(path: Path) -> int:
@@ -124,7 +124,7 @@ def _minterpolate_command(source: Path, target: Path, options: EncodeOptions) ->
     """What people type to double a frame rate with ffmpeg, with the encoder that we use."""
     with VideoReader(source) as reader:
         info = reader.info
-        layout = picture_format(next(iter(reader)).image, info.colour)
+        layout = pixel_format_of(next(iter(reader)).image, info.colour)
     # The filter works in 8 bits.
     shallow = replace(layout, name="yuv420p") if layout.depth > 8 else layout
     encoder = choose_encoder(str(options.encoder), shallow, options)

@@ -10,7 +10,7 @@ from typing import Any
 __all__ = [
     "BenchReport",
     "ClipSpeed",
-    "DoublerSpeed",
+    "ContenderSpeed",
     "GraphUse",
     "NetworkSpeed",
     "PeakMemory",
@@ -60,14 +60,14 @@ class NetworkSpeed:
             matrix products (padding counts, element-wise work does not).
         teraflops: Operations of those that it did a second, in millions of millions; two a
             multiplication with addition.
-        share_of_peak: The same over what a matrix product reaches on this device.
+        fraction_of_peak: The same over what a matrix product reaches on this device.
     """
 
     batch: int
     pairs_per_second: Spread
     gmac_per_pair: float
     teraflops: float
-    share_of_peak: float
+    fraction_of_peak: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class PeakMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class DoublerSpeed:
+class ContenderSpeed:
     """A whole way from file to file.
 
     Attributes:
@@ -134,11 +134,11 @@ class ClipSpeed:
     network: NetworkSpeed
     memory: PeakMemory
     copies: dict[str, float]
-    rows: tuple[DoublerSpeed, ...]
+    rows: tuple[ContenderSpeed, ...]
     cores: int | None
 
     @property
-    def whole(self) -> DoublerSpeed:
+    def whole(self) -> ContenderSpeed:
         """Our own way from file to file."""
         return self.rows[0]
 
@@ -202,9 +202,9 @@ class BenchReport:
         device: Where it ran.
         precision: In which arithmetic.
         threads: Threads of the network on the CPU.
-        repeats: Rounds behind each median.
+        rounds: Rounds behind each median.
         peak_teraflops: What a matrix product of that precision reaches on the device.
-        graphs: What was recorded of the network on a GPU; `None` elsewhere.
+        cuda_graphs: What was recorded of the network on a GPU; `None` elsewhere.
         clips: One for each size, or the input.
     """
 
@@ -213,9 +213,9 @@ class BenchReport:
     device: str
     precision: str
     threads: int
-    repeats: int
+    rounds: int
     peak_teraflops: float
-    graphs: GraphUse | None
+    cuda_graphs: GraphUse | None
     clips: tuple[ClipSpeed, ...]
 
     def as_dict(self) -> dict[str, Any]:

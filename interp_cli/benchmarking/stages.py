@@ -21,22 +21,22 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli.devices import DTYPES, worker_pool
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.inference.runner import Seen
-from interp_cli.inference.trajectory import Beside
+from interp_cli.inference.runner import EncodedFrames
+from interp_cli.inference.trajectory import AdjacentMotion
 from interp_cli.inference.transfers import Download, upload
 from interp_cli.models.pytree import joined
 from interp_cli.options import DoubleOptions, Precision
 from interp_cli.pipeline.double import DoubleResult
-from interp_cli.pipeline.frames import Neighbour
+from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.job import input_times, longest_gap
-from interp_cli.pipeline.pairs import PairJudge
-from interp_cli.pipeline.planner import Planner, Shown
+from interp_cli.pipeline.pairs import PairClassifier
+from interp_cli.pipeline.planner import PlannedFrame, Planner
 from interp_cli.pipeline.synthesizer import Synthesizer
 from interp_cli.pipeline.timeline import timeline_of
-from interp_cli.scenes.letterbox import Area
+from interp_cli.scenes.letterbox import Region
 from interp_cli.video.colour import from_rgb
-from interp_cli.video.encoding.frame_tags import PictureDescription
-from interp_cli.video.pixel_format import PictureFormat, picture_format, planes_of
+from interp_cli.video.encoding.frame_tags import FrameTags
+from interp_cli.video.pixel_format import PixelFormat, pixel_format_of, planes_of
 from interp_cli.video.readers.base import Frame
 from interp_cli.video.readers.file import VideoReader
 from interp_cli.video.writers.file import VideoWriter
@@ -105,7 +105,7 @@ class Stages:
         self._doubled = _kept(target)
         with VideoReader(source) as reader:
             self._info = reader.info
-        self._layout = picture_format(self._frames[0].image, self._info.colour)
+        self._layout = pixel_format_of(self._frames[0].image, self._info.colour)
         self._frame_rate = result.frame_rate
         decoded = result.frames_in / result.frames_out
         made = result.synthesized / result.frames_out
@@ -117,10 +117,10 @@ class Stages:
         ]
         self.copies = self._count_copies(decoded, made)
 
-    def _neighbours(self) -> list[Neighbour]:
+    def _neighbours(self) -> list[SourceFrame]:
         """The frames, of which nothing is worked out yet."""
         device = self._interpolator.device
-        return [Neighbour(f.image, f.pts, self._layout, device) for f in self._frames]
+        return [SourceFrame(f.image, f.pts, self._layout, device) for f in self._frames]
 
     def _decode(self) -> int:
         with VideoReader(self._source, info=self._info) as reader:
@@ -128,7 +128,7 @@ class Stages:
 
     def _plan(self) -> int:
         times = input_times(self._info, self._options, self._frames[0], 0)
-        judge = PairJudge(self._options.scene_threshold, longest_gap(times, self._options))
+        judge = PairClassifier(self._options.scene_threshold, longest_gap(times, self._options))
         planner = Planner(timeline_of(times, self._options.frames_for_each), judge)
         for _ in planner.plan(self._neighbours()):
             pass
@@ -138,7 +138,7 @@ class Stages:
         first = self._doubled[0]
         writer = VideoWriter(
             self._scrap,
-            PictureDescription.of(self._info, self._layout),
+            FrameTags.of(self._info, self._layout),
             first.time_base,
             self._frame_rate,
             self._options.encode,
@@ -157,7 +157,7 @@ class Stages:
         copies = {"decoded planes": decoded * planes}
         if self._interpolator.device.type == "cpu":
             copies["pictures for the network"] = decoded * self._picture_bytes
-            if self._interpolator.has_motion:  # both neighbours' samples as numbers, then one's
+            if self._interpolator.has_flow:  # both neighbours' samples as numbers, then one's
                 samples = 4.0 * sum(plane.size for plane in planes_of(self._frames[0].image))
                 copies |= {"moved planes": made * 2 * samples, "middles": made * samples}
             else:  # both pairs of a frame are put side by side
@@ -174,7 +174,7 @@ class Stages:
         step = _Step(interpolator, self._layout, self._neighbours())
         self.batch, self._picture_bytes = step.batch, step.pictures[0].nbytes
         # A replay multiplies what nobody counts.
-        with interpolator.inference.graphs.paused(), FlopCounterMode(display=False) as counter:
+        with interpolator.runner.cuda_graphs.paused(), FlopCounterMode(display=False) as counter:
             step.run_network()
         self.gmac_per_pair = counter.get_total_flops() / 2e9 / step.batch
         workers = interpolator.workers(self._layout.height, self._layout.width)
@@ -197,11 +197,11 @@ class _Step:
     """
 
     def __init__(
-        self, interpolator: Interpolator, layout: PictureFormat, frames: list[Neighbour]
+        self, interpolator: Interpolator, layout: PixelFormat, frames: list[SourceFrame]
     ) -> None:
         self._interpolator, self._layout = interpolator, layout
         self._synthesizer = Synthesizer(interpolator, layout, with_motion=False)
-        self._area = Area.whole(layout)
+        self._area = Region.whole(layout)
         self.batch = interpolator.batch_size(layout.height, layout.width)
         self._frames = list(itertools.islice(itertools.cycle(frames), self.batch + 1))
         self.pictures = [self._picture_of(frame) for frame in self._frames]
@@ -210,7 +210,7 @@ class _Step:
     def make_pictures(self) -> int:
         """The first part, for frames of which nothing is known yet; returns their number."""
         for frame in self._frames:
-            self._picture_of(Neighbour(frame.image, 0, self._layout, self._interpolator.device))
+            self._picture_of(SourceFrame(frame.image, 0, self._layout, self._interpolator.device))
         return len(self._frames)
 
     def run_network(self) -> int:
@@ -224,9 +224,9 @@ class _Step:
         layout, parts = self._layout, 1 + self._layout.has_alpha
         images = []
         for number, (before, after) in enumerate(pairwise(self._frames)):
-            shown = Shown(0, before, after, _MIDDLE, 0, self._area)
+            shown = PlannedFrame(0, before, after, _MIDDLE, 0, self._area)
             found = self._found[parts * number : parts * (number + 1)]
-            if self._interpolator.has_motion:
+            if self._interpolator.has_flow:
                 images.append(self._synthesizer.moved_image(shown, self._area, found))
             else:
                 alpha = found[-1].mean(1, keepdim=True) if layout.has_alpha else None
@@ -244,8 +244,8 @@ class _Step:
         return len(self._frames)
 
     @torch.inference_mode()
-    def _picture_of(self, frame: Neighbour) -> Tensor:
-        if self._interpolator.has_motion:
+    def _picture_of(self, frame: SourceFrame) -> Tensor:
+        if self._interpolator.has_flow:
             return self._synthesizer.small_pictures(frame, self._area)
         return frame.pictures
 
@@ -253,19 +253,25 @@ class _Step:
         """What the network finds: of each pair one result for each of its pictures."""
         interpolator = self._interpolator
         timesteps = [(_MIDDLE,)] * sum(len(pictures) for pictures in self.pictures[1:])
-        if not interpolator.has_motion:
+        if not interpolator.has_flow:
             before, after = torch.cat(self.pictures[:-1]), torch.cat(self.pictures[1:])
             return interpolator.between(before, after, timesteps)
         # A frame is seen once for both of its pairs, so in the long run one for each pair.
-        inference = interpolator.inference
-        seen = [inference.see(pictures) for pictures in self.pictures[1:]]
-        earlier = [seen[-1], *seen[:-1]]
-        motion = joined([inference.motion(*pair) for pair in zip(earlier, seen, strict=True)])
-        beside = None
+        inference = interpolator.runner
+        encoded = [inference.encode(pictures) for pictures in self.pictures[1:]]
+        earlier = [encoded[-1], *encoded[:-1]]
+        motion = joined([inference.motion(*pair) for pair in zip(earlier, encoded, strict=True)])
+        adjacent = None
         if interpolator.trajectory == "cubic" and motion is not None:  # any pairs beside will do
             rows = [motion[i : i + 1] for i in range(len(motion))]
-            beside = Beside.of(motion, rows, rows, [(1.0, 1.0)] * len(rows))
-        return inference.recipes(Seen.joined(earlier), Seen.joined(seen), motion, timesteps, beside)
+            adjacent = AdjacentMotion.of(motion, rows, rows, [(1.0, 1.0)] * len(rows))
+        return inference.synthesis_params(
+            EncodedFrames.joined(earlier),
+            EncodedFrames.joined(encoded),
+            motion,
+            timesteps,
+            adjacent,
+        )
 
 
 def time_stage(stage: Stage, device: torch.device) -> tuple[float, float]:

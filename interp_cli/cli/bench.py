@@ -35,15 +35,15 @@ def bench(
     seconds: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Take only the video's beginning.")
     ] = None,
-    against: Annotated[
+    compare: Annotated[
         str,
         typer.Option(
             metavar="NAMES",
             help="Double the same clip with them too: minterpolate, dis, blend, other models or"
             " .safetensors files; with commas.",
         ),
-    ] = ",".join(_DEFAULTS.against),
-    against_command: Annotated[
+    ] = ",".join(_DEFAULTS.compare),
+    compare_command: Annotated[
         list[str] | None,
         typer.Option(
             metavar="COMMAND",
@@ -59,9 +59,9 @@ def bench(
     preset: Annotated[
         str, typer.Option(help="x264's preset, for us and for what is compared by name.")
     ] = _DEFAULTS.preset,
-    repeats: Annotated[
+    rounds: Annotated[
         int, typer.Option(metavar="N", help="Rounds, of which the medians are shown.")
-    ] = _DEFAULTS.repeats,
+    ] = _DEFAULTS.rounds,
     frames: Annotated[
         int | None,
         typer.Option(
@@ -87,10 +87,10 @@ def bench(
         sizes=tuple(_size(text) for text in size or ()) or _DEFAULTS.sizes,
         input=input,
         seconds=seconds,
-        against=flags.names(against),
-        against_commands=tuple(against_command or ()),
+        compare=flags.names(compare),
+        compare_commands=tuple(compare_command or ()),
         preset=preset,
-        repeats=repeats,
+        rounds=rounds,
         frames=frames,
     )
     from interp_cli.benchmarking.benchmark import benchmark
@@ -109,7 +109,7 @@ def bench(
     machine = describe_machine()
     about = (
         f"{report.model} ({report.parameters / 1e6:.2f} M parameters) on {report.device} in"
-        f" {report.precision}; medians of {report.repeats} (slowest to fastest); {machine}."
+        f" {report.precision}; medians of {report.rounds} (slowest to fastest); {machine}."
     )
     if plot is not None:
         _plot(report, about, plot)
@@ -121,8 +121,8 @@ def bench(
         for line in _findings(clip, report):
             results.print(line, soft_wrap=True)
         results.print()
-    if report.graphs is not None:
-        results.print(_graphs_text(report.graphs), soft_wrap=True)
+    if report.cuda_graphs is not None:
+        results.print(_graphs_text(report.cuda_graphs), soft_wrap=True)
     results.print(escape(about), soft_wrap=True)
 
 
@@ -166,7 +166,7 @@ def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
     made = (
         f"Network: {network.gmac_per_pair:.1f} GMAC a pair, batch {network.batch},"
         f" {_text(network.pairs_per_second)} pairs/s, {_figure(network.teraflops)} TFLOP/s:"
-        f" {network.share_of_peak:.0%} of what a matrix product reaches here"
+        f" {network.fraction_of_peak:.0%} of what a matrix product reaches here"
         f" ({_figure(report.peak_teraflops)})"
     )
     memory = clip.memory
@@ -185,13 +185,13 @@ def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
     return [f"{line}." for line in (whole, made, f"Peak memory: {', '.join(peaks)}", written)]
 
 
-def _graphs_text(graphs: GraphUse) -> str:
+def _graphs_text(cuda_graphs: GraphUse) -> str:
     made = (
-        f"CUDA graphs: {graphs.recorded}, recorded in {_figure(graphs.seconds)} s"
-        if graphs.recorded
+        f"CUDA graphs: {cuda_graphs.recorded}, recorded in {_figure(cuda_graphs.seconds)} s"
+        if cuda_graphs.recorded
         else "CUDA graphs: none"
     )
-    return " ".join((f"{made}.", *map(escape, graphs.notes)))
+    return " ".join((f"{made}.", *map(escape, cuda_graphs.notes)))
 
 
 def _plot(report: BenchReport, about: str, path: Path) -> None:

@@ -27,16 +27,16 @@ from interp_cli.cli.render import (
 from interp_cli.errors import InterpError
 from interp_cli.options import (
     DEFAULT_MODEL,
-    LONGEST_RUN,
+    MAX_DUPLICATE_RUN,
     AtCut,
     DoubleOptions,
+    Duplicates,
     EncodeOptions,
     OutputFormat,
-    Repeats,
     parse_ffmpeg_output,
     parse_frame_rate,
 )
-from interp_cli.video.writers.journal import kept_frames
+from interp_cli.video.writers.journal import completed_frames
 
 if TYPE_CHECKING:
     from interp_cli.pipeline.double import DoubleResult
@@ -50,17 +50,17 @@ def double(
         typer.Argument(
             metavar="IN OUT",
             help="The video to read and the one to make (.mp4, .mkv, .mov or .webm); "
-            "with --out-dir any number of videos to read. Either may be pictures (a folder, or "
+            "with --output-dir any number of videos to read. Either may be pictures (a folder, or "
             "'frames/%04d.png'), an animation (.gif, .apng, .webp) or a pipe (-).",
         ),
     ],
-    out_dir: Annotated[
+    output_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the results of many inputs go.")
     ] = None,
     suffix: Annotated[
         str | None,
         typer.Option(
-            help="With --out-dir: what a result's name has more (if not given _2x, _4x, _slow2x, "
+            help="With --output-dir: added to each result's name (default _2x, _4x, _slow2x, "
             "_60fps, ...); may end in .mkv, .mp4, ..."
         ),
     ] = None,
@@ -115,13 +115,13 @@ def double(
     at_cut: Annotated[
         AtCut, typer.Option(help="At cuts and flashes, show the nearest frame or a blend of both.")
     ] = _DEFAULTS.at_cut,
-    repeats: Annotated[
-        Repeats,
+    duplicates: Annotated[
+        Duplicates,
         typer.Option(
             help="Keep repeated frames, or retime: replace all but the first of up to "
-            f"{LONGEST_RUN} equal ones by frames that follow the motion."
+            f"{MAX_DUPLICATE_RUN} equal ones by frames that follow the motion."
         ),
-    ] = _DEFAULTS.repeats,
+    ] = _DEFAULTS.duplicates,
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -154,10 +154,10 @@ def double(
             "--resume", help="Go on where the same command was stopped, killed or out of disk."
         ),
     ] = False,
-    keep_every: Annotated[
+    segment_frames: Annotated[
         int,
         typer.Option(metavar="N", help="Frames of OUT after which those made so far are safe."),
-    ] = _DEFAULTS.keep_every,
+    ] = _DEFAULTS.segment_frames,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Double the good part of a damaged input.")
     ] = False,
@@ -167,19 +167,19 @@ def double(
             metavar="RATE", help="Pictures a second of a picture sequence; 25 if not given."
         ),
     ] = None,
-    white: Annotated[
+    white_level: Annotated[
         float,
         typer.Option(metavar="VALUE", help="What is white in floating-point pictures."),
-    ] = _DEFAULTS.white,
+    ] = _DEFAULTS.white_level,
     output_format: Annotated[
         str | None,
         typer.Option(metavar="y4m|nut", help="What a pipe carries: as the input's, else nut."),
     ] = None,
-    save_motion: Annotated[
+    save_flow: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Keep the motion as .flo files and as pictures."),
     ] = None,
-    motion_scale: Annotated[
+    flow_scale: Annotated[
         float | None,
         typer.Option(metavar="PX", help="Length of motion that its pictures show in full colour."),
     ] = None,
@@ -205,17 +205,17 @@ def double(
         max_gap_seconds=max_gap,
         scene_threshold=None if no_scenes else scene_threshold,
         at_cut=at_cut,
-        repeats=repeats,
+        duplicates=duplicates,
         audio=not no_audio,
         overwrite=overwrite,
         resume=resume,
-        keep_every=keep_every,
+        segment_frames=segment_frames,
         keep_going=keep_going,
         input_frame_rate=parse_frame_rate(input_fps) if input_fps else None,
-        white=white,
+        white_level=white_level,
         output_format=cast(OutputFormat | None, output_format),
-        save_motion=save_motion,
-        motion_scale_px=motion_scale,
+        save_flow=save_flow,
+        flow_scale_px=flow_scale,
         inference=flags.inference_options(
             model, device, precision, quality, trajectory, batch, tile
         ),
@@ -229,7 +229,7 @@ def double(
         ),
     )
     style = ProgressStyle.OFF if quiet else progress
-    if out_dir is None:
+    if output_dir is None:
         from interp_cli.pipeline.double import double_video
 
         source, target = _pair_of_files(paths)
@@ -247,9 +247,9 @@ def double(
         elif not quiet:
             _sum_up(result, on_stdout=on_stdout)
         return
-    jobs = results_of(paths, out_dir, usual_suffix(options) if suffix is None else suffix)
-    if save_motion:
-        refuse_one_folder_for_two(jobs, save_motion)
+    jobs = results_of(paths, output_dir, usual_suffix(options) if suffix is None else suffix)
+    if save_flow:
+        refuse_one_folder_for_two(jobs, save_flow)
     if _double_all(jobs, options, style, json=json, quiet=quiet):
         raise typer.Exit(1)
 
@@ -279,9 +279,9 @@ def _double_all(
             try:
                 resumed = _goes_on(target, options)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if options.save_motion:  # a folder in it for each
-                    options.save_motion.mkdir(parents=True, exist_ok=True)
-                    its = replace(options, save_motion=options.save_motion / target.stem)
+                if options.save_flow:  # a folder in it for each
+                    options.save_flow.mkdir(parents=True, exist_ok=True)
+                    its = replace(options, save_flow=options.save_flow / target.stem)
                 with one(source.name, _frame_rate(source), resumed) as update:
                     result = double_video(
                         source, target, its, interpolator=interpolator, progress=update
@@ -314,7 +314,7 @@ def _pair_of_files(paths: list[Path]) -> tuple[Path, Path]:
     if len(paths) == 1:
         raise typer.BadParameter("Missing argument 'OUT'", param_hint="IN OUT")
     raise typer.BadParameter(
-        f"{len(paths)} files without --out-dir: give it, or one IN and one OUT (a pattern of "
+        f"{len(paths)} files without --output-dir: give it, or one IN and one OUT (a pattern of "
         "pictures in quotation marks, which keep the shell from taking it apart)",
         param_hint="IN OUT",
     )
@@ -334,7 +334,7 @@ def _goes_on(target: Path, options: DoubleOptions) -> bool:
     """Whether a job goes on, and say where; what else is wrong is said by `double_video`."""
     if not options.resume:
         return False
-    frames = kept_frames(target)
+    frames = completed_frames(target)
     text = f"goes on after {frames} finished frames" if frames else "begins: nothing was kept"
     console.print(f"{escape(str(target))}: {text}", soft_wrap=True)
     return frames > 0
@@ -351,9 +351,9 @@ def _warn(result: DoubleResult) -> None:
 
 
 def _sum_up(result: DoubleResult, *, on_stdout: bool = True) -> None:
-    fps = (result.frames_out - result.frames_kept) / result.seconds
+    fps = (result.frames_out - result.frames_resumed) / result.seconds
     rare = (
-        (result.frames_kept, "made before"),
+        (result.frames_resumed, "made before"),
         (result.flashes, "flashes"),
         (result.retimed, "retimed"),
         (result.gaps, "gaps held"),
@@ -363,7 +363,7 @@ def _sum_up(result: DoubleResult, *, on_stdout: bool = True) -> None:
     (results if on_stdout else console).print(
         f"{escape(str(result.target))}: {result.frames_in} frames in, {result.frames_out} out at "
         f"{float(result.frame_rate):.6g}/s ({result.synthesized} synthesized, "
-        f"{result.cuts} cuts, {result.repeats} repeats{more}) in {result.seconds:.1f} s "
+        f"{result.cuts} cuts, {result.duplicates} repeats{more}) in {result.seconds:.1f} s "
         f"({fps:.1f} frames/s out),{size} {escape(result.model)} on "
         f"{result.device} in {result.precision}, {result.quality}, {result.encoder}",
         soft_wrap=True,

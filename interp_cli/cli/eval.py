@@ -30,13 +30,13 @@ def eval(
         ),
     ],
     model: flags.Model = DEFAULT_MODEL,
-    against: Annotated[
+    compare: Annotated[
         str,
         typer.Option(
             metavar="NAMES",
             help="What to compare with: blend, minterpolate, dis, other models; with commas.",
         ),
-    ] = ",".join(_DEFAULTS.against),
+    ] = ",".join(_DEFAULTS.compare),
     only: Annotated[
         str,
         typer.Option(
@@ -44,14 +44,14 @@ def eval(
             help="Score only the sets of these names, such as '*-2k'; with commas.",
         ),
     ] = ",".join(_DEFAULTS.only),
-    hide: Annotated[
+    skip: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             help="Frames hidden between two shown ones, in videos and numbered frames; without"
             " it 7 in GoPro and Adobe240, else 1.",
         ),
-    ] = _DEFAULTS.hide,
+    ] = _DEFAULTS.skip,
     tta: Annotated[
         bool,
         typer.Option(
@@ -102,9 +102,9 @@ def eval(
     """
     options = EvalOptions(
         inference=flags.inference_options(model, device, precision, quality, trajectory),
-        against=flags.names(against),
+        compare=flags.names(compare),
         only=flags.names(only),
-        hide=hide,
+        skip=skip,
         limit=limit,
         tta=tta,
         vmaf=vmaf,

@@ -150,8 +150,8 @@ def _video_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         light = facts["light_level"]
         levels = f"{light['brightest_pixel']}, a frame up to {light['brightest_frame']} cd/m²"
         rows.insert(5, ("light level", f"a pixel up to {levels}"))
-    if facts["not_carried"]:
-        rows.append(("kept by no output", ", ".join(facts["not_carried"])))
+    if facts["dropped_metadata"]:
+        rows.append(("kept by no output", ", ".join(facts["dropped_metadata"])))
     for stream in facts["streams"]:
         name = stream["codec"] or stream["tag"] or "unknown codec"
         words = (name, stream["language"], stream["title"], *stream["roles"])

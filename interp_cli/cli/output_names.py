@@ -16,12 +16,12 @@ def usual_suffix(options: DoubleOptions) -> str:
     return slow or f"_{options.frames_for_each}x"
 
 
-def results_of(sources: list[Path], out_dir: Path, suffix: str) -> dict[Path, Path]:
+def results_of(sources: list[Path], output_dir: Path, suffix: str) -> dict[Path, Path]:
     """Where each result goes: checked before any work, since names may meet.
 
     Args:
         sources: The inputs; one that is given twice counts once.
-        out_dir: Where all results go.
+        output_dir: Where all results go.
         suffix: What a result's name has more than the input's; it may end in an ending of its own.
 
     Raises:
@@ -35,24 +35,24 @@ def results_of(sources: list[Path], out_dir: Path, suffix: str) -> dict[Path, Pa
     taken = {source.resolve(): source for source in sources}
     for source in dict.fromkeys(sources):
         own = source.suffix.lower() if is_written(source) else ".mkv"
-        target = out_dir / f"{source.stem}{added}{ending or own}"
+        target = output_dir / f"{source.stem}{added}{ending or own}"
         other = taken.get(target.resolve())
         if other is not None:
             raise EncodeError(
                 f"{target}: would be the result of {source}, but is that of {other} or an input "
-                "itself; rename one of them or choose another --suffix or --out-dir."
+                "itself; rename one of them or choose another --suffix or --output-dir."
             )
         taken[target.resolve()] = source
         targets[source] = target
     return targets
 
 
-def refuse_one_folder_for_two(jobs: dict[Path, Path], save_motion: Path) -> None:
+def refuse_one_folder_for_two(jobs: dict[Path, Path], save_flow: Path) -> None:
     """Refuse results whose motion would go to the same folder, which is named as they are.
 
     Args:
         jobs: Each input with its result.
-        save_motion: The folder of all.
+        save_flow: The folder of all.
 
     Raises:
         EncodeError: Two results differ in their endings alone.
@@ -62,6 +62,6 @@ def refuse_one_folder_for_two(jobs: dict[Path, Path], save_motion: Path) -> None
         other = names.setdefault(target.stem, target)
         if other != target:
             raise EncodeError(
-                f"{save_motion / target.stem}: would hold the motion of both {other} and {target}; "
+                f"{save_flow / target.stem}: would hold the motion of both {other} and {target}; "
                 "rename an input or double them one after the other."
             )

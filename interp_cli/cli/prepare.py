@@ -27,9 +27,9 @@ def prepare(
     short_side: Annotated[
         int, typer.Option(metavar="PX", help="Scale larger frames down to this shorter side.")
     ] = _DEFAULTS.short_side_px,
-    still_below: Annotated[
+    min_motion: Annotated[
         float, typer.Option(help="Drop shots that change less than this, of 255.")
-    ] = _DEFAULTS.still_below,
+    ] = _DEFAULTS.min_motion,
     json: flags.Json = False,
     quiet: flags.Quiet = False,
 ) -> None:
@@ -37,7 +37,7 @@ def prepare(
 
     `interp train OUT` then starts at once. What is in OUT already is not prepared again.
     """
-    options = PrepareOptions(scene_threshold, short_side, still_below)
+    options = PrepareOptions(scene_threshold, short_side, min_motion)
     from interp_cli.training.prepare import prepare as prepare_sources
 
     with console.status("preparing") as status:

@@ -91,11 +91,11 @@ def train(
         float | None,
         typer.Option(metavar="SHARE", help="Share of drawn motion in each batch, 0 to 1."),
     ] = None,
-    late_synthetic: Annotated[
+    synthetic_end: Annotated[
         float | None,
         typer.Option(metavar="SHARE", help="What that share moves to by the end of the run."),
     ] = None,
-    hard_share: Annotated[
+    hard_mining: Annotated[
         float | None,
         typer.Option(metavar="SHARE", help="Share of crops taken where most moves, 0 to 1."),
     ] = None,
@@ -128,8 +128,8 @@ def train(
         "ema": ema,
         "validate_minutes": validate_minutes,
         "synthetic": synthetic,
-        "late_synthetic": late_synthetic,
-        "hard_share": hard_share,
+        "synthetic_end": synthetic_end,
+        "hard_mining": hard_mining,
         "device": device,
         "precision": cast(Precision | None, precision),
         "ranks": _ranks(ranks),

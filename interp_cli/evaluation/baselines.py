@@ -145,7 +145,7 @@ class DisFlow(_AnyTimestep):
     # Half weight at a disagreement of the flows of 4 px, at a difference of the ends of 8 of 255.
     _FLOW_SCALE_PX = 4.0
     _COLOUR_SCALE = 8.0
-    _LEAST_SIDE_PX = 8  # the side of its patches
+    _MIN_SIDE_PX = 8  # the side of its patches
 
     def __init__(self) -> None:
         self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -157,9 +157,9 @@ class DisFlow(_AnyTimestep):
             VideoError: The pictures are too small for OpenCV.
         """
         height, width = frames[0].shape[:2]
-        if min(height, width) < self._LEAST_SIDE_PX:
+        if min(height, width) < self._MIN_SIDE_PX:
             raise VideoError(
-                f"dis needs pictures of {self._LEAST_SIDE_PX} pixels a side and more, not"
+                f"dis needs pictures of {self._MIN_SIDE_PX} pixels a side and more, not"
                 f" {width}x{height}. Compare without it."
             )
         return [self._between(a, b, timesteps) for a, b in pairwise(frames)]

@@ -41,13 +41,13 @@ _HIGH_RATE_HIDE = 7
 
 
 def find_sets(
-    path: Path, *, hide: int | None = None, scene_threshold: float | None = None
+    path: Path, *, skip: int | None = None, scene_threshold: float | None = None
 ) -> list[DataSet]:
     """The sets that a path stands for.
 
     Args:
         path: A folder with data sets in it, a set's list of triplets, or a video.
-        hide: Frames to hide between two shown ones, in videos and in folders of numbered frames;
+        skip: Frames to hide between two shown ones, in videos and in folders of numbered frames;
             `None`: as is usual for the set.
         scene_threshold: Beside cuts of a video above it nothing is hidden.
 
@@ -55,14 +55,14 @@ def find_sets(
         VideoError: There is no such thing, or something in it is missing.
     """
     if path.is_dir():
-        sets = list(_search(path, hide))
+        sets = list(_search(path, skip))
     elif re.fullmatch(r"(tri|sep)_(test|train)list\.txt", path.name):
         sets = [_vimeo_list(path)]
     elif level := re.fullmatch(r"test-(\w+)\.txt", path.name):
         sets = [_snu_list(path, level[1])]
     else:
         video = VideoRun.open(path, scene_threshold=scene_threshold)
-        return [DataSet(path.name, path, "video", (video,), hide or 1)]
+        return [DataSet(path.name, path, "video", (video,), skip or 1)]
     if not sets:
         raise OpenError(
             f"{path}: holds no triplets (folders with {', '.join(TRIPLETS['triplets'])}), no"
@@ -74,15 +74,15 @@ def find_sets(
     return sets
 
 
-def _search(folder: Path, hide: int | None) -> Iterator[DataSet]:
+def _search(folder: Path, skip: int | None) -> Iterator[DataSet]:
     """The sets in a folder and below it."""
     for layout in (_vimeo, _snu_film, _middlebury, _x_test, _xiph, _davis):
-        if found := layout(folder, hide):
+        if found := layout(folder, skip):
             yield from found
             return
     kind = _kind(folder)
     if kind == "frames":
-        yield _frames_set(folder, [folder], hide)
+        yield _frames_set(folder, [folder], skip)
         return
     if kind:
         yield _triplet_set(folder.resolve().parent, [folder], kind)
@@ -92,12 +92,12 @@ def _search(folder: Path, hide: int | None) -> Iterator[DataSet]:
         if same := [child for child, its in children.items() if its == kind]:
             yield _triplet_set(folder, same, kind)
     if frames := [child for child, its in children.items() if its == "frames"]:
-        yield _frames_set(folder, frames, hide)
+        yield _frames_set(folder, frames, skip)
     deeper = [child for child, its in children.items() if its is None]
     if any(child.name.lower().startswith("test") for child in deeper):
         deeper = [child for child in deeper if child.name.lower() != "train"]
     for child in deeper:
-        yield from _search(child, hide)
+        yield from _search(child, skip)
 
 
 def _kind(folder: Path) -> str | None:
@@ -115,7 +115,7 @@ def _triplet_set(parent: Path, folders: Sequence[Path], kind: str) -> DataSet:
     return DataSet(_name(parent), parent, kind, tuple(runs))
 
 
-def _frames_set(parent: Path, folders: Sequence[Path], hide: int | None) -> DataSet:
+def _frames_set(parent: Path, folders: Sequence[Path], skip: int | None) -> DataSet:
     """Folders of numbered frames; their names and that of the set tell whether they are known."""
     above = [re.sub(r"[^a-z0-9]", "", part.lower()) for part in parent.resolve().parts]
     kind, usual = "frames", 1
@@ -128,7 +128,7 @@ def _frames_set(parent: Path, folders: Sequence[Path], hide: int | None) -> Data
     elif any(part.startswith("davis") or part == "jpegimages" for part in above):
         kind = "davis"
     runs = [_frames_run(folder, "" if folder == parent else folder.name) for folder in folders]
-    return DataSet(_name(parent), parent, kind, tuple(runs), hide or usual)
+    return DataSet(_name(parent), parent, kind, tuple(runs), skip or usual)
 
 
 def _frames_run(folder: Path, label: str) -> PictureRun:
@@ -314,7 +314,7 @@ def _xiph(folder: Path, _: int | None) -> list[DataSet]:
     return [half, replace(half, name=f"{_name(folder)}-4k", view=_centre, note=note)]
 
 
-def _davis(folder: Path, hide: int | None) -> list[DataSet]:
+def _davis(folder: Path, skip: int | None) -> list[DataSet]:
     """DAVIS: `JPEGImages/480p/NAME/00000.jpg`; frames 1, 3, 5 … are hidden."""
     root, base = folder, folder / "JPEGImages"
     if folder.resolve().name == "JPEGImages":
@@ -325,7 +325,7 @@ def _davis(folder: Path, hide: int | None) -> list[DataSet]:
     clips = [child for child in _folders(place) if _kind(child) == "frames"]
     if not clips:
         raise OpenError(f"{place}: holds no folders of numbered frames, as DAVIS has them.")
-    return [replace(_frames_set(place, clips, hide), name=_name(root))]
+    return [replace(_frames_set(place, clips, skip), name=_name(root))]
 
 
 def _half(picture: Picture) -> Picture:
@@ -343,10 +343,10 @@ def _centre(picture: Picture) -> Picture:
 def _check(data: DataSet) -> None:
     """Look for everything before the first picture is scored."""
     for run in data.runs:
-        if run.count is not None and run.count < data.hide + 2:
+        if run.count is not None and run.count < data.skip + 2:
             raise OpenError(
-                f"{run.place}: holds {run.count} frames; to hide {data.hide} between two,"
-                f" {data.hide + 2} and more are needed."
+                f"{run.place}: holds {run.count} frames; to hide {data.skip} between two,"
+                f" {data.skip + 2} and more are needed."
             )
         for path in run.pictures if isinstance(run, PictureRun) else ():
             if not path.is_file():

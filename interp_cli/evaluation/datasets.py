@@ -178,7 +178,7 @@ class DataSet:
         path: Where it is.
         kind: Which published set it is, or `triplets`, `frames` or `video`.
         runs: What it consists of.
-        hide: Frames hidden between two shown ones.
+        skip: Frames hidden between two shown ones.
         view: Makes of a frame, (H, W, 3), what is scored; `None`: all of it as it is.
         note: What else to say of it, such as what `view` does.
     """
@@ -187,24 +187,24 @@ class DataSet:
     path: Path
     kind: str
     runs: tuple[Run, ...]
-    hide: int = 1
+    skip: int = 1
     view: Callable[[Picture], Picture] | None = None
     note: str = ""
 
     @property
     def timesteps(self) -> tuple[Fraction, ...]:
         """Where the hidden frames stand between their neighbours, evenly."""
-        return tuple(Fraction(k, self.hide + 1) for k in range(1, self.hide + 1))
+        return tuple(Fraction(k, self.skip + 1) for k in range(1, self.skip + 1))
 
     @property
     def protocol(self) -> str:
         """What is hidden, in a few words."""
         if all(run.count == 3 for run in self.runs):
             hidden = "the middle of three"
-        elif self.hide == 1:
+        elif self.skip == 1:
             hidden = "every second frame"
         else:
-            hidden = f"{self.hide} of {self.hide + 1} frames"
+            hidden = f"{self.skip} of {self.skip + 1} frames"
         return f"{hidden} hidden" + (f", {self.note}" if self.note else "")
 
     def size(self, limit: int | None = None) -> int | None:
@@ -216,8 +216,8 @@ class DataSet:
         counts = [run.count for run in self.runs]
         if None in counts:
             return None
-        pairs = sum((count - 1) // (self.hide + 1) for count in counts if count)
-        return self.hide * min(pairs, self._most_pairs(limit) or pairs)
+        pairs = sum((count - 1) // (self.skip + 1) for count in counts if count)
+        return self.skip * min(pairs, self._max_pairs(limit) or pairs)
 
     def clips(self, limit: int | None = None) -> Generator[Clip]:
         """Read the pictures, in order, in stretches that fit into memory.
@@ -228,7 +228,7 @@ class DataSet:
         Raises:
             VideoError: Something cannot be read, or a run is too short to hide anything.
         """
-        left = self._most_pairs(limit)
+        left = self._max_pairs(limit)
         for run in self.runs:
             if left == 0:
                 return
@@ -237,8 +237,8 @@ class DataSet:
                     left = None if left is None else left - len(clip.hidden)
                     yield clip
 
-    def _most_pairs(self, limit: int | None) -> int | None:
-        return None if limit is None else -(-limit // self.hide)
+    def _max_pairs(self, limit: int | None) -> int | None:
+        return None if limit is None else -(-limit // self.skip)
 
     def _clips_of(self, run: Run, most: int | None) -> Generator[Clip]:
         """The stretches of one run, of `most` pairs of shown frames together."""
@@ -251,7 +251,7 @@ class DataSet:
             for index, frame in enumerate(frames):
                 picture = self.view(frame.picture) if self.view else frame.picture
                 cut = cut or frame.after_cut
-                place = index % (self.hide + 1)
+                place = index % (self.skip + 1)
                 if place:
                     between.append(Hidden(frame.name, self.timesteps[place - 1], picture))
                     continue
@@ -259,7 +259,7 @@ class DataSet:
                     shown.append(picture)
                     hidden.append(between)
                     pairs += 1
-                if cut or len(shown) * (self.hide + 1) * picture.nbytes >= _CLIP_BYTES:
+                if cut or len(shown) * (self.skip + 1) * picture.nbytes >= _CLIP_BYTES:
                     if hidden:
                         yield Clip(shown, hidden)
                     shown, hidden = [picture], []
@@ -271,7 +271,7 @@ class DataSet:
         if not pairs:
             raise VideoError(
                 f"{run.place}: no frame of {index + 1} can be hidden between two others without a"
-                f" cut; {self.hide + 2} and more are needed."
+                f" cut; {self.skip + 2} and more are needed."
             )
 
 

@@ -22,7 +22,7 @@ from interp_cli.evaluation.dataset_layouts import find_sets
 from interp_cli.evaluation.datasets import Clip, DataSet, Hidden, Picture, read_picture
 from interp_cli.evaluation.metrics import finite_psnr, interpolation_error, ssim
 from interp_cli.evaluation.report import EvalReport, ItemScore, Row, SetReport
-from interp_cli.evaluation.vmaf import LEAST_SIDE_PX, Vmaf
+from interp_cli.evaluation.vmaf import MIN_SIDE_PX, Vmaf
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import EvalOptions
 
@@ -43,7 +43,7 @@ class ModelPredictor:
             tta: Whether each picture is the mean of the prediction and of the prediction for the
                 frames turned by 180 degrees, turned back.
         """
-        straight = interpolator.has_motion and interpolator.trajectory == "linear"
+        straight = interpolator.has_flow and interpolator.trajectory == "linear"
         self.name = interpolator.name + ("-linear" if straight else "") + ("-tta" if tta else "")
         self._interpolator = interpolator
         self._tta = tta
@@ -198,14 +198,14 @@ class _Plan:
         hidden = self.data.size(limit)
         if hidden is None:
             return None
-        return hidden // self.data.hide * sum(len(each.timesteps) for each in self.entrants)
+        return hidden // self.data.skip * sum(len(each.timesteps) for each in self.entrants)
 
 
 def _wanted_sets(paths: list[Path], options: EvalOptions) -> list[DataSet]:
     sets = [
         found
         for path in paths
-        for found in find_sets(path, hide=options.hide, scene_threshold=options.scene_threshold)
+        for found in find_sets(path, skip=options.skip, scene_threshold=options.scene_threshold)
     ]
     if not options.only:
         return sets
@@ -275,8 +275,8 @@ def _score_set(plan: _Plan, options: EvalOptions, count_up: Callable[[], None]) 
         for number, clip in enumerate(clips):
             height, width = clip.shown[0].shape[:2]
             if number == 0 and options.vmaf and data.kind == "video":
-                if min(height, width) < LEAST_SIDE_PX:
-                    notes.append(f"No VMAF below {LEAST_SIDE_PX} pixels a side.")
+                if min(height, width) < MIN_SIDE_PX:
+                    notes.append(f"No VMAF below {MIN_SIDE_PX} pixels a side.")
                 else:
                     vmafs = [stack.enter_context(Vmaf((height, width))) for _ in plan.entrants]
             for row, entrant in enumerate(plan.entrants):

@@ -25,7 +25,7 @@ from interp_cli.evaluation.evaluate import ModelPredictor
 from interp_cli.evaluation.metrics import finite_psnr
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.scenes.cuts import change, luma_thumbnail
-from interp_cli.scenes.duplicates import is_repeat
+from interp_cli.scenes.duplicates import is_duplicate
 from interp_cli.video.colour import to_rgb8
 from interp_cli.video.probe import refuse_interlaced
 from interp_cli.video.readers.base import Frame
@@ -175,7 +175,7 @@ def _is_even(group: Sequence[Frame]) -> bool:
 
 
 def _is_motion(before: Frame, after: Frame) -> bool:
-    if is_repeat(before.image, after.image):
+    if is_duplicate(before.image, after.image):
         return False
     thumbnails = (luma_thumbnail(frame.image) for frame in (before, after))
     return change(*thumbnails) <= _SAME_SHOT

@@ -21,12 +21,12 @@ from interp_cli.devices import available_cores
 from interp_cli.errors import VideoError
 from interp_cli.video.ffmpeg import ffmpeg_path
 
-__all__ = ["LEAST_SIDE_PX", "Vmaf"]
+__all__ = ["MIN_SIDE_PX", "Vmaf"]
 
 Picture = npt.NDArray[np.uint8]
 
 # libvmaf halves pictures four times, and crashes where nothing is left.
-LEAST_SIDE_PX = 32
+MIN_SIDE_PX = 32
 _MODEL = "version=vmaf_v0.6.1"
 _LOG = "vmaf.json"
 
@@ -44,7 +44,7 @@ class Vmaf:
         """Start ffmpeg.
 
         Args:
-            size: Height and width of the frames, at least `LEAST_SIDE_PX` each.
+            size: Height and width of the frames, at least `MIN_SIDE_PX` each.
         """
         height, width = size
         self._shape = (height, width, 3)

@@ -20,10 +20,10 @@ _BYTES_PER_PIXEL_OF_MOTION, _BYTES_PER_PIXEL = 850, 2600
 _LARGEST_BATCH = 16
 # On a CPU a batch only pays while the frames are too small to fill the caches by themselves.
 _CPU_BATCH_PIXELS = 320_000
-_MOST_WORKERS = 4
+_MAX_WORKERS = 4
 
 
-class Budget:
+class MemoryBudget:
     """What a network may take of a device's memory; all sizes are those that it sees.
 
     Attributes:
@@ -37,7 +37,7 @@ class Budget:
         batch: int | Literal["auto"],
         tile: int | Literal["auto", "off"],
         *,
-        has_motion: bool,
+        has_flow: bool,
     ) -> None:
         """Keep what is wished for.
 
@@ -46,20 +46,20 @@ class Budget:
             precision: Of the network's arithmetic, as settled.
             batch: Pairs a step.
             tile: Side of a tile in pixels.
-            has_motion: Whether the network finds motion, which takes less than making pictures.
+            has_flow: Whether the network finds motion, which takes less than making pictures.
         """
         self.notes: list[str] = []
         self._device, self._precision = device, precision
         self._batch, self._tile = batch, tile
-        self._has_motion = has_motion
+        self._has_motion = has_flow
         # What memory has turned out to suffice for; `None`: it has not run out yet.
-        self._most_pairs: int | None = None
-        self._most_tile_px: int | None = None
+        self._max_pairs: int | None = None
+        self._max_tile_px: int | None = None
 
     def batch_size(self, pixels: int) -> int:
         """Pairs of frames of so many pixels to hand over at once."""
-        if self._most_pairs is not None:
-            return self._most_pairs
+        if self._max_pairs is not None:
+            return self._max_pairs
         if self._batch != "auto":
             return self._batch
         if self._device.type == "cpu":
@@ -71,11 +71,11 @@ class Budget:
         if self._device.type != "cpu":
             return 1
         at_once = self._affordable_pixels() // (self.batch_size(pixels) * pixels)
-        return max(1, min(_MOST_WORKERS, torch.get_num_threads(), at_once))
+        return max(1, min(_MAX_WORKERS, torch.get_num_threads(), at_once))
 
     def tile_size(self, height: int, width: int) -> int | None:
         """Side of the tiles that frames of this size are cut into; `None`: not at all."""
-        wish = self._most_tile_px or self._tile
+        wish = self._max_tile_px or self._tile
         if isinstance(wish, int):
             return wish if max(height, width) > wish else None
         affordable = self._affordable_pixels()
@@ -97,17 +97,17 @@ class Budget:
         """
         side_px = self.tile_size(height, width) or max(height, width)
         if pairs > 1:
-            self._most_pairs = pairs // 2
+            self._max_pairs = pairs // 2
         elif side_px > SMALLEST_TILE_PX:
-            self._most_tile_px = max(SMALLEST_TILE_PX, side_px // 2)
+            self._max_tile_px = max(SMALLEST_TILE_PX, side_px // 2)
         else:
             raise ResourceError(
                 f"{self._device}: its memory does not suffice for a tile of {side_px} px; use"
                 " --device cpu, or --quality fast."
             ) from error
-        step = f"{self._most_pairs or 1} at once"
-        if self._most_tile_px is not None:
-            step += f", in tiles of {self._most_tile_px} px"
+        step = f"{self._max_pairs or 1} at once"
+        if self._max_tile_px is not None:
+            step += f", in tiles of {self._max_tile_px} px"
         self.notes[:] = [f"{self._device} ran out of memory: frames were made {step}."]
 
     def _affordable_pixels(self) -> int:

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp_cli.inference.motion import Motion
-from interp_cli.models.render import Recipe, Synthesis
+from interp_cli.inference.motion import OpticalFlow
+from interp_cli.models.render import Synthesis, SynthesisParams
 
 # RGB, (H, W, 3) or (N, H, W, 3).
 Pictures = NDArray[np.uint8] | NDArray[np.uint16]
@@ -68,8 +68,8 @@ def array_of(tensor: Tensor) -> NDArray[np.float32]:
     return array
 
 
-def motion_of(made: Synthesis | Recipe) -> list[Motion]:
+def flow_of(made: Synthesis | SynthesisParams) -> list[OpticalFlow]:
     """The motion of each frame, as arrays."""
     parts = (made.flow_t0, made.flow_t1, made.blend_mask)
     flow_t0, flow_t1, blend_mask = (array_of(part) for part in parts)
-    return [Motion(*parts) for parts in zip(flow_t0, flow_t1, blend_mask[..., 0], strict=True)]
+    return [OpticalFlow(*parts) for parts in zip(flow_t0, flow_t1, blend_mask[..., 0], strict=True)]

@@ -21,19 +21,19 @@ import torch
 from torch import Tensor
 
 from interp_cli.devices import DTYPES
-from interp_cli.models.pytree import mapped
+from interp_cli.models.pytree import tree_map
 from interp_cli.options import Precision
 
 # A shape that comes once or twice, such as the last batch, is not worth recording.
 _CALLS_BEFORE = 2
 # So many replays of each recording are compared with the network itself.
 _CHECKS = 2
-_MOST_RECORDINGS = 12
+_MAX_RECORDINGS = 12
 # Of larger pictures the operations take longer than launching them; an estimate, to be measured.
 # Sixteen frames of 854x480 are recorded.
-_MOST_PIXELS = 1 << 23
+_MAX_PIXELS = 1 << 23
 # Sums on a GPU come in any order, so that a few places may round, or decide, another way.
-_ALIKE, _MOST_UNLIKE = 0.005, 1e-3
+_ALIKE, _MAX_UNLIKE = 0.005, 1e-3
 
 
 class Recording(NamedTuple):
@@ -63,7 +63,7 @@ class Recorder(Protocol):
         """Return when no replay is under way any more."""
 
 
-class Graphs:
+class CudaGraphs:
     """Calls functions of tensors, from recordings as soon as these are known to do the same.
 
     Attributes:
@@ -101,7 +101,7 @@ class Graphs:
             What it returns, in memory that no later call changes.
         """
         first = next(_tensors(inputs))
-        too_large = first.numel() > _MOST_PIXELS * first.shape[1]
+        too_large = first.numel() > _MAX_PIXELS * first.shape[1]
         if self._recorder is None or self._is_paused or too_large:
             return function(*inputs)
         with self._lock:
@@ -154,7 +154,7 @@ class Graphs:
         known = self._recordings.get(key)
         if known is not None:
             return known
-        if self._calls[key] <= _CALLS_BEFORE or len(self._recordings) >= _MOST_RECORDINGS:
+        if self._calls[key] <= _CALLS_BEFORE or len(self._recordings) >= _MAX_RECORDINGS:
             return None
         begun = time.perf_counter()
         made = self._recordings[key] = recorder(function, inputs)
@@ -199,7 +199,7 @@ class _CudaRecorder:
         )
         # A capture that fails leaves the stream aside as the current one: `own` is set back.
         with torch.cuda.device(self._device), torch.cuda.stream(self._own), cast:
-            held = mapped(torch.clone, inputs)
+            held = tree_map(torch.clone, inputs)
             # What libraries set up at first use must not be captured.
             self._aside.wait_stream(self._own)
             with torch.cuda.stream(self._aside):
@@ -226,7 +226,7 @@ def _replayed(recording: Recording, inputs: tuple[Any, ...]) -> Any:
     for held, given in zip(_tensors(recording.inputs), _tensors(inputs), strict=True):
         held.copy_(given)
     recording.replay()
-    return mapped(torch.clone, recording.outputs)
+    return tree_map(torch.clone, recording.outputs)
 
 
 def _is_alike(made: Any, expected: Any) -> bool:
@@ -236,7 +236,7 @@ def _is_alike(made: Any, expected: Any) -> bool:
             return False
         off = (one.float() - other.float()).abs() / (1 + other.float().abs())
         # Written so that what is no number is unlike.
-        if float((~(off <= _ALIKE)).float().mean()) > _MOST_UNLIKE:
+        if float((~(off <= _ALIKE)).float().mean()) > _MAX_UNLIKE:
             return False
     return True
 

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from interp_cli.devices import choose_device, choose_precision, keep_freed_memory
 from interp_cli.errors import WeightsError
 from interp_cli.image_ops import padded, shrunk
-from interp_cli.inference.conversion import Pictures, array_of, motion_of, pairs_of, peak_of
-from interp_cli.inference.motion import Motion
-from interp_cli.inference.runner import Inference, Seen, timestep_column
-from interp_cli.inference.trajectory import Beside
-from interp_cli.models.render import Recipe, Synthesis, render
+from interp_cli.inference.conversion import Pictures, array_of, flow_of, pairs_of, peak_of
+from interp_cli.inference.motion import OpticalFlow
+from interp_cli.inference.runner import EncodedFrames, ModelRunner, timestep_column
+from interp_cli.inference.trajectory import AdjacentMotion
+from interp_cli.models.render import Synthesis, SynthesisParams, render
 from interp_cli.models.warp import Sampling
 from interp_cli.models.weights import load_model
 from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision, Quality, Trajectory
@@ -94,7 +94,7 @@ class Interpolator:
             loaded = load_model(model)
             self.name, self.net = loaded.name, loaded.net
         self.net.eval().to(self.device)
-        self.inference = Inference(
+        self.runner = ModelRunner(
             self.net,
             self.name,
             self.device,
@@ -102,7 +102,7 @@ class Interpolator:
             self.options,
             may_record=not isinstance(model, nn.Module),  # others' networks may do anything
         )
-        if not self.has_motion:
+        if not self.has_flow:
             self.quality, self.trajectory = "best", "linear"  # it sees frames as they are
 
     @classmethod
@@ -159,16 +159,16 @@ class Interpolator:
         return found.hexdigest()
 
     @property
-    def has_motion(self) -> bool:
+    def has_flow(self) -> bool:
         """Whether the model makes its frames from motion, which `motion` then returns."""
-        return self.inference.has_motion
+        return self.runner.has_flow
 
     @property
     def notes(self) -> list[str]:
         """What had to be done otherwise than planned."""
-        return [*self.inference.budget.notes, *self.inference.graphs.notes]
+        return [*self.runner.budget.notes, *self.runner.cuda_graphs.notes]
 
-    def motion(self, frame0: Pictures, frame1: Pictures, timestep: float = 0.5) -> Motion:
+    def motion(self, frame0: Pictures, frame1: Pictures, timestep: float = 0.5) -> OpticalFlow:
         """Find the motion that the frame at `timestep` is made from, or for a batch of pairs.
 
         Args:
@@ -183,12 +183,12 @@ class Interpolator:
             WeightsError: The model has no motion.
             ValueError: The arrays differ, or are no such pictures, or `timestep` is not in (0, 1).
         """
-        self.require_motion()
+        self.require_flow()
         made = []
         for tensor0, tensor1 in pairs_of(frame0, frame1, self.batch_size, self.device):
             rows = self.synthesize(tensor0, tensor1, [(timestep,)] * len(tensor0))
-            made += [motion for row in rows for motion in motion_of(row)]
-        return made[0] if frame0.ndim == 3 else Motion(*map(np.stack, zip(*made, strict=True)))
+            made += [motion for row in rows for motion in flow_of(row)]
+        return made[0] if frame0.ndim == 3 else OpticalFlow(*map(np.stack, zip(*made, strict=True)))
 
     @torch.inference_mode()
     def middle(self, frame0: Tensor, frame1: Tensor, timestep: float = 0.5) -> Tensor:
@@ -231,8 +231,8 @@ class Interpolator:
             ValueError: The model cannot make one of the timesteps, or it is not in (0, 1).
         """
         frame0, frame1 = frame0.to(self.device), frame1.to(self.device)
-        if not self.has_motion:
-            return self.inference.pictures(frame0, frame1, timesteps)
+        if not self.has_flow:
+            return self.runner.pictures(frame0, frame1, timesteps)
         return [synthesis.middle for synthesis in self.synthesize(frame0, frame1, timesteps)]
 
     @torch.inference_mode()
@@ -249,9 +249,9 @@ class Interpolator:
             WeightsError: The model has no motion.
             ValueError: A timestep is not in (0, 1).
         """
-        self.require_motion()
+        self.require_flow()
         pairs = self._known(frame0, frame1)
-        rows = self.inference.recipes(pairs.seen0, pairs.seen1, pairs.motion, timesteps)
+        rows = self.runner.synthesis_params(pairs.encoded0, pairs.encoded1, pairs.motion, timesteps)
         return [
             self._synthesis(pairs.frame0[i : i + 1], pairs.frame1[i : i + 1], row, timesteps[i])
             for i, row in enumerate(rows)
@@ -277,55 +277,63 @@ class Interpolator:
             ValueError: The model cannot make one of the timesteps, or it is not in (0, 1).
         """
         both = pairwise(frame.to(self.device).float() for frame in frames)
-        if not self.has_motion:
+        if not self.has_flow:
             for frame0, frame1 in both:
                 yield from self.between(frame0, frame1, [timesteps])
             return
         pairs = self._known_pairs(both)
         earlier, pair = None, next(pairs, None)
         while pair is not None:
-            later, beside = next(pairs, None), None
+            later, adjacent = next(pairs, None), None
             if self.trajectory == "cubic" and pair.motion is not None:
                 before, after = (other and other.motion for other in (earlier, later))
-                beside = Beside.of(pair.motion, [before], [after], [(1.0, 1.0)])
-            (row,) = self.inference.recipes(
-                pair.seen0, pair.seen1, pair.motion, [timesteps], beside
+                adjacent = AdjacentMotion.of(pair.motion, [before], [after], [(1.0, 1.0)])
+            (row,) = self.runner.synthesis_params(
+                pair.encoded0, pair.encoded1, pair.motion, [timesteps], adjacent
             )
             yield self._synthesis(pair.frame0, pair.frame1, row, timesteps).middle
             earlier, pair = pair, later
 
     def _known_pairs(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[_KnownPairs]:
         """What is found out about each pair; each frame is seen once."""
-        seen = None
+        encoded = None
         for frame0, frame1 in pairs:
-            known = self._known(frame0, frame1, seen)
-            seen = known.seen1
+            known = self._known(frame0, frame1, encoded)
+            encoded = known.encoded1
             yield known
 
-    def _known(self, frame0: Tensor, frame1: Tensor, seen0: Seen | None = None) -> _KnownPairs:
-        """What is found out about N pairs, (N, 3, H, W); `seen0` where that is known already."""
+    def _known(
+        self, frame0: Tensor, frame1: Tensor, encoded0: EncodedFrames | None = None
+    ) -> _KnownPairs:
+        """What is found out about N pairs, (N, 3, H, W); `encoded0` where that is known already."""
         factor = self.reduction(*frame0.shape[-2:])
         frame0, frame1 = (frame.to(self.device).float() for frame in (frame0, frame1))
-        if seen0 is None:
-            seen0 = self.inference.see(self._reduced(frame0, factor))
-        seen1 = self.inference.see(self._reduced(frame1, factor))
-        return _KnownPairs(frame0, frame1, seen0, seen1, self.inference.motion(seen0, seen1))
+        if encoded0 is None:
+            encoded0 = self.runner.encode(self._reduced(frame0, factor))
+        encoded1 = self.runner.encode(self._reduced(frame1, factor))
+        return _KnownPairs(
+            frame0, frame1, encoded0, encoded1, self.runner.motion(encoded0, encoded1)
+        )
 
     def _synthesis(
-        self, frame0: Tensor, frame1: Tensor, row: Recipe, timesteps: Sequence[Fraction | float]
+        self,
+        frame0: Tensor,
+        frame1: Tensor,
+        row: SynthesisParams,
+        timesteps: Sequence[Fraction | float],
     ) -> Synthesis:
         """What recipes for the frames as they were seen, (T, C, h, w), make of one pair."""
         height, width = frame0.shape[-2:]
         factor = self.reduction(height, width)
-        recipe = row.enlarged(*(side * factor for side in row.blend_mask.shape[-2:]))
-        recipe = recipe.cropped(height, width)
+        params = row.enlarged(*(side * factor for side in row.blend_mask.shape[-2:]))
+        params = params.cropped(height, width)
         times, sampling = timestep_column(timesteps, frame0), self.sampling(height, width)
-        middle = render(frame0, frame1, recipe, times, sampling)
-        return Synthesis(middle, recipe.flow_t0, recipe.flow_t1, recipe.blend_mask)
+        middle = render(frame0, frame1, params, times, sampling)
+        return Synthesis(middle, params.flow_t0, params.flow_t1, params.blend_mask)
 
     def reduction(self, height: int, width: int) -> int:
         """How many times smaller the network sees frames of this size; 1 without motion."""
-        if not self.has_motion:
+        if not self.has_flow:
             return 1
         return max(1, round(min(height, width) / _SEEN_PX[self.quality]))
 
@@ -333,13 +341,13 @@ class Interpolator:
         """How frames of this size are sampled: densely if the network sees them at full size."""
         return "supersampled" if self.reduction(height, width) == 1 else "bicubic"
 
-    def require_motion(self) -> None:
+    def require_flow(self) -> None:
         """Refuse a model that has no motion.
 
         Raises:
             WeightsError: So it is.
         """
-        if not self.has_motion:
+        if not self.has_flow:
             raise WeightsError(
                 f"model {self.name} makes frames without motion, so there is none to return; use"
                 " one that has it, such as flow."
@@ -347,15 +355,15 @@ class Interpolator:
 
     def can_make(self, timestep: Fraction | float) -> bool:
         """Whether the model can make the frame at `timestep`, by itself or by halving."""
-        return self.inference.can_make(timestep)
+        return self.runner.can_make(timestep)
 
     def batch_size(self, height: int, width: int) -> int:
         """Pairs of this size to hand over at once."""
-        return self.inference.budget.batch_size(self._seen_pixels(height, width))
+        return self.runner.budget.batch_size(self._seen_pixels(height, width))
 
     def workers(self, height: int, width: int) -> int:
         """How many steps with frames of this size are best made at the same time."""
-        return self.inference.budget.workers(self._seen_pixels(height, width))
+        return self.runner.budget.workers(self._seen_pixels(height, width))
 
     def _reduced(self, frames: Tensor, factor: int) -> Tensor:
         """What the network sees of frames."""
@@ -374,6 +382,6 @@ class _KnownPairs(NamedTuple):
 
     frame0: Tensor
     frame1: Tensor
-    seen0: Seen
-    seen1: Seen
+    encoded0: EncodedFrames
+    encoded1: EncodedFrames
     motion: Tensor | None

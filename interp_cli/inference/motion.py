@@ -10,7 +10,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 
 
-class Motion(NamedTuple):
+class OpticalFlow(NamedTuple):
     """How a frame between two others came about; of a batch, each has N in front.
 
     A thing that moves by d pixels from `frame0` to `frame1` has `flow_t0` = -t d and
@@ -31,7 +31,7 @@ class Motion(NamedTuple):
         """Motion from `frame0` to `frame1` in pixels, (H, W, 2), seen from the frame between."""
         return self.flow_t1 - self.flow_t0
 
-    def placed(self, top: int, left: int, height: int, width: int) -> Motion:
+    def placed(self, top: int, left: int, height: int, width: int) -> OpticalFlow:
         """The motion of a larger frame of which this is a part; nothing moves around it."""
         rows = (top, height - top - self.blend_mask.shape[0])
         columns = (left, width - left - self.blend_mask.shape[1])
@@ -40,4 +40,4 @@ class Motion(NamedTuple):
         # The bars are those of `frame0`.
         mask = np.pad(self.blend_mask, (rows, columns), constant_values=1)
         sides = (rows, columns, (0, 0))
-        return Motion(np.pad(self.flow_t0, sides), np.pad(self.flow_t1, sides), mask)
+        return OpticalFlow(np.pad(self.flow_t0, sides), np.pad(self.flow_t1, sides), mask)

@@ -16,26 +16,26 @@ from torch import Tensor
 
 from interp_cli.devices import autocast, is_out_of_memory
 from interp_cli.image_ops import constants, padded
-from interp_cli.inference.batching import Budget, tiles
-from interp_cli.inference.cuda_graphs import Graphs, recorder_for
-from interp_cli.inference.trajectory import Beside, bent
-from interp_cli.models.pytree import joined, mapped
-from interp_cli.models.render import Recipe
+from interp_cli.inference.batching import MemoryBudget, tiles
+from interp_cli.inference.cuda_graphs import CudaGraphs, recorder_for
+from interp_cli.inference.trajectory import AdjacentMotion, apply_trajectory
+from interp_cli.models.pytree import joined, tree_map
+from interp_cli.models.render import SynthesisParams
 from interp_cli.options import InferenceOptions, Precision
 
 # Middles of middles of middles … blur; nobody wants more than this.
 _FINEST_HALVING = 64
-# Of `Recipe`, side by side.
+# Of `SynthesisParams`, side by side.
 _RECIPE_CHANNELS = [2, 2, 1, 1, 1, 3]
 
 
-class Inference:
+class ModelRunner:
     """Runs a network: its recipes where it has motion, else its pictures.
 
     Attributes:
-        has_motion: Whether the network makes its frames from motion.
+        has_flow: Whether the network makes its frames from motion.
         budget: How much it is given at once.
-        graphs: What is recorded of it on a GPU.
+        cuda_graphs: What is recorded of it on a GPU.
     """
 
     def __init__(
@@ -60,11 +60,13 @@ class Inference:
             may_record: Whether CUDA graphs may be made of the network: it always does the same
                 with tensors of the same shapes, and its weights stay where they are.
         """
-        self.has_motion = hasattr(net, "synthesize")
-        self.budget = Budget(
-            device, precision, options.batch, options.tile, has_motion=self.has_motion
+        self.has_flow = hasattr(net, "synthesize")
+        self.budget = MemoryBudget(
+            device, precision, options.batch, options.tile, has_flow=self.has_flow
         )
-        self.graphs = Graphs(device, recorder_for(device, precision) if may_record else None)
+        self.cuda_graphs = CudaGraphs(
+            device, recorder_for(device, precision) if may_record else None
+        )
         self._net, self._name = net, name
         self._device, self._precision = device, precision
 
@@ -76,7 +78,7 @@ class Inference:
         )
 
     @torch.inference_mode()
-    def see(self, pictures: Tensor) -> Seen:
+    def encode(self, pictures: Tensor) -> EncodedFrames:
         """Show frames to a model that has motion.
 
         Args:
@@ -88,54 +90,54 @@ class Inference:
         """
         pictures = padded(pictures, self._net.size_multiple(*pictures.shape[-2:]))
         if self.budget.tile_size(*pictures.shape[-2:]) is not None:
-            return Seen(pictures, None)
+            return EncodedFrames(pictures, None)
         try:
             with autocast(self._device, self._precision):
-                features = self.graphs("features", self._net.encode, pictures)
-            return Seen(pictures, features)
+                features = self.cuda_graphs("features", self._net.encode, pictures)
+            return EncodedFrames(pictures, features)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        if self.graphs.drop():
-            return self.see(pictures)
-        return Seen(pictures, None)  # in tiles, then
+        if self.cuda_graphs.drop():
+            return self.encode(pictures)
+        return EncodedFrames(pictures, None)  # in tiles, then
 
     @torch.inference_mode()
-    def motion(self, seen0: Seen, seen1: Seen) -> Tensor | None:
+    def motion(self, encoded0: EncodedFrames, encoded1: EncodedFrames) -> Tensor | None:
         """Find the motion between the frames of N pairs, which serves every timestep.
 
         Returns:
             As the network gives it, with N rows; `None` where the memory does not suffice for
-            whole frames: then `recipes` finds it, in parts.
+            whole frames: then `synthesis_params` finds it, in parts.
         """
-        if self.budget.tile_size(*seen0.pictures.shape[-2:]) is not None:
+        if self.budget.tile_size(*encoded0.pictures.shape[-2:]) is not None:
             return None
         try:
             with autocast(self._device, self._precision):
-                found: Tensor = self._motion(*self._features(seen0, seen1))
+                found: Tensor = self._motion(*self._features(encoded0, encoded1))
             return found
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        return self.motion(seen0, seen1) if self.graphs.drop() else None
+        return self.motion(encoded0, encoded1) if self.cuda_graphs.drop() else None
 
     @torch.inference_mode()
-    def recipes(
+    def synthesis_params(
         self,
-        seen0: Seen,
-        seen1: Seen,
+        encoded0: EncodedFrames,
+        encoded1: EncodedFrames,
         motion: Tensor | None,
         timesteps: Sequence[Sequence[Fraction | float]],
-        beside: Beside | None = None,
-    ) -> list[Recipe]:
+        adjacent: AdjacentMotion | None = None,
+    ) -> list[SynthesisParams]:
         """Find how frames at several timesteps of each pair come about.
 
         Args:
-            seen0: The earlier frames of N pairs.
-            seen1: The later ones.
+            encoded0: The earlier frames of N pairs.
+            encoded1: The later ones.
             motion: Between them, as `motion` gives it; `None`: it is found here, and is even.
             timesteps: For each pair at least one, between 0 and 1.
-            beside: What is known of the pairs before and after them; `None`: nothing is, so all
+            adjacent: What is known of the pairs before and after them; `None`: nothing is, so all
                 motion is even.
 
         Returns:
@@ -145,14 +147,14 @@ class Inference:
             ValueError: A timestep is not in (0, 1).
         """
         self._check(timesteps)
-        rows = self._in_rounds(_Pairs(seen0, seen1, motion), timesteps)
-        recipe = Recipe(*torch.split(torch.cat(rows), _RECIPE_CHANNELS, 1))
+        rows = self._in_rounds(_Pairs(encoded0, encoded1, motion), timesteps)
+        params = SynthesisParams(*torch.split(torch.cat(rows), _RECIPE_CHANNELS, 1))
         counts = [len(times) for times in timesteps]
-        if motion is not None and beside is not None:
+        if motion is not None and adjacent is not None:
             times = timestep_column(list(itertools.chain.from_iterable(timesteps)), motion)
-            recipe = bent(recipe, motion, beside, times, counts)
-        parts = [torch.split(part, counts) for part in recipe]
-        return [Recipe(*row) for row in zip(*parts, strict=True)]
+            params = apply_trajectory(params, motion, adjacent, times, counts)
+        parts = [torch.split(part, counts) for part in params]
+        return [SynthesisParams(*row) for row in zip(*parts, strict=True)]
 
     @torch.inference_mode()
     def pictures(
@@ -189,7 +191,7 @@ class Inference:
     ) -> list[Tensor]:
         """The middle of each pair first, then the rest between it and the frames beside it."""
         middle = torch.cat(self._in_rounds(pairs, [(0.5,)] * len(timesteps)))
-        frame0, frame1 = pairs.seen0.pictures, pairs.seen1.pictures
+        frame0, frame1 = pairs.encoded0.pictures, pairs.encoded1.pictures
         made: list[dict[Fraction | float, Tensor]] = [{0.5: picture} for picture in middle]
         for side0, side1, offset in ((frame0, middle, 0), (middle, frame1, 1)):
             wanted = [[t for t in times if 0 < 2 * t - offset < 1] for times in timesteps]
@@ -217,14 +219,14 @@ class Inference:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            again = self.graphs.drop()
+            again = self.cuda_graphs.drop()
             if not again:
-                height, width = pairs.seen0.pictures.shape[-2:]
+                height, width = pairs.encoded0.pictures.shape[-2:]
                 self.budget.shrink(len(timesteps), height, width, error)
         if again:
             return self._in_rounds(pairs, timesteps)
         if len(timesteps) == 1:
-            pictures = (pairs.seen0.pictures, pairs.seen1.pictures)
+            pictures = (pairs.encoded0.pictures, pairs.encoded1.pictures)
             return self._in_rounds(_Pairs.of_pictures(*pictures), timesteps)
         half = len(timesteps) // 2
         return [
@@ -247,14 +249,14 @@ class Inference:
 
     def _make(self, pairs: _Pairs, rounds: list[_Round]) -> list[Tensor]:
         """Results of each round, in tiles where the pictures are too large for the memory."""
-        side = self.budget.tile_size(*pairs.seen0.pictures.shape[-2:])
+        side = self.budget.tile_size(*pairs.encoded0.pictures.shape[-2:])
         return self._run(pairs, rounds) if side is None else self._run_tiles(pairs, rounds, side)
 
     def _run_tiles(self, pairs: _Pairs, rounds: list[_Round], side: int) -> list[Tensor]:
         """Overlapping tiles, faded into each other so that no seam shows."""
-        frame0, frame1 = pairs.seen0.pictures, pairs.seen1.pictures
+        frame0, frame1 = pairs.encoded0.pictures, pairs.encoded1.pictures
         height, width = frame0.shape[-2:]
-        channels = sum(_RECIPE_CHANNELS) if self.has_motion else 3
+        channels = sum(_RECIPE_CHANNELS) if self.has_flow else 3
         totals = [frame0.new_zeros((len(r.pairs), channels, height, width)) for r in rounds]
         weight = frame0.new_zeros((1, 1, height, width))
         for area, fade in tiles(height, width, side):
@@ -267,7 +269,7 @@ class Inference:
 
     def _run(self, pairs: _Pairs, rounds: list[_Round]) -> list[Tensor]:
         """Call the network once for each round, padded to the size that it needs."""
-        pictures = pairs.seen0.pictures
+        pictures = pairs.encoded0.pictures
         height, width = pictures.shape[-2:]
         made = []
         with autocast(self._device, self._precision):
@@ -283,34 +285,36 @@ class Inference:
 
         Networks in pieces do here what serves every timestep.
         """
-        net, call = self._net, self.graphs
-        if not self.has_motion:
-            multiple = net.size_multiple(*pairs.seen0.pictures.shape[-2:])
-            pictures = [padded(seen.pictures, multiple) for seen in (pairs.seen0, pairs.seen1)]
+        net, call = self._net, self.cuda_graphs
+        if not self.has_flow:
+            multiple = net.size_multiple(*pairs.encoded0.pictures.shape[-2:])
+            pictures = [
+                padded(encoded.pictures, multiple) for encoded in (pairs.encoded0, pairs.encoded1)
+            ]
             return lambda some, times: call("picture", net, *_select(pictures, some), times)
-        features = self._features(pairs.seen0, pairs.seen1)
+        features = self._features(pairs.encoded0, pairs.encoded1)
         motion = self._motion(*features) if pairs.motion is None else pairs.motion
         known = (*features, motion)
         return lambda some, times: torch.cat(
             call("recipes", net.synthesize, *_select(known, some), times), 1
         )
 
-    def _features(self, *both: Seen) -> tuple[Any, ...]:
+    def _features(self, *both: EncodedFrames) -> tuple[Any, ...]:
         """What the network knows of the frames, found now where it has not been kept."""
         multiple = self._net.size_multiple(*both[0].pictures.shape[-2:])
         return tuple(
-            self.graphs("features", self._net.encode, padded(seen.pictures, multiple))
-            if seen.features is None
-            else seen.features
-            for seen in both
+            self.cuda_graphs("features", self._net.encode, padded(encoded.pictures, multiple))
+            if encoded.features is None
+            else encoded.features
+            for encoded in both
         )
 
     def _motion(self, features0: Any, features1: Any) -> Tensor:
-        found: Tensor = self.graphs("motion", self._net.motion, features0, features1)
+        found: Tensor = self.cuda_graphs("motion", self._net.motion, features0, features1)
         return found
 
 
-class Seen(NamedTuple):
+class EncodedFrames(NamedTuple):
     """Frames as the network sees them, and what it has worked out about each by itself.
 
     Attributes:
@@ -323,22 +327,22 @@ class Seen(NamedTuple):
     features: Any
 
     @staticmethod
-    def joined(parts: Sequence[Seen]) -> Seen:
+    def joined(parts: Sequence[EncodedFrames]) -> EncodedFrames:
         """The frames of all parts."""
-        return parts[0] if len(parts) == 1 else Seen(*joined(parts))
+        return parts[0] if len(parts) == 1 else EncodedFrames(*joined(parts))
 
 
 class _Pairs(NamedTuple):
     """N pairs of frames, and the motion between them where it is known already."""
 
-    seen0: Seen
-    seen1: Seen
+    encoded0: EncodedFrames
+    encoded1: EncodedFrames
     motion: Tensor | None
 
     @classmethod
     def of_pictures(cls, frame0: Tensor, frame1: Tensor) -> _Pairs:
         """Pairs of frames of which nothing is known."""
-        return cls(Seen(frame0, None), Seen(frame1, None), None)
+        return cls(EncodedFrames(frame0, None), EncodedFrames(frame1, None), None)
 
 
 class _Round(NamedTuple):
@@ -352,7 +356,7 @@ def _select(known: Any, pairs: list[int] | None) -> Any:
     """Some pairs (`None`: all) out of tensors in tuples in tuples."""
     if pairs is None:
         return known
-    return mapped(lambda tensor: tensor[pairs], known)
+    return tree_map(lambda tensor: tensor[pairs], known)
 
 
 def timestep_column(timesteps: Sequence[Fraction | float], like: Tensor) -> Tensor:

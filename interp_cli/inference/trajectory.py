@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from interp_cli.image_ops import box_mean, constants, resized, shrunk
-from interp_cli.models.render import Recipe
+from interp_cli.models.render import SynthesisParams
 from interp_cli.models.warp import round_trip_error, warp
 
 # Both directions of a pair's motion may miss each other by this much, in cells of its grid.
@@ -34,7 +34,7 @@ _HIDDEN_SHARE = 0.05
 _LITTLE = 0.02
 
 
-class Beside(NamedTuple):
+class AdjacentMotion(NamedTuple):
     """The pairs before and after each of N pairs, as far as they belong to the same motion.
 
     Attributes:
@@ -57,7 +57,7 @@ class Beside(NamedTuple):
         earlier: Sequence[Tensor | None],
         later: Sequence[Tensor | None],
         intervals: Sequence[tuple[float, float]],
-    ) -> Beside:
+    ) -> AdjacentMotion:
         """Put together what is known of N pairs.
 
         Args:
@@ -76,34 +76,38 @@ class Beside(NamedTuple):
         return cls(*both, *(constants(motion, *values).view(-1, 2) for values in (known, lengths)))
 
 
-def bent(
-    recipe: Recipe, motion: Tensor, beside: Beside, timestep: Tensor, counts: Sequence[int]
-) -> Recipe:
+def apply_trajectory(
+    params: SynthesisParams,
+    motion: Tensor,
+    adjacent: AdjacentMotion,
+    timestep: Tensor,
+    counts: Sequence[int],
+) -> SynthesisParams:
     """Move what is to be shown from the even way to the bent one.
 
     Args:
-        recipe: For even motion, of R frames, (R, C, H, W).
+        params: For even motion, of R frames, (R, C, H, W).
         motion: Of N pairs, (N, 2, 2, h, w) in pixels of its own grid, which divides H and W: from
             `frame0`, from `frame1`.
-        beside: What is known of the pairs beside them.
+        adjacent: What is known of the pairs beside them.
         timestep: (R, 1, 1, 1).
         counts: How many of the frames, in their order, belong to each pair.
 
     Returns:
         The recipe with other flows.
     """
-    height, width = recipe.blend_mask.shape[-2:]
+    height, width = params.blend_mask.shape[-2:]
     cell = height // motion.shape[-2]
-    mask = shrunk(recipe.blend_mask, cell)
+    mask = shrunk(params.blend_mask, cell)
     intervals, known = (
         _for_each(of_pairs, counts).view(-1, 2, 1, 1, 1).unbind(1)
-        for of_pairs in (beside.intervals, beside.known)
+        for of_pairs in (adjacent.intervals, adjacent.known)
     )
     # How much the parabola through either end counts in the cubic.
     shares = (1 - timestep + intervals[1], timestep + intervals[0])
     changes, weights = [], []
-    for side, flow in enumerate((recipe.flow_t0, recipe.flow_t1)):
-        told = _for_each(_change(motion, beside, side), counts)
+    for side, flow in enumerate((params.flow_t0, params.flow_t1)):
+        told = _for_each(_change(motion, adjacent, side), counts)
         change, trust = torch.split(warp(told, shrunk(flow, cell) / cell), [2, 1], 1)
         shown = mask if side == 0 else 1 - mask
         changes.append(change)
@@ -116,20 +120,20 @@ def bent(
     # Of a cubic a parabola is half of the evidence.
     evidence = (known[0] + known[1]) / 2
     offset = -timestep * (1 - timestep) / 2 * believed * evidence * change * cell
-    offset = resized(offset, height, width) * (1 - recipe.stillness)
-    return recipe._replace(flow_t0=recipe.flow_t0 - offset, flow_t1=recipe.flow_t1 - offset)
+    offset = resized(offset, height, width) * (1 - params.stillness)
+    return params._replace(flow_t0=params.flow_t0 - offset, flow_t1=params.flow_t1 - offset)
 
 
-def _change(motion: Tensor, beside: Beside, side: int) -> Tensor:
+def _change(motion: Tensor, adjacent: AdjacentMotion, side: int) -> Tensor:
     """How the motion of N pairs changes at `frame0` (0) or `frame1` (1).
 
     Returns:
         The change within the time of the pair in pixels of the motion's grid, and how far it can
         be trusted, 0 to 1, (N, 3, h, w).
     """
-    other = beside.later if side else beside.earlier
-    known = beside.known[:, side].view(-1, 1, 1, 1)
-    length = beside.intervals[:, side].view(-1, 1, 1, 1)
+    other = adjacent.later if side else adjacent.earlier
+    known = adjacent.known[:, side].view(-1, 1, 1, 1)
+    length = adjacent.intervals[:, side].view(-1, 1, 1, 1)
     # Of this pair and the other: away from the frame that they share.
     away, beyond = motion[:, side], other[:, 1 - side]
     change = 2 * (away + beyond / length) / (1 + length)

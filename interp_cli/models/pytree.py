@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 
-def mapped(function: Callable[[Tensor], Tensor], nested: Any) -> Any:
+def tree_map(function: Callable[[Tensor], Tensor], nested: Any) -> Any:
     """The same tuples in tuples with what a function makes of each tensor; `None` stays."""
     if nested is None or isinstance(nested, Tensor):
         return None if nested is None else function(nested)
-    items = (mapped(function, item) for item in nested)
+    items = (tree_map(function, item) for item in nested)
     return type(nested)(*items) if hasattr(nested, "_fields") else tuple(items)
 
 

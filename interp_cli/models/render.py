@@ -17,7 +17,7 @@ from interp_cli.image_ops import box_mean, constants, resized
 from interp_cli.models.warp import Sampling, warp
 
 
-class Recipe(NamedTuple):
+class SynthesisParams(NamedTuple):
     """How the frame at a timestep comes about, at the size of the pictures that were seen.
 
     Attributes:
@@ -36,7 +36,7 @@ class Recipe(NamedTuple):
     sharpness: Tensor
     residual: Tensor
 
-    def enlarged(self, height: int, width: int) -> Recipe:
+    def enlarged(self, height: int, width: int) -> SynthesisParams:
         """The same for frames of another size."""
         if self.flow_t0.shape[-2:] == (height, width):
             return self
@@ -44,11 +44,11 @@ class Recipe(NamedTuple):
             self.flow_t0, width / self.flow_t0.shape[-1], height / self.flow_t0.shape[-2]
         ).view(1, 2, 1, 1)
         scaled = self._replace(flow_t0=self.flow_t0 * scale, flow_t1=self.flow_t1 * scale)
-        return Recipe(*(resized(part, height, width) for part in scaled))
+        return SynthesisParams(*(resized(part, height, width) for part in scaled))
 
-    def cropped(self, height: int, width: int) -> Recipe:
+    def cropped(self, height: int, width: int) -> SynthesisParams:
         """The upper left part."""
-        return Recipe(*(part[..., :height, :width] for part in self))
+        return SynthesisParams(*(part[..., :height, :width] for part in self))
 
 
 class Synthesis(NamedTuple):
@@ -70,7 +70,7 @@ class Synthesis(NamedTuple):
 def render(
     frame0: Tensor,
     frame1: Tensor,
-    recipe: Recipe,
+    recipe: SynthesisParams,
     timestep: Tensor | float,
     sampling: Sampling = "supersampled",
 ) -> Tensor:

@@ -18,8 +18,8 @@ from pathlib import Path
 from interp_cli.errors import DecodeError, WeightsError
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import DoubleOptions
-from interp_cli.pipeline.flow_export import MotionWriter, check_folder
-from interp_cli.pipeline.frames import Neighbour
+from interp_cli.pipeline.flow_export import FlowWriter, check_folder
+from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.job import (
     expected_frames,
     frames_for_each,
@@ -28,21 +28,21 @@ from interp_cli.pipeline.job import (
     shift_seconds_of,
     side_streams,
 )
-from interp_cli.pipeline.pairs import PairJudge
+from interp_cli.pipeline.pairs import PairClassifier
 from interp_cli.pipeline.planner import Planner
 from interp_cli.pipeline.synthesizer import WAITING_FRAMES, Synthesizer
 from interp_cli.pipeline.timeline import Timeline, timeline_of
-from interp_cli.scenes.cuts import Between
-from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.scenes.cuts import PairKind
+from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.images.sequence_names import find_pictures, is_sequence
-from interp_cli.video.pixel_format import PictureFormat, picture_format
+from interp_cli.video.pixel_format import PixelFormat, pixel_format_of
 from interp_cli.video.probe import refuse_interlaced
 from interp_cli.video.readers.base import FrameReader
 from interp_cli.video.readers.interlaced import LOOKED_AT, FieldReader, is_soft_telecine
 from interp_cli.video.readers.open import open_source
 from interp_cli.video.writers.base import reserving
-from interp_cli.video.writers.journal import KeptWork, job_facts
+from interp_cli.video.writers.journal import SegmentJournal, job_facts
 from interp_cli.video.writers.open import (
     OutputTiming,
     check_target,
@@ -64,11 +64,11 @@ class DoubleResult:
         target: The output.
         frames_in: Frames read.
         frames_out: Frames written.
-        frames_kept: Those of them that an earlier run had made.
+        frames_resumed: Those of them that an earlier run had made.
         synthesized: Frames that the network made.
         cuts: Pairs with a cut between them; there the nearer frame is shown, or a blend.
         flashes: Flashes; the pairs at both ends are treated like cuts.
-        repeats: Pairs of equal frames; they are passed through, or retimed.
+        duplicates: Pairs of equal frames; they are passed through, or retimed.
         retimed: Repeated frames in whose place one was made that follows the motion.
         gaps: Pairs too far apart in time, where the earlier frame is held.
         frame_rate: Nominal rate of the output.
@@ -88,11 +88,11 @@ class DoubleResult:
     target: Path
     frames_in: int
     frames_out: int
-    frames_kept: int
+    frames_resumed: int
     synthesized: int
     cuts: int
     flashes: int
-    repeats: int
+    duplicates: int
     retimed: int
     gaps: int
     frame_rate: Fraction
@@ -140,18 +140,18 @@ def double_video(
     source, target = Path(source), Path(target)
     begun = time.monotonic()
     check_target(source, target, options)
-    if options.save_motion is not None:
-        check_folder(options.save_motion, overwrite=options.overwrite)
+    if options.save_flow is not None:
+        check_folder(options.save_flow, overwrite=options.overwrite)
     with _open(source, options) as reader:
         info = reader.info
         interpolator = interpolator or Interpolator.from_options(options.inference)
-        if options.save_motion is not None:
-            interpolator.require_motion()
+        if options.save_flow is not None:
+            interpolator.require_flow()
         frames = iter(reader)
         first = next(frames, None)
         if first is None:
             raise DecodeError(f"{source}: no frame lies between the start and end asked for.")
-        layout = picture_format(first.image, info.colour)
+        layout = pixel_format_of(first.image, info.colour)
         shift_seconds = shift_seconds_of(info, options)
         shift = round(shift_seconds / first.time_base)
         times = input_times(info, options, first, shift)
@@ -159,27 +159,27 @@ def double_video(
             times, options.frames_for_each, options.frame_rate, options.slow_motion or 1
         )
         _check_model(interpolator, timeline, options)
-        judge = PairJudge(options.scene_threshold, longest_gap(times, options))
-        planner = Planner(timeline, judge, options.at_cut, options.repeats)
+        judge = PairClassifier(options.scene_threshold, longest_gap(times, options))
+        planner = Planner(timeline, judge, options.at_cut, options.duplicates)
         total = expected_frames(info, options)
         interlaced = 0
         stamps: list[int] = []  # of the first frames
 
-        def neighbours() -> Iterator[Neighbour]:
+        def neighbours() -> Iterator[SourceFrame]:
             nonlocal interlaced
             for frame in itertools.chain((first,), frames):
                 interlaced += bool(frame.image.interlaced_frame)
                 if len(stamps) < LOOKED_AT:
                     stamps.append(frame.pts)
-                yield Neighbour(frame.image, frame.pts - shift, layout, interpolator.device)
+                yield SourceFrame(frame.image, frame.pts - shift, layout, interpolator.device)
 
-        picture = PictureDescription.of(info, layout)
+        picture = FrameTags.of(info, layout)
         side = None
         if reader.has_side_streams:
             side = side_streams(info, options, shift_seconds, times)
         facts = {"video": target.name, "source": source.name, "model": interpolator.name}
         # What a pipe carries cannot be read again, and a short output is soon made anew.
-        long = total is None or total * frames_for_each(info, options) > options.keep_every
+        long = total is None or total * frames_for_each(info, options) > options.segment_frames
         with (
             _kept_work(source, target, options, interpolator, layout)
             if long and is_resumable(source, target)
@@ -193,14 +193,14 @@ def double_video(
             synthesizer = Synthesizer(
                 interpolator,
                 layout,
-                with_motion=bool(options.save_motion),
+                with_motion=bool(options.save_flow),
                 batch=kept.batch if kept else None,
                 every=kept.every if kept else None,
             )
-            frames_kept = kept.frames if kept else 0
+            frames_resumed = kept.frames if kept else 0
             last_pts, frames_out, frames_done = 0, 0, 0
             plan = planner.plan(neighbours())
-            for image, shown, motion in synthesizer.images(plan, frames_kept):
+            for image, shown, motion in synthesizer.images(plan, frames_resumed):
                 if image is None:
                     writer.skip(shown.before.image if shown.after is None else None, shown.pts)
                 else:
@@ -215,7 +215,7 @@ def double_video(
                         interval_seconds=float(interval),
                     )
                 last_pts, frames_out = shown.pts, frames_out + 1
-                if progress and frames_out >= frames_kept and shown.frames_done > frames_done:
+                if progress and frames_out >= frames_resumed and shown.frames_done > frames_done:
                     frames_done = shown.frames_done
                     progress(frames_done, total)
         frames_in = planner.frames_in
@@ -242,13 +242,13 @@ def double_video(
         target=target,
         frames_in=frames_in,
         frames_out=frames_out,
-        frames_kept=frames_kept,
+        frames_resumed=frames_resumed,
         synthesized=synthesizer.synthesized,
-        cuts=planner.counts[Between.CUT],
-        flashes=planner.counts[Between.FLASH],
-        repeats=planner.counts[Between.REPEAT],
+        cuts=planner.counts[PairKind.CUT],
+        flashes=planner.counts[PairKind.FLASH],
+        duplicates=planner.counts[PairKind.DUPLICATE],
         retimed=planner.retimed,
-        gaps=planner.counts[Between.GAP],
+        gaps=planner.counts[PairKind.GAP],
         frame_rate=timeline.frame_rate,
         video_seconds=float(duration),
         seconds=time.monotonic() - begun,
@@ -282,8 +282,8 @@ def _kept_work(
     target: Path,
     options: DoubleOptions,
     interpolator: Interpolator,
-    layout: PictureFormat,
-) -> Iterator[KeptWork]:
+    layout: PixelFormat,
+) -> Iterator[SegmentJournal]:
     """Where the finished frames of a long job are kept."""
     versions = (f"{name} {version(name)}" for name in ("interp-cli", "torch", "av"))
     facts = job_facts(
@@ -302,7 +302,7 @@ def _kept_work(
         },
     )
     batch = interpolator.batch_size(layout.height, layout.width)
-    kept = KeptWork(target, options.keep_every, batch, facts, resume=options.resume)
+    kept = SegmentJournal(target, options.segment_frames, batch, facts, resume=options.resume)
     with reserving(target, kept.folder.parent):
         kept.__enter__()
     with contextlib.ExitStack() as stack:
@@ -315,23 +315,23 @@ def _timing(timeline: Timeline) -> OutputTiming:
 
 
 def _motion_writer(
-    options: DoubleOptions, layout: PictureFormat, facts: dict[str, str], kept: KeptWork | None
-) -> contextlib.AbstractContextManager[MotionWriter | None]:
-    if options.save_motion is None:
+    options: DoubleOptions, layout: PixelFormat, facts: dict[str, str], kept: SegmentJournal | None
+) -> contextlib.AbstractContextManager[FlowWriter | None]:
+    if options.save_flow is None:
         return contextlib.nullcontext()
-    return MotionWriter(
-        options.save_motion,
+    return FlowWriter(
+        options.save_flow,
         (layout.width, layout.height),
         facts,
-        options.motion_scale_px,
+        options.flow_scale_px,
         overwrite=options.overwrite,
-        kept_frames=(lambda: kept.frames) if kept else None,
+        completed_frames=(lambda: kept.frames) if kept else None,
     )
 
 
 def _check_model(interpolator: Interpolator, timeline: Timeline, options: DoubleOptions) -> None:
     asked = timeline.timesteps
-    if options.repeats == "retime" and not interpolator.net.supports_timestep:
+    if options.duplicates == "retime" and not interpolator.net.supports_timestep:
         raise WeightsError(
             f"model {interpolator.name} makes only middles, which do not make a run of repeated "
             "frames even; use --model flow."

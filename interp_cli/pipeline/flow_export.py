@@ -23,11 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from interp_cli.errors import InterpError, OpenError
-from interp_cli.inference.motion import Array, Motion
+from interp_cli.inference.motion import Array, OpticalFlow
 
 __all__ = [
-    "Motion",
-    "MotionWriter",
+    "FlowWriter",
+    "OpticalFlow",
     "flow_picture",
     "full_colour_px",
     "read_flo",
@@ -125,7 +125,7 @@ def full_colour_px(width: int, height: int) -> float:
     return max(1.0, max(width, height) / 64)
 
 
-class MotionWriter:
+class FlowWriter:
     """Fills a folder with the motion of each synthesized frame; a context manager.
 
     Files are named by the number of the output frame, from 0: `000001_flow_t0.flo` and `.png`,
@@ -145,7 +145,7 @@ class MotionWriter:
         scale_px: float | None = None,
         *,
         overwrite: bool = False,
-        kept_frames: Callable[[], int] | None = None,
+        completed_frames: Callable[[], int] | None = None,
     ) -> None:
         """Make sure that the folder may be written.
 
@@ -155,7 +155,7 @@ class MotionWriter:
             facts: What `motion.json` says besides, such as the video's name.
             scale_px: Length that gets the full colour; `None`: as `full_colour_px` has it.
             overwrite: Whether motion that an earlier job left in the folder may be replaced.
-            kept_frames: How many frames of the output are safe by now; their motion stays when
+            completed_frames: How many frames of the output are safe by now; their motion stays when
                 the job stops, to go on from. `None`: nothing stays.
 
         Raises:
@@ -168,11 +168,11 @@ class MotionWriter:
         self._frames: list[dict[str, Any]] = []
         self._longest_px = 0.0
         self._part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-        self._kept_frames = kept_frames
-        if kept_frames is not None:
+        self._kept_frames = completed_frames
+        if completed_frames is not None:
             self._part = folder.with_name(f".{folder.name}.interp")
 
-    def __enter__(self) -> MotionWriter:
+    def __enter__(self) -> FlowWriter:
         try:
             if self._kept_frames is not None:
                 self._go_on(self._kept_frames())
@@ -197,7 +197,7 @@ class MotionWriter:
             if not stays:
                 shutil.rmtree(self._part, ignore_errors=True)
 
-    def write(self, number: int, motion: Motion, **facts: Any) -> None:
+    def write(self, number: int, motion: OpticalFlow, **facts: Any) -> None:
         """Add one frame's files.
 
         Args:

@@ -15,24 +15,24 @@ from interp_cli.scenes.cuts import (
     Thumbnail,
     luma_thumbnail,
 )
-from interp_cli.scenes.letterbox import Area, picture_area
+from interp_cli.scenes.letterbox import Region, picture_region
 from interp_cli.video.colour import channels_of, to_rgb
-from interp_cli.video.pixel_format import PictureFormat, planes_of
+from interp_cli.video.pixel_format import PixelFormat, planes_of
 
 
-class Neighbour:
+class SourceFrame:
     """A frame and what is worked out about it once, for both pairs that it belongs to.
 
     Attributes:
         image: Its planes as they were decoded.
         pts: Its time stamp in units of the input, counted from the output's zero.
-        seen: What a network has seen of parts of it; whoever adds to it holds `being_seen`.
+        encoded: What a network has seen of parts of it; whoever adds to it holds `encode_lock`.
         motion: What a network has found of the motion to it from the frame before, by parts;
-            `None` where memory does not suffice. Whoever adds to it holds `being_matched`.
+            `None` where memory does not suffice. Whoever adds to it holds `flow_lock`.
     """
 
     def __init__(
-        self, image: av.VideoFrame, pts: int, layout: PictureFormat, device: torch.device
+        self, image: av.VideoFrame, pts: int, layout: PixelFormat, device: torch.device
     ) -> None:
         """Keep a frame.
 
@@ -44,10 +44,10 @@ class Neighbour:
         """
         self.image = image
         self.pts = pts
-        self.seen: dict[Area, Any] = {}
-        self.being_seen = threading.Lock()
-        self.motion: dict[Area, Tensor | None] = {}
-        self.being_matched = threading.Lock()
+        self.encoded: dict[Region, Any] = {}
+        self.encode_lock = threading.Lock()
+        self.motion: dict[Region, Tensor | None] = {}
+        self.flow_lock = threading.Lock()
         self._layout = layout
         self._device = device
 
@@ -57,14 +57,14 @@ class Neighbour:
         return luma_thumbnail(self.image)
 
     @cached_property
-    def area(self) -> Area | None:
+    def region(self) -> Region | None:
         """Where the picture lies between black bars; `None` where all is black."""
-        return picture_area(self.image, self._layout)
+        return picture_region(self.image, self._layout)
 
     @property
-    def whole(self) -> Area:
+    def whole(self) -> Region:
         """All of the frame."""
-        return Area.whole(self._layout)
+        return Region.whole(self._layout)
 
     @cached_property
     def pictures(self) -> Tensor:

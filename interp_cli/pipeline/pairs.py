@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 
-from interp_cli.pipeline.frames import Neighbour
+from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.scenes.cuts import (
     RECENT_PAIRS,
-    Between,
-    SceneJudge,
+    CutDetector,
+    PairKind,
 )
-from interp_cli.scenes.duplicates import is_near_repeat, is_repeat, luma_difference
+from interp_cli.scenes.duplicates import is_duplicate, is_near_duplicate, luma_difference
 
 
-class PairJudge:
+class PairClassifier:
     """Decides what lies between two neighbours."""
 
     def __init__(self, scene_threshold: float | None, longest_gap: int) -> None:
@@ -24,12 +24,12 @@ class PairJudge:
             longest_gap: In units of the input; after a longer one nothing is known of the motion.
         """
         self._looks_for_cuts = scene_threshold is not None
-        self._scenes = SceneJudge(scene_threshold)
+        self._scenes = CutDetector(scene_threshold)
         self._longest_gap = longest_gap
-        self._last: Neighbour | None = None
+        self._last: SourceFrame | None = None
         self._recent: deque[float] = deque(maxlen=RECENT_PAIRS)  # how much the last pairs differed
 
-    def add(self, frame: Neighbour) -> Between | None:
+    def add(self, frame: SourceFrame) -> PairKind | None:
         """Take the next frame; what lies before it, where the two alone tell that."""
         last, self._last = self._last, frame
         if self._looks_for_cuts:
@@ -37,14 +37,14 @@ class PairJudge:
         if last is None:
             return None
         if self.is_gap(last, frame):
-            return Between.GAP
+            return PairKind.GAP
         pair = (last.image, frame.image)
         recent_motion = max(self._recent, default=0.0)
         self._recent.append(luma_difference(*pair))
-        is_same = is_repeat(*pair) or is_near_repeat(*pair, recent_motion)
-        return Between.REPEAT if is_same else None
+        is_same = is_duplicate(*pair) or is_near_duplicate(*pair, recent_motion)
+        return PairKind.DUPLICATE if is_same else None
 
-    def is_gap(self, before: Neighbour, after: Neighbour) -> bool:
+    def is_gap(self, before: SourceFrame, after: SourceFrame) -> bool:
         """Whether too much time lies between two frames."""
         return after.pts - before.pts > self._longest_gap
 
@@ -52,6 +52,6 @@ class PairJudge:
         """Whether enough frames have come to judge the pair of frame `number` and the next."""
         return self._scenes.is_ready(number)
 
-    def judge(self, number: int) -> Between:
+    def judge(self, number: int) -> PairKind:
         """Whether there is motion, a cut or a flash between frame `number` and the next."""
         return self._scenes.judge(number)

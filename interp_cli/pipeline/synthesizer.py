@@ -20,29 +20,29 @@ from torch import Tensor
 
 from interp_cli.devices import is_out_of_memory, worker_pool
 from interp_cli.errors import ResourceError
-from interp_cli.inference.conversion import motion_of
+from interp_cli.inference.conversion import flow_of
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.inference.motion import Motion
-from interp_cli.inference.runner import Seen
-from interp_cli.inference.trajectory import Beside
+from interp_cli.inference.motion import OpticalFlow
+from interp_cli.inference.runner import EncodedFrames
+from interp_cli.inference.trajectory import AdjacentMotion
 from interp_cli.inference.transfers import Download
 from interp_cli.models.pytree import joined
-from interp_cli.models.render import Recipe, render
-from interp_cli.pipeline.frames import Neighbour, stacked
-from interp_cli.pipeline.planner import Shown, with_pairs_beside
-from interp_cli.scenes.letterbox import Area, paste
+from interp_cli.models.render import SynthesisParams, render
+from interp_cli.pipeline.frames import SourceFrame, stacked
+from interp_cli.pipeline.planner import PlannedFrame, with_adjacent_pairs
+from interp_cli.scenes.letterbox import Region, paste
 from interp_cli.video.colour import from_rgb, planes_from, to_changes, to_small_rgb
-from interp_cli.video.pixel_format import PictureFormat, Planes, image_of, planes_of
+from interp_cli.video.pixel_format import PixelFormat, Planes, image_of, planes_of
 
 # Frames that may wait, for the network as for the encoder; with the reader's own queue and the
 # encoder's look-ahead, all that is held in memory.
 WAITING_FRAMES = 8
 
-_Pairs = dict[tuple[Neighbour, Neighbour], list[Shown]]
+_Pairs = dict[tuple[SourceFrame, SourceFrame], list[PlannedFrame]]
 
 # Makes a frame of planes that may still be on their way from the device.
 Arriving = Callable[[], av.VideoFrame]
-Made = tuple[Arriving, Motion | None]
+Made = tuple[Arriving, OpticalFlow | None]
 
 
 class Synthesizer:
@@ -55,7 +55,7 @@ class Synthesizer:
     def __init__(
         self,
         interpolator: Interpolator,
-        layout: PictureFormat,
+        layout: PixelFormat,
         *,
         with_motion: bool,
         batch: int | None = None,
@@ -81,8 +81,8 @@ class Synthesizer:
         self._pictures = 1 + layout.has_alpha
 
     def images(
-        self, plan: Iterable[Shown], skipped: int = 0
-    ) -> Iterator[tuple[av.VideoFrame | None, Shown, Motion | None]]:
+        self, plan: Iterable[PlannedFrame], skipped: int = 0
+    ) -> Iterator[tuple[av.VideoFrame | None, PlannedFrame, OpticalFlow | None]]:
         """Yield each frame of the plan with its picture and, if wanted, its motion, in order.
 
         Args:
@@ -92,12 +92,14 @@ class Synthesizer:
         """
         workers = self._interpolator.workers(self._layout.height, self._layout.width)
         cubic = self._interpolator.trajectory == "cubic"
-        plan = with_pairs_beside(plan) if cubic else iter(plan)
+        plan = with_adjacent_pairs(plan) if cubic else iter(plan)
         for shown in itertools.islice(plan, skipped):
             self.synthesized += shown.is_synthesized
             yield None, shown, None
         with worker_pool(workers) as pool:
-            running: deque[Future[list[tuple[Arriving, Shown, Motion | None]]]] = deque()
+            running: deque[Future[list[tuple[Arriving, PlannedFrame, OpticalFlow | None]]]] = (
+                deque()
+            )
             for batch in self._batches(plan):
                 self.synthesized += sum(shown.is_synthesized for shown in batch)
                 running.append(pool.submit(self._made, batch))
@@ -106,12 +108,12 @@ class Synthesizer:
             while running:
                 yield from _arrived(running.popleft())
 
-    def _batches(self, plan: Iterable[Shown]) -> Iterator[list[Shown]]:
+    def _batches(self, plan: Iterable[PlannedFrame]) -> Iterator[list[PlannedFrame]]:
         """Frames of the plan with as many pairs among them as the network takes at once."""
         planned = self._batch or self._interpolator.batch_size(
             self._layout.height, self._layout.width
         )
-        waiting: list[Shown] = []
+        waiting: list[PlannedFrame] = []
         originals = 0
         for number, shown in enumerate(plan):
             originals += not waiting or waiting[-1].before is not shown.before
@@ -123,13 +125,15 @@ class Synthesizer:
         if waiting:
             yield waiting
 
-    def _made(self, batch: list[Shown]) -> list[tuple[Arriving, Shown, Motion | None]]:
-        areas = dict.fromkeys(shown.area for shown in batch if shown.is_synthesized)
+    def _made(
+        self, batch: list[PlannedFrame]
+    ) -> list[tuple[Arriving, PlannedFrame, OpticalFlow | None]]:
+        regions = dict.fromkeys(shown.region for shown in batch if shown.is_synthesized)
         made: dict[int, Made] = {}
-        for area in areas:  # pictures between black bars are smaller: another batch
-            if area is not None:
-                its = [s for s in batch if s.is_synthesized and s.area == area]
-                made.update(zip(map(id, its), self._synthesize(its, area), strict=True))
+        for region in regions:  # pictures between black bars are smaller: another batch
+            if region is not None:
+                its = [s for s in batch if s.is_synthesized and s.region == region]
+                made.update(zip(map(id, its), self._synthesize(its, region), strict=True))
         shown_images = []
         for shown in batch:
             if shown.is_synthesized:
@@ -144,14 +148,14 @@ class Synthesizer:
         return shown_images
 
     @torch.inference_mode()
-    def _synthesize(self, batch: list[Shown], area: Area) -> list[Made]:
+    def _synthesize(self, batch: list[PlannedFrame], region: Region) -> list[Made]:
         pairs: _Pairs = {}
         for shown in batch:
             if shown.after is not None:
                 pairs.setdefault((shown.before, shown.after), []).append(shown)
-        make = self._by_motion if self._interpolator.has_motion else self._by_pictures
+        make = self._by_motion if self._interpolator.has_flow else self._by_pictures
         try:
-            return make(batch, pairs, area)
+            return make(batch, pairs, region)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -161,24 +165,26 @@ class Synthesizer:
                 f" {self._layout.width}x{self._layout.height}; use --device cpu."
             ) from error
 
-    def _by_motion(self, batch: list[Shown], pairs: _Pairs, area: Area) -> list[Made]:
+    def _by_motion(self, batch: list[PlannedFrame], pairs: _Pairs, region: Region) -> list[Made]:
         befores, afters = zip(*pairs, strict=True)
-        motion = joined([row for pair in pairs for row in self._motions(*pair, area)])
-        rows = self._interpolator.inference.recipes(
-            Seen.joined([self._seen(frame, area) for frame in befores]),
-            Seen.joined([self._seen(frame, area) for frame in afters]),
+        motion = joined([row for pair in pairs for row in self._motions(*pair, region)])
+        rows = self._interpolator.runner.synthesis_params(
+            EncodedFrames.joined([self._seen(frame, region) for frame in befores]),
+            EncodedFrames.joined([self._seen(frame, region) for frame in afters]),
             motion,
             self._timesteps(pairs),
-            self._beside(pairs, motion, area),
+            self._beside(pairs, motion, region),
         )
         made: list[Made] = []
         for number, its in enumerate(pairs.values()):
             of_pair = rows[number * self._pictures : (number + 1) * self._pictures]
             for i in range(len(its)):
                 # Of the picture and, where there is one, of its opacity.
-                recipes = [Recipe(*(part[i : i + 1] for part in row)) for row in of_pair]
-                image = self.moved_image(batch[len(made)], area, recipes)
-                made.append((image, self._motion(recipes[0], area)))
+                synthesis_params = [
+                    SynthesisParams(*(part[i : i + 1] for part in row)) for row in of_pair
+                ]
+                image = self.moved_image(batch[len(made)], region, synthesis_params)
+                made.append((image, self._motion(synthesis_params[0], region)))
         return made
 
     def _timesteps(self, pairs: _Pairs) -> list[list[Fraction]]:
@@ -186,7 +192,9 @@ class Synthesizer:
         times = ([shown.timestep for shown in its] for its in pairs.values())
         return [row for row in times for _ in range(self._pictures)]
 
-    def _beside(self, pairs: _Pairs, motion: Tensor | None, area: Area) -> Beside | None:
+    def _beside(
+        self, pairs: _Pairs, motion: Tensor | None, region: Region
+    ) -> AdjacentMotion | None:
         """What is known of the pairs beside some; nothing is asked for where ways are straight."""
         if motion is None or self._interpolator.trajectory == "linear":
             return None
@@ -194,54 +202,58 @@ class Synthesizer:
         later: list[Tensor | None] = []
         intervals: list[tuple[float, float]] = []
         for shown, *_ in pairs.values():
-            earlier += self._motions(shown.earlier, shown.before, area)
-            later += self._motions(shown.after, shown.later, area)
+            earlier += self._motions(shown.earlier, shown.before, region)
+            later += self._motions(shown.after, shown.later, region)
             intervals += [shown.intervals] * self._pictures
-        return Beside.of(motion, earlier, later, intervals)
+        return AdjacentMotion.of(motion, earlier, later, intervals)
 
     def _motions(
-        self, before: Neighbour | None, after: Neighbour | None, area: Area
+        self, before: SourceFrame | None, after: SourceFrame | None, region: Region
     ) -> list[Tensor | None]:
         """Between two frames: of the picture, of its opacity. Found once, for three pairs."""
         nothing: list[Tensor | None] = [None] * self._pictures
         if before is None or after is None:
             return nothing
-        with after.being_matched:
-            if area not in after.motion:
-                seen0, seen1 = self._seen(before, area), self._seen(after, area)
-                after.motion[area] = self._interpolator.inference.motion(seen0, seen1)
-            found = after.motion[area]
+        with after.flow_lock:
+            if region not in after.motion:
+                encoded0, encoded1 = self._seen(before, region), self._seen(after, region)
+                after.motion[region] = self._interpolator.runner.motion(encoded0, encoded1)
+            found = after.motion[region]
         return nothing if found is None else [found[i : i + 1] for i in range(len(found))]
 
-    def _seen(self, frame: Neighbour, area: Area) -> Seen:
+    def _seen(self, frame: SourceFrame, region: Region) -> EncodedFrames:
         """What the network has worked out about a part of a frame, once."""
-        with frame.being_seen:  # by both pairs that it belongs to, at once
-            if area not in frame.seen:
-                pictures = self.small_pictures(frame, area)
-                frame.seen[area] = self._interpolator.inference.see(pictures)
-            seen: Seen = frame.seen[area]
-        return seen
+        with frame.encode_lock:  # by both pairs that it belongs to, at once
+            if region not in frame.encoded:
+                pictures = self.small_pictures(frame, region)
+                frame.encoded[region] = self._interpolator.runner.encode(pictures)
+            encoded: EncodedFrames = frame.encoded[region]
+        return encoded
 
-    def small_pictures(self, frame: Neighbour, area: Area) -> Tensor:
+    def small_pictures(self, frame: SourceFrame, region: Region) -> Tensor:
         """What a network that has motion is to see of a part of a frame."""
-        layout = area.layout(self._layout)
+        layout = region.layout(self._layout)
         factor = self._interpolator.reduction(layout.height, layout.width)
         multiple = self._interpolator.net.size_multiple(layout.height, layout.width)
-        channels = {c: area.crop(x, layout.steps(c)) for c, x in frame.channels.items()}
+        channels = {c: region.crop(x, layout.steps(c)) for c, x in frame.channels.items()}
         return stacked(*to_small_rgb(channels, layout, factor, multiple))
 
-    def moved_image(self, shown: Shown, area: Area, recipes: list[Recipe]) -> Arriving:
+    def moved_image(
+        self, shown: PlannedFrame, region: Region, synthesis_params: list[SynthesisParams]
+    ) -> Arriving:
         """As `image`, what the recipes of the picture and, if there is any, its opacity make."""
-        return self.image(self._moved(shown, area, recipes), area, shown)
+        return self.image(self._moved(shown, region, synthesis_params), region, shown)
 
-    def _moved(self, shown: Shown, area: Area, recipes: list[Recipe]) -> tuple[Tensor, ...]:
+    def _moved(
+        self, shown: PlannedFrame, region: Region, synthesis_params: list[SynthesisParams]
+    ) -> tuple[Tensor, ...]:
         """Planes of the area at the time that is to be shown."""
         if shown.after is None:
             raise ValueError("a frame that is made lies between two")
-        layout = area.layout(self._layout)
-        changes = to_changes(recipes[0].residual, layout)
+        layout = region.layout(self._layout)
+        changes = to_changes(synthesis_params[0].residual, layout)
         if layout.has_alpha:
-            changes["A"] = recipes[1].residual.mean(1) * layout.peak
+            changes["A"] = synthesis_params[1].residual.mean(1) * layout.peak
         groups: dict[tuple[tuple[int, int], bool], list[str]] = {}
         for name in changes:
             groups.setdefault((layout.steps(name), name == "A"), []).append(name)
@@ -249,48 +261,48 @@ class Synthesizer:
         made: dict[str, Tensor] = {}
         for (steps, is_opacity), names in groups.items():
             frames = [
-                torch.stack([area.crop(n.channels[c], steps).float() for c in names], 1)
+                torch.stack([region.crop(n.channels[c], steps).float() for c in names], 1)
                 for n in (shown.before, shown.after)
             ]
             residual = torch.stack([changes[c] for c in names], 1)
             at_size = self._enlarged(
-                recipes[is_opacity]._replace(residual=residual), layout, steps
+                synthesis_params[is_opacity]._replace(residual=residual), layout, steps
             ).cropped(*frames[0].shape[-2:])
             picture = render(frames[0], frames[1], at_size, float(shown.timestep), sampling)
             made.update(zip(names, picture.unbind(1), strict=True))
         return planes_from(made, layout)
 
     def _enlarged(
-        self, recipe: Recipe, layout: PictureFormat, steps: tuple[int, int] = (1, 1)
-    ) -> Recipe:
+        self, params: SynthesisParams, layout: PixelFormat, steps: tuple[int, int] = (1, 1)
+    ) -> SynthesisParams:
         """For channels of which a sample covers so many rows and columns."""
         factor = self._interpolator.reduction(layout.height, layout.width)
-        sides = zip(recipe.blend_mask.shape[-2:], steps, strict=True)
-        return recipe.enlarged(*(side * factor // step for side, step in sides))
+        sides = zip(params.blend_mask.shape[-2:], steps, strict=True)
+        return params.enlarged(*(side * factor // step for side, step in sides))
 
-    def _motion(self, recipe: Recipe, area: Area) -> Motion | None:
+    def _motion(self, params: SynthesisParams, region: Region) -> OpticalFlow | None:
         if not self._with_motion:
             return None
-        layout = area.layout(self._layout)
-        full = self._enlarged(recipe, layout).cropped(layout.height, layout.width)
-        (motion,) = motion_of(full)
-        return motion.placed(area.top, area.left, self._layout.height, self._layout.width)
+        layout = region.layout(self._layout)
+        full = self._enlarged(params, layout).cropped(layout.height, layout.width)
+        (motion,) = flow_of(full)
+        return motion.placed(region.top, region.left, self._layout.height, self._layout.width)
 
-    def _by_pictures(self, batch: list[Shown], pairs: _Pairs, area: Area) -> list[Made]:
+    def _by_pictures(self, batch: list[PlannedFrame], pairs: _Pairs, region: Region) -> list[Made]:
         layout = self._layout
         befores, afters = zip(*pairs, strict=True)
-        frames = [torch.cat([area.crop(n.pictures) for n in side]) for side in (befores, afters)]
+        frames = [torch.cat([region.crop(n.pictures) for n in side]) for side in (befores, afters)]
         rows = self._interpolator.between(frames[0], frames[1], self._timesteps(pairs))
         rgb, alpha = torch.cat(rows), None
         if layout.has_alpha:
             rgb, alpha = torch.cat(rows[::2]), torch.cat(rows[1::2]).mean(1, keepdim=True)
-        planes = from_rgb(rgb, alpha, area.layout(layout))
+        planes = from_rgb(rgb, alpha, region.layout(layout))
         return [
-            (self.image(tuple(p[i : i + 1] for p in planes), area, shown), None)
+            (self.image(tuple(p[i : i + 1] for p in planes), region, shown), None)
             for i, shown in enumerate(batch)
         ]
 
-    def image(self, planes: tuple[Tensor, ...], area: Area, shown: Shown) -> Arriving:
+    def image(self, planes: tuple[Tensor, ...], region: Region, shown: PlannedFrame) -> Arriving:
         """A frame of (1, h, w[, channels]) and, around the area, of what the frame before shows.
 
         On a CPU it is made at once. A GPU is waited for when the frame is asked for, so that it
@@ -304,8 +316,8 @@ class Synthesizer:
                 np.asarray(plane[0], layout.dtype)  # type: ignore[misc]
                 for plane in download.wait()
             )
-            if area != Area.whole(layout):
-                samples = paste(samples, area, shown.before.image, layout)
+            if region != Region.whole(layout):
+                samples = paste(samples, region, shown.before.image, layout)
             return image_of(samples, layout)
 
         return _here(make()) if download.is_done else make
@@ -316,15 +328,15 @@ def _here(image: av.VideoFrame) -> Arriving:
 
 
 def _arrived(
-    batch: Future[list[tuple[Arriving, Shown, Motion | None]]],
-) -> Iterator[tuple[av.VideoFrame, Shown, Motion | None]]:
+    batch: Future[list[tuple[Arriving, PlannedFrame, OpticalFlow | None]]],
+) -> Iterator[tuple[av.VideoFrame, PlannedFrame, OpticalFlow | None]]:
     """Each frame of a batch as soon as it is there."""
     for arriving, shown, motion in batch.result():
         yield arriving(), shown, motion
 
 
 def _blend(
-    image0: av.VideoFrame, image1: av.VideoFrame, timestep: float, layout: PictureFormat
+    image0: av.VideoFrame, image1: av.VideoFrame, timestep: float, layout: PixelFormat
 ) -> av.VideoFrame:
     """The mean of two frames, weighted by the time between them, sample by sample."""
     image = image_of(planes_of(image0), layout)

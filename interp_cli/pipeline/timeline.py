@@ -141,8 +141,8 @@ class ConstantRate(Timeline):
         self._last_duration = times.last_duration
         self._step = self.last_seconds = 1 / frame_rate
         # The offset of the first frame is kept, in whole parts of a step.
-        most_parts = max(1, _LARGEST_DENOMINATOR // self._step.denominator)
-        steps = (times.start * self._unit / self._step).limit_denominator(most_parts)
+        max_parts = max(1, _LARGEST_DENOMINATOR // self._step.denominator)
+        steps = (times.start * self._unit / self._step).limit_denominator(max_parts)
         self.start_seconds = steps * self._step
         self._origin = times.start * self._unit
         self._parts = steps.denominator

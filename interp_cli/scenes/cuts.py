@@ -3,8 +3,8 @@
 Each pixel of one thumbnail is compared with the best match nearby in the other (`change`): a pan or
 a runner finds its match, another shot does not. What is left is divided by the contrast of the
 pictures, so that dark scenes count too. One number does not tell a cut from a whip pan, though, so
-`SceneJudge` looks at the pairs around as well: a cut stands alone, fast motion, fades and dissolves
-do not.
+`CutDetector` looks at the pairs around as well: a cut stands alone, fast motion, fades and
+dissolves do not.
 For a repeat, the full planes are compared block by block.
 """
 
@@ -57,7 +57,7 @@ RECENT_PAIRS = 5
 _WEIGHTS = (2.04, -4.11, 7.20)
 _BIAS = -1.70
 # Below this change nothing is a cut, which spares most pairs the search.
-_LEAST_CHANGE = 0.1
+_MIN_CHANGE = 0.1
 # The difference (of 255, on average) between pictures in motion, where there are none to compare.
 _USUAL_DIFFERENCE = 5.0
 # A flash is a cut soon after which the picture from before returns, changed by this share at most.
@@ -65,21 +65,21 @@ _RETURN = 0.5
 # A picture that stands longer than this is a still: what moved before it says nothing.
 _STILL_FRAMES = 3
 # Frames after a pair that are waited for, if need be, to judge it.
-MOST_AHEAD = 6
+MAX_AHEAD = 6
 # Thumbnails that differ by less than this (of 255, on average) show the same picture.
 _SAME = 0.25
 # Luma of black bars at most, and the least share of the picture that is looked at between them.
 _BAR_LUMA = 24
-_LEAST_INSIDE = 0.25
+_MIN_INSIDE = 0.25
 
 
-class Between(Enum):
+class PairKind(Enum):
     """What lies between two neighbours."""
 
-    MOTION = "motion"
+    CONTINUOUS = "motion"
     CUT = "cut"
     FLASH = "flash"
-    REPEAT = "repeat"
+    DUPLICATE = "repeat"
     GAP = "gap"
 
 
@@ -92,7 +92,7 @@ class _Picture:
     shown: int = 1
 
 
-class SceneJudge:
+class CutDetector:
     """Tells cuts and flashes from motion, pair by pair, with the pairs around.
 
     Thumbnails are added as the frames come. A pair is judged best once `LOOK_AHEAD` further
@@ -124,7 +124,7 @@ class SceneJudge:
             return True
         return sum(picture.frame > frame + 1 for picture in self._pictures) >= self.LOOK_AHEAD
 
-    def judge(self, frame: int) -> Between:
+    def judge(self, frame: int) -> PairKind:
         """What lies between `frame`, counted from 0, and the next one.
 
         To be asked in order: what lies far behind is forgotten.
@@ -133,11 +133,11 @@ class SceneJudge:
             gone = self._pictures.pop(0).frame
             self._changes = {key: c for key, c in self._changes.items() if gone not in key}
         if self._threshold is None:
-            return Between.MOTION
+            return PairKind.CONTINUOUS
         features = self.features(frame)
         if features is None or _likelihood(features) < self._threshold:
-            return Between.MOTION
-        return Between.FLASH if self._returns(frame + 1) else Between.CUT
+            return PairKind.CONTINUOUS
+        return PairKind.FLASH if self._returns(frame + 1) else PairKind.CUT
 
     def features(self, frame: int) -> tuple[float, ...] | None:
         """What the rule weighs for the pair of `frame` and the next; `None`: surely no cut."""
@@ -146,7 +146,7 @@ class SceneJudge:
             return None
         after = numbers.index(frame + 1)
         change = self._change(after - 1, after)
-        if change < _LEAST_CHANGE:
+        if change < _MIN_CHANGE:
             return None
         around = sorted((self._difference(i - 1, i) for i in self._passing(after)), reverse=True)
         usual = [*around, _USUAL_DIFFERENCE, _USUAL_DIFFERENCE][1]
@@ -189,7 +189,7 @@ class SceneJudge:
         if key not in self._changes:
             pair = _without_bars(*(picture.thumbnail for picture in pictures))
             limit = float(cv2.absdiff(*pair).mean()) / _scale(*pair)
-            self._changes[key] = change(*pair) if limit >= _LEAST_CHANGE else limit
+            self._changes[key] = change(*pair) if limit >= _MIN_CHANGE else limit
         return self._changes[key]
 
 
@@ -197,17 +197,17 @@ def split_at_cuts(
     frames: Iterable[_Frame], thumbnail: Callable[[_Frame], Thumbnail], threshold: float | None
 ) -> Iterator[tuple[_Frame, bool]]:
     """Yield each frame, and whether a cut or a flash lies between it and the one before."""
-    judge = SceneJudge(threshold)
+    judge = CutDetector(threshold)
     held: deque[_Frame] = deque()
     number = 0  # of the first frame that is held
     for frame in frames:
         judge.add(thumbnail(frame))
         held.append(frame)
-        while held and (judge.is_ready(number - 1) or len(held) > MOST_AHEAD):
-            yield held.popleft(), number > 0 and judge.judge(number - 1) is not Between.MOTION
+        while held and (judge.is_ready(number - 1) or len(held) > MAX_AHEAD):
+            yield held.popleft(), number > 0 and judge.judge(number - 1) is not PairKind.CONTINUOUS
             number += 1
     for last in held:
-        yield last, number > 0 and judge.judge(number - 1) is not Between.MOTION
+        yield last, number > 0 and judge.judge(number - 1) is not PairKind.CONTINUOUS
         number += 1
 
 
@@ -269,7 +269,7 @@ def _without_bars(thumbnail0: Thumbnail, thumbnail1: Thumbnail) -> tuple[Thumbna
     inside = []
     for axis, length in ((1, brighter.shape[0]), (0, brighter.shape[1])):
         lit = np.flatnonzero(brighter.max(axis) > _BAR_LUMA)
-        if lit.size < max(3, _LEAST_INSIDE * length):
+        if lit.size < max(3, _MIN_INSIDE * length):
             return thumbnail0, thumbnail1
         inside.append(slice(lit[0], lit[-1] + 1))
     rows, columns = inside

@@ -58,7 +58,7 @@ _NOISE = (_Slight(0.1, 0.12, 0.12, 0.6),)
 _REFINEMENT = (_Slight(0.35, 0.12, 0.12, 0.6), _Slight(0.2, 0.05, 0.3, 1.6))
 
 
-def is_repeat(image0: av.VideoFrame, image1: av.VideoFrame) -> bool:
+def is_duplicate(image0: av.VideoFrame, image1: av.VideoFrame) -> bool:
     """Whether the second frame shows the first one's picture again, but for a codec's noise."""
     unit = white_code(image0) / 255
     for plane0, plane1 in zip(planes_of(image0), planes_of(image1), strict=True):
@@ -76,7 +76,9 @@ def luma_difference(image0: av.VideoFrame, image1: av.VideoFrame) -> float:
     return float(difference.mean()) * 255 / white_code(image0)
 
 
-def is_near_repeat(image0: av.VideoFrame, image1: av.VideoFrame, recent_motion: float = 0) -> bool:
+def is_near_duplicate(
+    image0: av.VideoFrame, image1: av.VideoFrame, recent_motion: float = 0
+) -> bool:
     """Whether two frames differ by noise alone, and not by slow motion, a small thing or a fade.
 
     Args:

@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp_cli.video.pixel_format import PictureFormat, Planes, planes_of
+from interp_cli.video.pixel_format import PixelFormat, Planes, planes_of
 
 # Codes (of 255) by which a sample of a bar may be off; encoders leave one or two.
 _TOLERANCE = 2
 # Of the frame's height or width: thinner bars are not worth it, and a picture is not smaller.
-_LEAST_BAR = 0.02
-_LEAST_PICTURE = 0.25
+_MIN_BAR = 0.02
+_MIN_PICTURE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
+class Region:
     """A part of a frame: rows `top` to `bottom` and columns `left` to `right`, ends excluded."""
 
     top: int
@@ -33,20 +33,20 @@ class Area:
     right: int
 
     @classmethod
-    def whole(cls, layout: PictureFormat) -> Area:
+    def whole(cls, layout: PixelFormat) -> Region:
         """All of the frame."""
         return cls(0, layout.height, 0, layout.width)
 
-    def joined(self, other: Area) -> Area:
+    def joined(self, other: Region) -> Region:
         """The smallest part that holds both."""
-        return Area(
+        return Region(
             min(self.top, other.top),
             max(self.bottom, other.bottom),
             min(self.left, other.left),
             max(self.right, other.right),
         )
 
-    def layout(self, whole: PictureFormat) -> PictureFormat:
+    def layout(self, whole: PixelFormat) -> PixelFormat:
         """How the planes of this part are laid out."""
         return replace(whole, height=self.bottom - self.top, width=self.right - self.left)
 
@@ -60,9 +60,9 @@ class Area:
         ]
 
 
-def picture_area(image: av.VideoFrame, layout: PictureFormat) -> Area | None:
+def picture_region(image: av.VideoFrame, layout: PixelFormat) -> Region | None:
     """Where the picture lies between black bars; `None` where all is black, so nobody knows."""
-    whole = Area.whole(layout)
+    whole = Region.whole(layout)
     if layout.has_alpha:
         return whole
     planes = planes_of(image)
@@ -78,15 +78,15 @@ def picture_area(image: av.VideoFrame, layout: PictureFormat) -> Area | None:
         return None
     top, bottom = _between(rows, height, layout.chroma_height)
     left, right = _between(columns, width, layout.chroma_width)
-    return Area(top, bottom, left, right)
+    return Region(top, bottom, left, right)
 
 
-def paste(planes: Planes, area: Area, original: av.VideoFrame, layout: PictureFormat) -> Planes:
+def paste(planes: Planes, region: Region, original: av.VideoFrame, layout: PixelFormat) -> Planes:
     """The original's planes with `planes` in the area."""
     pasted = []
     for index, (whole, part) in enumerate(zip(planes_of(original), planes, strict=True)):
         rows, columns = layout.steps(layout.order[index])
-        top, left = area.top // rows, area.left // columns
+        top, left = region.top // rows, region.left // columns
         samples = whole.copy()
         samples[top : top + part.shape[0], left : left + part.shape[1]] = part
         pasted.append(samples)
@@ -96,7 +96,7 @@ def paste(planes: Planes, area: Area, original: av.VideoFrame, layout: PictureFo
 class _Black:
     """Which rows and columns of a frame are black."""
 
-    def __init__(self, planes: Planes, layout: PictureFormat) -> None:
+    def __init__(self, planes: Planes, layout: PixelFormat) -> None:
         step = 1 / 255 if layout.is_float else float(1 << (layout.depth - 8))
         chroma = layout.kind == "yuv"
         self._light = planes[:1] if chroma or layout.packed else planes
@@ -134,6 +134,6 @@ def _between(lit: NDArray[np.intp], length: int, step: int) -> tuple[int, int]:
     """First and behind the last line of the picture, on whole samples of chroma."""
     begin = int(lit[0]) // step * step
     end = min(length, -(-(int(lit[-1]) + 1) // step) * step)
-    least = max(1.0, _LEAST_BAR * length)
+    least = max(1.0, _MIN_BAR * length)
     thin = begin < least or length - end < least
-    return (0, length) if thin or end - begin < _LEAST_PICTURE * length else (begin, end)
+    return (0, length) if thin or end - begin < _MIN_PICTURE * length else (begin, end)

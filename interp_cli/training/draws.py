@@ -83,7 +83,7 @@ class TripletSampler:
         seed: int = 0,
         *,
         any_timestep: bool = False,
-        hard_share: float = 0.0,
+        hard_mining: float = 0.0,
     ) -> None:
         """Weigh the shots.
 
@@ -91,7 +91,7 @@ class TripletSampler:
             shots: At least one.
             seed: All draws follow from it.
             any_timestep: Whether targets may lie elsewhere than in the middle.
-            hard_share: Share of triplets that are cut where the frames differ most.
+            hard_mining: Share of triplets that are cut where the frames differ most.
 
         Raises:
             TrainingError: There is no shot.
@@ -101,7 +101,7 @@ class TripletSampler:
         self.shots = tuple(shots)
         self.seed = seed
         self.any_timestep = any_timestep
-        self.hard_share = hard_share
+        self.hard_mining = hard_mining
         count = Counter(shot.source for shot in shots)
         weights = np.array(
             [
@@ -142,7 +142,7 @@ class TripletSampler:
             gamma=float(np.exp(rng.uniform(-0.35, 0.35))) if rng.random() < 0.3 else 1.0,
             quality=int(rng.integers(40, 96)) if rng.random() < 0.1 else 0,
             anything=bool(rng.random() < 0.3),
-            hardest=bool(rng.random() < self.hard_share),
+            hardest=bool(rng.random() < self.hard_mining),
         )
 
     def plain(self, number: int, crop: int) -> Draw:

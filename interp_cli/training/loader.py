@@ -23,7 +23,7 @@ Cut = Callable[[Sequence[int], int], TripletBatch]
 # Batches that are being made or wait; each thread keeps its own busy.
 _AHEAD = 3
 _LATE = 0.75
-_MOST_THREADS = 8
+_MAX_THREADS = 8
 
 
 def crop_at(options: TrainOptions, share: float) -> int:
@@ -33,9 +33,9 @@ def crop_at(options: TrainOptions, share: float) -> int:
 
 def synthetic_at(options: TrainOptions, share: float) -> float:
     """Share of drawn motion in a batch when `share` of the run is done."""
-    if options.late_synthetic is None:
+    if options.synthetic_end is None:
         return options.synthetic
-    return options.synthetic + share * (options.late_synthetic - options.synthetic)
+    return options.synthetic + share * (options.synthetic_end - options.synthetic)
 
 
 def loader_threads(device: torch.device, world: int, *, resident: bool = False) -> int:
@@ -48,7 +48,7 @@ def loader_threads(device: torch.device, world: int, *, resident: bool = False) 
         return 1
     if resident:
         return 2
-    return max(1, min(_MOST_THREADS, available_cores() // world - 1))
+    return max(1, min(_MAX_THREADS, available_cores() // world - 1))
 
 
 class TripletLoader:

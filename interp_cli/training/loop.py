@@ -318,11 +318,11 @@ def _data(job: _Job, *, any_timestep: bool) -> tuple[TripletSampler, list[Valida
     options = job.options
     learned, held = hold_out(job.shots)
     sampler = TripletSampler(
-        learned, options.seed, any_timestep=any_timestep, hard_share=options.hard_share
+        learned, options.seed, any_timestep=any_timestep, hard_mining=options.hard_mining
     )
     side = min(max(_HELD_OUT_PX[0], 2 * options.crop), _HELD_OUT_PX[1])
-    kept = FrameInterpolationDataset(TripletSampler(held), side, options.held_out, plain=True)
-    sets = [ValidationSet(HELD_OUT, options.held_out, dataset=kept), *validation_sets(job.sets)]
+    kept = FrameInterpolationDataset(TripletSampler(held), side, options.val_samples, plain=True)
+    sets = [ValidationSet(HELD_OUT, options.val_samples, dataset=kept), *validation_sets(job.sets)]
     return sampler, sets
 
 

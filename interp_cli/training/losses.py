@@ -21,7 +21,7 @@ from interp_cli.models.flow.network import Flow
 from interp_cli.models.warp import warp
 from interp_cli.training import labels
 from interp_cli.training.triplets import TripletBatch
-from interp_cli.training.waypoint import find_ways
+from interp_cli.training.waypoint import find_trajectories
 
 # A mean squared error of 50 dB: less is no better.
 _EXACT = 1e-5
@@ -104,9 +104,9 @@ def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Te
     features, flows = net.training_motion(batch.frame0, batch.frame1)
     filmed = _filmed(batch)
     timestep, known = batch.timestep, batch.labels
-    ways = find_ways(net, features, batch.target, filmed) if len(filmed) else None
-    if ways is not None:
-        timestep = ways.timesteps(timestep)
+    trajectories = find_trajectories(net, features, batch.target, filmed) if len(filmed) else None
+    if trajectories is not None:
+        timestep = trajectories.timesteps(timestep)
     out = net.training_outputs(features, flows[-1], timestep)
     frames = torch.stack((batch.frame0, batch.frame1), 1).flatten(0, 1)  # sides in turn
     half = F.avg_pool2d(batch.target, 2)
@@ -119,8 +119,8 @@ def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Te
         "projected": _projected_l1(out.projected, F.avg_pool2d(frames, 4), quarter),
         "matched": 0.15 * sum((_matched(f, frames) for f in flows), half.new_zeros(())),
     }
-    if ways is not None:
-        known = known | ways.labels(flows[-1], out.refined[0])
+    if trajectories is not None:
+        known = known | trajectories.labels(flows[-1], out.refined[0])
     taught = {
         "motion": (flows, max(0.0, 0.25 * (1 - progress / labels.LAST_SHARE))),
         "exact_motion": (flows, 0.125),

@@ -12,7 +12,7 @@ from interp_cli.training.options import TrainOptions
 
 # Rows and columns that a kernel needs at least to be Muon's. First layers and the refinements'
 # last ones have as many; without them it was not tried.
-_LEAST_SIDE = 16
+_MIN_SIDE = 16
 
 
 class Optimizers:
@@ -84,4 +84,4 @@ class Optimizers:
 
 
 def _is_wide(parameter: nn.Parameter) -> bool:
-    return parameter.ndim > 1 and min(parameter.flatten(1).shape) >= _LEAST_SIDE
+    return parameter.ndim > 1 and min(parameter.flatten(1).shape) >= _MIN_SIDE

@@ -16,13 +16,13 @@ class PrepareOptions:
         scene_threshold: Share of change above which two frames count as a cut, 0 to 1.
         short_side_px: Larger frames are scaled down by area averaging until their shorter side
             is this long, which sheds compression noise.
-        still_below: Shots whose neighbours differ by less than this on average are dropped
+        min_motion: Shots whose neighbours differ by less than this on average are dropped
             (mean absolute difference of luma, in units of 1/255).
     """
 
     scene_threshold: float = 0.27
     short_side_px: int = 576
-    still_below: float = 0.3
+    min_motion: float = 0.3
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -34,9 +34,7 @@ class PrepareOptions:
             self.short_side_px >= 32,
             f"short side must be at least 32 pixels, not {self.short_side_px!r}",
         )
-        require(
-            self.still_below >= 0, f"still limit must not be negative, not {self.still_below!r}"
-        )
+        require(self.min_motion >= 0, f"still limit must not be negative, not {self.min_motion!r}")
 
 
 Schedule = Literal["constant", "cosine"]
@@ -58,19 +56,19 @@ class TrainOptions:
         batch: Triplets a step, over all ranks.
         learning_rate: At its highest.
         schedule: `constant`, or `cosine` down to a fiftieth over the whole run.
-        warm_up_steps: Steps over which the learning rate rises from zero.
+        warmup_steps: Steps over which the learning rate rises from zero.
         weight_decay: Of AdamW and Muon; with 0, AdamW is plain Adam.
         muon: Learning rate of Muon for all kernels that are not narrow (see `optimizers`), as a
             multiple of `learning_rate`; 0: AdamW has all parameters.
         clip_norm: Largest norm of the gradient; `None` does not limit it.
         ema: Share of the averaged weights that a step keeps; 0 keeps no average.
         synthetic: Share of each batch that is drawn motion over the same pictures, 0 to 1.
-        late_synthetic: The same at the end of the run, which the share moves to evenly; `None`:
+        synthetic_end: The same at the end of the run, which the share moves to evenly; `None`:
             it stays.
-        hard_share: Share of triplets that are cut where most moves, 0 to 1.
+        hard_mining: Share of triplets that are cut where most moves, 0 to 1.
         validate_minutes: Minutes between validations.
         checkpoint_minutes: Minutes between checkpoints.
-        held_out: Triplets kept out of training to validate on.
+        val_samples: Triplets kept out of training to validate on.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `auto` takes the fastest that is safe on the device.
         ranks: Processes that share a step; `auto`: one a core on a CPU, else one.
@@ -92,17 +90,17 @@ class TrainOptions:
     batch: int = 16
     learning_rate: float = 2e-4
     schedule: Schedule = "constant"
-    warm_up_steps: int = 0
+    warmup_steps: int = 0
     weight_decay: float = 0.0
     muon: float = 0.0
     clip_norm: float | None = None
     ema: float = 0.999
     synthetic: float = 0.0
-    late_synthetic: float | None = None
-    hard_share: float = 0.0
+    synthetic_end: float | None = None
+    hard_mining: float = 0.0
     validate_minutes: float = 5.0
     checkpoint_minutes: float = 3.0
-    held_out: int = 48
+    val_samples: int = 48
     device: str = "auto"
     precision: Precision = "auto"
     ranks: int | Literal["auto"] = "auto"
@@ -124,7 +122,7 @@ class TrainOptions:
                 side is None or (side >= 16 and side % 8 == 0),
                 f"{name} must be a multiple of 8 pixels and at least 16, not {side!r}",
             )
-        for name in ("batch", "epoch_triplets", "held_out"):
+        for name in ("batch", "epoch_triplets", "val_samples"):
             value = getattr(self, name)
             require(value >= 1, f"{name} must be at least 1, not {value!r}")
         for name in ("learning_rate", "validate_minutes", "checkpoint_minutes"):
@@ -135,7 +133,7 @@ class TrainOptions:
         )
         require(self.muon >= 0, f"muon must not be negative, not {self.muon!r}")
         require(0 <= self.ema < 1, f"ema must be at least 0 and below 1, not {self.ema!r}")
-        for name in ("synthetic", "late_synthetic", "hard_share"):
+        for name in ("synthetic", "synthetic_end", "hard_mining"):
             share = getattr(self, name)
             require(
                 share is None or 0 <= share <= 1, f"{name} must be between 0 and 1, not {share!r}"
@@ -173,11 +171,11 @@ def flow_preset() -> TrainOptions:
         batch=16,
         learning_rate=6e-4,
         schedule="cosine",
-        warm_up_steps=200,
+        warmup_steps=200,
         weight_decay=1e-4,
         clip_norm=1.0,
         synthetic=0.4,
-        hard_share=0.25,
+        hard_mining=0.25,
     )
 
 
@@ -195,7 +193,7 @@ def fine_tune_preset(model: str) -> TrainOptions:
         batch=8,
         learning_rate=1e-4,
         schedule="cosine",
-        warm_up_steps=20,
+        warmup_steps=20,
         muon=1.0 if model == "flow" else 0.0,
         ema=0.99,
         late_crop=None,

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from interp_cli.errors import OpenError, TrainingError, VideoError, full_disk
 from interp_cli.scenes.cuts import change, luma_thumbnail
-from interp_cli.scenes.duplicates import is_repeat
+from interp_cli.scenes.duplicates import is_duplicate
 from interp_cli.training.options import PrepareOptions
 from interp_cli.training.sources import Source, find_sources
 from interp_cli.video.colour import to_rgb8
@@ -273,7 +273,7 @@ def _write_shots(
     def finish() -> None:
         nonlocal offset
         motion = float(np.mean(motions)) if motions else 0.0
-        if len(kept) >= 3 and motion >= options.still_below:
+        if len(kept) >= 3 and motion >= options.min_motion:
             for planes in kept:
                 write(planes)
             rate = last.frame_rate if last is not None else None
@@ -288,7 +288,7 @@ def _write_shots(
         thumbnail = luma_thumbnail(frame.image)
         same_size = last is not None and thumbnail.shape == last_thumbnail.shape
         if last is not None and not frame.begins and same_size:
-            if _same_format(last.image, frame.image) and is_repeat(last.image, frame.image):
+            if _same_format(last.image, frame.image) and is_duplicate(last.image, frame.image):
                 continue
             cut = change(last_thumbnail, thumbnail) > options.scene_threshold
             if cut or not steady or len(kept) >= _LONGEST_SHOT:

@@ -26,7 +26,7 @@ from interp_cli.training.triplets import TripletBatch
 
 # The cosine ends here, as a share of the learning rate.
 _LAST_RATE = 0.02
-_MOST_SKIPPED = 50
+_MAX_SKIPPED = 50
 # Methods of a network that objectives call.
 _COMPILED = ("forward", "training_motion", "training_outputs")
 
@@ -186,7 +186,7 @@ class TrainingState:
             self._undo_compiling("gradients were not finite")
         self._scaler.update()  # lower, if it saw what is not finite
         self._skipped = 0 if finite else self._skipped + 1
-        if self._skipped > _MOST_SKIPPED:
+        if self._skipped > _MAX_SKIPPED:
             raise TrainingError(
                 f"step {self.step}: the last {self._skipped} gradients were not finite. Lower the"
                 " learning rate, or use --precision fp32."
@@ -225,8 +225,8 @@ def scheduled_rate(options: TrainOptions, step: int, share: float) -> float:
     rate = options.learning_rate
     if options.schedule == "cosine":
         rate *= _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share))
-    if step < options.warm_up_steps:
-        rate *= (step + 1) / options.warm_up_steps
+    if step < options.warmup_steps:
+        rate *= (step + 1) / options.warmup_steps
     return rate
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from interp_cli.models.flow.layers import each
 from interp_cli.models.flow.network import Features, Flow
-from interp_cli.models.pytree import mapped
+from interp_cli.models.pytree import tree_map
 from interp_cli.models.warp import leads_back, warp
 
 # Flows are labels where they make an error smaller by this, about 1/255.
@@ -31,7 +31,7 @@ _BETTER = 0.004
 _TOLD, _FARTHEST = 0.05, 0.3
 
 
-class Ways(NamedTuple):
+class TargetTrajectories(NamedTuple):
     """Motion by way of the targets of K triplets out of N; in cells, four pixels of a frame wide.
 
     Attributes:
@@ -102,9 +102,9 @@ class Ways(NamedTuple):
 
 
 @torch.no_grad()
-def find_ways(
+def find_trajectories(
     net: Flow, features: tuple[Features, Features], target: Tensor, numbers: Tensor
-) -> Ways:
+) -> TargetTrajectories:
     """Find motion by way of the target.
 
     Args:
@@ -114,11 +114,11 @@ def find_ways(
         numbers: Of the triplets to look at, (K,), at least one.
     """
     middle = net.encode(target[numbers])
-    ends = [mapped(lambda tensor: tensor[numbers], end) for end in features]
+    ends = [tree_map(lambda tensor: tensor[numbers], end) for end in features]
     legs = [net.motion(middle, end) for end in ends]
     to_frames, to_target = (torch.stack([leg[:, i] for leg in legs], 1) for i in (0, 1))
     frames = torch.stack([end.pictures[2] for end in ends], 1)
-    return Ways(
+    return TargetTrajectories(
         numbers,
         middle.pictures[2].float(),
         frames.float(),

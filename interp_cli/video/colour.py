@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp_cli.image_ops import fitted
-from interp_cli.video.pixel_format import PictureFormat, native_format, picture_format, planes_of
+from interp_cli.video.pixel_format import PixelFormat, native_format, pixel_format_of, planes_of
 from interp_cli.video.probe import ColourTags
 
 
-def to_rgb(planes: tuple[Tensor, ...], layout: PictureFormat) -> tuple[Tensor, Tensor | None]:
+def to_rgb(planes: tuple[Tensor, ...], layout: PixelFormat) -> tuple[Tensor, Tensor | None]:
     """Turn planes into a picture.
 
     Args:
@@ -42,7 +42,7 @@ def to_rgb(planes: tuple[Tensor, ...], layout: PictureFormat) -> tuple[Tensor, T
 
 
 def to_small_rgb(
-    channels: dict[str, Tensor], layout: PictureFormat, factor: int, multiple: int
+    channels: dict[str, Tensor], layout: PixelFormat, factor: int, multiple: int
 ) -> tuple[Tensor, Tensor | None]:
     """Turn channels into a smaller picture, without making the large one.
 
@@ -72,7 +72,7 @@ def to_small_rgb(
     return _rgb_of(small, layout)
 
 
-def _rgb_of(channels: dict[str, Tensor], layout: PictureFormat) -> tuple[Tensor, Tensor | None]:
+def _rgb_of(channels: dict[str, Tensor], layout: PixelFormat) -> tuple[Tensor, Tensor | None]:
     """RGB and opacity of channels that all have one size, (N, H, W) in codes."""
     peak = layout.peak
     alpha = (channels["A"] / peak).unsqueeze(1) if layout.has_alpha else None
@@ -90,7 +90,7 @@ def _rgb_of(channels: dict[str, Tensor], layout: PictureFormat) -> tuple[Tensor,
     return torch.stack((r, g, b), 1), alpha
 
 
-def from_rgb(rgb: Tensor, alpha: Tensor | None, layout: PictureFormat) -> tuple[Tensor, ...]:
+def from_rgb(rgb: Tensor, alpha: Tensor | None, layout: PixelFormat) -> tuple[Tensor, ...]:
     """Turn a picture into planes, rounded: the inverse of `to_rgb`.
 
     Args:
@@ -113,7 +113,7 @@ def from_rgb(rgb: Tensor, alpha: Tensor | None, layout: PictureFormat) -> tuple[
     return planes_from(channels, layout)
 
 
-def to_changes(rgb: Tensor, layout: PictureFormat) -> dict[str, Tensor]:
+def to_changes(rgb: Tensor, layout: PixelFormat) -> dict[str, Tensor]:
     """What a change of the picture changes in each channel but opacity.
 
     Args:
@@ -135,7 +135,7 @@ def to_changes(rgb: Tensor, layout: PictureFormat) -> dict[str, Tensor]:
     return {"Y": luma * scale, "U": blue * chroma_scale, "V": red * chroma_scale}
 
 
-def planes_from(channels: dict[str, Tensor], layout: PictureFormat) -> tuple[Tensor, ...]:
+def planes_from(channels: dict[str, Tensor], layout: PixelFormat) -> tuple[Tensor, ...]:
     """Planes of channels in codes, (N, H, W) each at its own size, rounded and within the range."""
     peak = layout.peak
     if "X" in layout.order:
@@ -150,21 +150,21 @@ def planes_from(channels: dict[str, Tensor], layout: PictureFormat) -> tuple[Ten
 def to_rgb8(image: av.VideoFrame, tags: ColourTags) -> NDArray[np.uint8]:
     """A frame as an ordinary 8-bit picture, (H, W, 3) RGB, with the video's matrix and range."""
     image = native_format(image)
-    layout = picture_format(image, tags)
+    layout = pixel_format_of(image, tags)
     planes = tuple(torch.from_numpy(plane.copy())[None] for plane in planes_of(image))
     rgb, _ = to_rgb(planes, layout)
     layout8 = replace(layout, depth=8, kind="rgb", order="RGB", packed=True)
     return from_rgb(rgb, None, layout8)[0][0].numpy()
 
 
-def channels_of(planes: tuple[Tensor, ...], layout: PictureFormat) -> dict[str, Tensor]:
+def channels_of(planes: tuple[Tensor, ...], layout: PixelFormat) -> dict[str, Tensor]:
     """Name each channel's tensor, (N, H, W), a view."""
     if layout.packed:
         planes = planes[0].unbind(-1)
     return dict(zip(layout.order, planes, strict=True))
 
 
-def _code_range(layout: PictureFormat) -> tuple[float, float, float, float]:
+def _code_range(layout: PixelFormat) -> tuple[float, float, float, float]:
     """Code of black, codes from black to white, neutral chroma code, codes of chroma's unit."""
     step = float(1 << (layout.depth - 8))
     if layout.full_range:

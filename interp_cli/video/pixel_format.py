@@ -110,7 +110,7 @@ _LUMA_WEIGHTS = {
 }
 
 
-class FormatTraits(NamedTuple):
+class SampleLayout(NamedTuple):
     """What counts of a pixel format: two with equal traits hold the same samples.
 
     Attributes:
@@ -140,19 +140,19 @@ class FormatTraits(NamedTuple):
 
 
 @functools.cache
-def format_traits(name: str) -> FormatTraits:
+def format_traits(name: str) -> SampleLayout:
     """Describe one of FFmpeg's pixel formats."""
     try:
         form = av.VideoFormat(name, 64, 64)
     except ValueError:  # a format of the encoder's ffmpeg that ours does not know
-        return FormatTraits()
+        return SampleLayout()
     components = form.components
     depths = {c.bits for c in components}
     if len(depths) != 1 or form.is_bit_stream:
-        return FormatTraits()
+        return SampleLayout()
     colours = [c for c in components if not c.is_alpha]
     chroma = colours[1] if len(colours) >= 3 else colours[0]
-    return FormatTraits(
+    return SampleLayout(
         depths.pop(),
         len(components) > len(colours),
         len(colours) < 3,
@@ -163,7 +163,7 @@ def format_traits(name: str) -> FormatTraits:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFormat:
+class PixelFormat:
     """How the planes of a video's frames are laid out and what their numbers mean.
 
     Attributes:
@@ -198,7 +198,7 @@ class PictureFormat:
         return "A" in self.order
 
     @property
-    def traits(self) -> FormatTraits:
+    def traits(self) -> SampleLayout:
         """What counts of its pixel format."""
         return format_traits(self.name)
 
@@ -271,7 +271,7 @@ def cropped(image: av.VideoFrame, edges: tuple[int, int, int, int]) -> av.VideoF
     return _filled(image.format.name, (width, height), parts)
 
 
-def picture_format(image: av.VideoFrame, tags: ColourTags) -> PictureFormat:
+def pixel_format_of(image: av.VideoFrame, tags: ColourTags) -> PixelFormat:
     """Describe the planes of a frame that `native_format` returned.
 
     An untagged matrix is guessed (see `usual_matrix`). One that is not a luma equation (such as
@@ -291,7 +291,7 @@ def picture_format(image: av.VideoFrame, tags: ColourTags) -> PictureFormat:
     if matrix == UNTAGGED:
         matrix = usual_matrix(image.width, image.height)
     full = True if name.startswith("yuvj") else tags.full_range
-    return PictureFormat(
+    return PixelFormat(
         name=name,
         width=image.width,
         height=image.height,
@@ -344,7 +344,7 @@ def white_code(image: av.VideoFrame) -> float:
     return _peak(image.format.components[0].bits)
 
 
-def image_of(planes: Planes, layout: PictureFormat) -> av.VideoFrame:
+def image_of(planes: Planes, layout: PixelFormat) -> av.VideoFrame:
     """A frame that holds a copy of `planes`; the inverse of `planes_of`."""
     return _filled(layout.name, (layout.width, layout.height), planes)
 

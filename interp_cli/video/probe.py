@@ -109,7 +109,7 @@ class VideoInfo:
         chroma_location: Where chroma samples sit: `left`, `topleft`, ...; empty where unknown.
         mastering_display: The display that an HDR picture was graded on.
         light_level: How bright an HDR picture gets.
-        not_carried: What the picture has besides and no output can keep, in words.
+        dropped_metadata: What the picture has besides and no output can keep, in words.
     """
 
     path: Path
@@ -142,7 +142,7 @@ class VideoInfo:
     chroma_location: str = ""
     mastering_display: MasteringDisplay | None = None
     light_level: LightLevel | None = None
-    not_carried: tuple[str, ...] = ()
+    dropped_metadata: tuple[str, ...] = ()
 
     def streams_of(self, kind: str) -> tuple[StreamInfo, ...]:
         """All side streams of one kind, in file order."""
@@ -214,7 +214,9 @@ def probe(path: str | Path) -> VideoInfo:
             streams=tuple(replace(s, tag=listing.tags.get(s.index, "")) for s in info.streams),
             cropping=listing.cropping,
             chroma_location=listing.chroma_location,
-            not_carried=tuple(dict.fromkeys((*info.not_carried, *listing.not_carried))),
+            dropped_metadata=tuple(
+                dict.fromkeys((*info.dropped_metadata, *listing.dropped_metadata))
+            ),
         )
 
 
@@ -258,7 +260,7 @@ def describe(
         mirrored=side.mirrored,
         mastering_display=side.mastering_display,
         light_level=side.light_level,
-        not_carried=tuple(side.not_carried),
+        dropped_metadata=tuple(side.dropped_metadata),
     )
 
 

@@ -51,7 +51,7 @@ class MasteringDisplay:
         red: Chromaticity (x, y) of its red.
         green: Likewise.
         blue: Likewise.
-        white: Likewise, of its white point.
+        white_level: Likewise, of its white point.
         darkest: Candela a square metre.
         brightest: Likewise.
     """
@@ -59,7 +59,7 @@ class MasteringDisplay:
     red: tuple[Fraction, Fraction]
     green: tuple[Fraction, Fraction]
     blue: tuple[Fraction, Fraction]
-    white: tuple[Fraction, Fraction]
+    white_level: tuple[Fraction, Fraction]
     darkest: Fraction
     brightest: Fraction
 
@@ -71,7 +71,7 @@ class MasteringDisplay:
 
         colours = f"G({point(self.green)})B({point(self.blue)})R({point(self.red)})"
         levels = ",".join(str(round(10_000 * value)) for value in (self.brightest, self.darkest))
-        return f"{colours}WP({point(self.white)})L({levels})"
+        return f"{colours}WP({point(self.white_level)})L({levels})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +100,14 @@ class SideData:
         light_level: `None` where there is none.
         rotation: Degrees counter-clockwise that a player turns the picture.
         mirrored: Whether a player then swaps left and right.
-        not_carried: What is there and cannot be kept, in words.
+        dropped_metadata: What is there and cannot be kept, in words.
     """
 
     mastering_display: MasteringDisplay | None
     light_level: LightLevel | None
     rotation: int
     mirrored: bool
-    not_carried: tuple[str, ...]
+    dropped_metadata: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +117,13 @@ class Listing:
     Attributes:
         chroma_location: Where chroma samples sit: `left`, `topleft`, ...; empty where unknown.
         cropping: Columns and rows that the container takes away: left, right, top, bottom.
-        not_carried: As in `SideData`.
+        dropped_metadata: As in `SideData`.
         tags: Four-letter codes of streams, by index, for those that have one.
     """
 
     chroma_location: str
     cropping: tuple[int, int, int, int]
-    not_carried: tuple[str, ...]
+    dropped_metadata: tuple[str, ...]
     tags: dict[int, str]
 
 
@@ -173,7 +173,9 @@ def read_listing(path: Path, video_index: int) -> Listing:
     return Listing(
         chroma_location=place[1] if place else "",
         cropping=(left, right, top, bottom),
-        not_carried=tuple(text for name, text in _LISTED.items() if f"\n      {name}:" in video),
+        dropped_metadata=tuple(
+            text for name, text in _LISTED.items() if f"\n      {name}:" in video
+        ),
         tags=tags,
     )
 
@@ -185,8 +187,8 @@ def _mastering_display(data: bytes) -> MasteringDisplay | None:
     if not (has_primaries and has_luminance and all(low for _, low in pairs)):
         return None
     values = [Fraction(*pair) for pair in pairs]
-    red, green, blue, white = zip(values[:8:2], values[1:8:2], strict=True)
-    return MasteringDisplay(red, green, blue, white, *values[8:])
+    red, green, blue, white_level = zip(values[:8:2], values[1:8:2], strict=True)
+    return MasteringDisplay(red, green, blue, white_level, *values[8:])
 
 
 def _orientation(data: bytes, rotation: int) -> tuple[int, bool]:

@@ -31,16 +31,16 @@ def small(averaging) -> Interpolator:
 
 def test_all_run_in_turns_beside_each_stage(small: Interpolator, h264_clip: Path) -> None:
     calls: list[tuple[int, int, str]] = []
-    against = ("minterpolate", "blend")
+    compare = ("minterpolate", "blend")
     options = BenchOptions(
-        input=h264_clip, against=against, against_commands=(COPY,), repeats=2, preset="ultrafast"
+        input=h264_clip, compare=compare, compare_commands=(COPY,), rounds=2, preset="ultrafast"
     )
     report = benchmark(
         options,
         interpolator=small,
         progress=lambda done, total, what: calls.append((done, total, what)),
     )
-    rows = ["interp", *against, COPY]
+    rows = ["interp", *compare, COPY]
     turn = [f"h264.mp4 128x96: {name}" for name in (*rows, "each stage alone")]
     assert calls == [(n, 10, what) for n, what in enumerate(turn * 2)]
     assert (report.model, report.device, report.precision) == ("Averaging", "cpu", "fp32")
@@ -66,12 +66,12 @@ def test_all_run_in_turns_beside_each_stage(small: Interpolator, h264_clip: Path
 
 
 def test_the_network_has_a_row_in_its_own_unit(small: Interpolator, h264_clip: Path) -> None:
-    (clip,) = benchmark(BenchOptions(input=h264_clip, repeats=1), interpolator=small).clips
+    (clip,) = benchmark(BenchOptions(input=h264_clip, rounds=1), interpolator=small).clips
     fps = next(stage.fps for stage in clip.stages if stage.name == "network")
     assert clip.network.batch == 2
     assert clip.network.pairs_per_second.median == pytest.approx(fps.median * 11 / 24)
     # Averaging multiplies no matrices.
-    assert (clip.network.gmac_per_pair, clip.network.share_of_peak) == (0, 0)
+    assert (clip.network.gmac_per_pair, clip.network.fraction_of_peak) == (0, 0)
     assert clip.memory.host_bytes is not None
     assert clip.memory.host_bytes > 50 << 20
     assert clip.cores is not None
@@ -79,14 +79,14 @@ def test_the_network_has_a_row_in_its_own_unit(small: Interpolator, h264_clip: P
 
 
 def test_the_beginning_of_a_video_is_enough(small: Interpolator, h264_clip: Path) -> None:
-    options = BenchOptions(input=h264_clip, seconds=0.28, against=("blend",), repeats=1)
+    options = BenchOptions(input=h264_clip, seconds=0.28, compare=("blend",), rounds=1)
     (clip,) = benchmark(options, interpolator=small).clips
     assert 7 <= clip.frames_in <= 9  # packets are copied in the order of decoding
     assert [row.frames_out for row in clip.rows] == [2 * clip.frames_in] * 2
 
 
 def test_sizes_are_drawn(small: Interpolator) -> None:
-    options = BenchOptions(sizes=((64, 32), (32, 96)), repeats=1, frames=6)
+    options = BenchOptions(sizes=((64, 32), (32, 96)), rounds=1, frames=6)
     report = benchmark(options, interpolator=small)
     assert [(c.clip, c.width, c.height, c.frames_in, c.synthesized) for c in report.clips] == [
         ("drawn", 64, 32, 6, 5),
@@ -97,8 +97,8 @@ def test_sizes_are_drawn(small: Interpolator) -> None:
 def test_a_drawn_clip_is_as_long_as_time_allows(
     small: Interpolator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = BenchOptions(sizes=((64, 32),), repeats=1)
-    monkeypatch.setattr("interp_cli.benchmarking.benchmark._MOST_FRAMES", 9)
+    options = BenchOptions(sizes=((64, 32),), rounds=1)
+    monkeypatch.setattr("interp_cli.benchmarking.benchmark._MAX_FRAMES", 9)
     monkeypatch.setattr("interp_cli.benchmarking.benchmark._RUN_SECONDS", 1000.0)
     assert benchmark(options, interpolator=small).clips[0].frames_in == 9
     monkeypatch.setattr("interp_cli.benchmarking.benchmark._RUN_SECONDS", 0.001)
@@ -108,12 +108,12 @@ def test_a_drawn_clip_is_as_long_as_time_allows(
 @pytest.mark.parametrize("size", [(64, 32), (180, 320), (1280, 720)])
 def test_a_drawn_clip_moves_and_has_no_cut(tmp_path: Path, size: tuple[int, int]) -> None:
     from interp_cli.scenes.cuts import change, luma_thumbnail
-    from interp_cli.scenes.duplicates import is_repeat
+    from interp_cli.scenes.duplicates import is_duplicate
 
     frames = clips.decoded(draw_clip(tmp_path / "clip.mp4", *size, 4))
     assert len(frames) == 4
     for before, after in pairwise(frames):
-        assert not is_repeat(before, after)
+        assert not is_duplicate(before, after)
         assert change(luma_thumbnail(before), luma_thumbnail(after)) < 0.2
 
 
@@ -121,7 +121,7 @@ def test_a_program_that_fails_does_so_before_anything_is_timed(
     small: Interpolator, h264_clip: Path
 ) -> None:
     calls: list[str] = []
-    options = BenchOptions(input=h264_clip, against_commands=("no-program {input} {output}",))
+    options = BenchOptions(input=h264_clip, compare_commands=("no-program {input} {output}",))
     with pytest.raises(InterpError, match=r"no-program \{input\} \{output\}: cannot be started"):
         benchmark(options, interpolator=small, progress=lambda *call: calls.append(call[2]))
     assert calls == []
@@ -144,11 +144,11 @@ def test_a_still_is_refused(small: Interpolator, tmp_path: Path) -> None:
         ({"sizes": ((33, 64),)}, "even and at least 32x32, not 33x64"),
         ({"sizes": ((16, 64),)}, "even and at least 32x32, not 16x64"),
         (
-            {"against_commands": ("rife {input}",)},
+            {"compare_commands": ("rife {input}",)},
             "with both names in braces.*, not 'rife {input}'",
         ),
-        ({"against_commands": ("x '{input} {output}",)}, "quotation marks in pairs"),
-        ({"repeats": 0}, "repeats must be at least 1"),
+        ({"compare_commands": ("x '{input} {output}",)}, "quotation marks in pairs"),
+        ({"rounds": 0}, "rounds must be at least 1"),
         ({"input": Path("x"), "seconds": 0}, "seconds must be above 0, not 0"),
         ({"seconds": 1}, "seconds are of an input"),
         ({"frames": 1}, "frames must be at least 2"),

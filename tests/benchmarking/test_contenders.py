@@ -8,7 +8,12 @@ import clips
 import numpy as np
 import pytest
 
-from interp_cli.benchmarking.contenders import Doubler, count_frames, create_doublers, load_rivals
+from interp_cli.benchmarking.contenders import (
+    Contender,
+    count_frames,
+    create_contenders,
+    load_rivals,
+)
 from interp_cli.errors import InterpError, WeightsError
 from interp_cli.evaluation.baselines import Blend, DisFlow
 from interp_cli.options import BenchOptions, EncodeOptions
@@ -23,15 +28,15 @@ def python(code: str) -> str:
 COPY = python("import shutil, sys; shutil.copy(*sys.argv[1:])")
 
 
-def doubler(clip: Path, folder: Path, **options: object) -> Doubler:
+def contender(clip: Path, folder: Path, **options: object) -> Contender:
     """The only one that is asked for."""
     asked = BenchOptions(**options)
-    (made,) = create_doublers(clip, folder, asked, load_rivals(asked))
+    (made,) = create_contenders(clip, folder, asked, load_rivals(asked))
     return made
 
 
 def test_another_program_gets_the_names(h264_clip: Path, tmp_path: Path) -> None:
-    copier = doubler(h264_clip, tmp_path, against_commands=(COPY,))
+    copier = contender(h264_clip, tmp_path, compare_commands=(COPY,))
     assert copier.name == COPY
     copier.run()
     copier.run()  # what is there already is in nobody's way
@@ -51,7 +56,7 @@ def test_another_program_gets_the_names(h264_clip: Path, tmp_path: Path) -> None
 def test_what_fails_is_one_clear_line(
     h264_clip: Path, tmp_path: Path, command: str, message: str
 ) -> None:
-    failing = doubler(h264_clip, tmp_path, against_commands=(command,))
+    failing = contender(h264_clip, tmp_path, compare_commands=(command,))
     with pytest.raises(InterpError, match=message) as caught:
         failing.run()
     assert str(caught.value).startswith(command)
@@ -59,7 +64,7 @@ def test_what_fails_is_one_clear_line(
 
 
 def test_minterpolate_runs_with_our_encoder(h264_clip: Path, tmp_path: Path) -> None:
-    filtering = doubler(h264_clip, tmp_path, against=("minterpolate",), preset="ultrafast")
+    filtering = contender(h264_clip, tmp_path, compare=("minterpolate",), preset="ultrafast")
     filtering.run()
     # It drops the ends, where it has no neighbours to look at.
     assert 18 <= count_frames(filtering.target) <= 24
@@ -72,14 +77,14 @@ def test_minterpolate_runs_with_our_encoder(h264_clip: Path, tmp_path: Path) -> 
 def test_classical_methods_go_through_our_pipeline(
     ffv1_clip: Path, tmp_path: Path, name: str
 ) -> None:
-    classical = doubler(ffv1_clip, tmp_path, against=(name,), preset="ultrafast")
+    classical = contender(ffv1_clip, tmp_path, compare=(name,), preset="ultrafast")
     classical.run()
     assert count_frames(classical.target) == 24
 
 
 @pytest.mark.parametrize("method", [Blend, DisFlow])
 def test_their_pictures_are_those_of_eval(method: type[Blend | DisFlow]) -> None:
-    rival = load_rivals(BenchOptions(against=(method.name,)))[method.name]
+    rival = load_rivals(BenchOptions(compare=(method.name,)))[method.name]
     assert rival.name == method.name
     frames = [clips.true_frame(0), clips.true_frame(2)]
     ((expected,),) = method().between(frames, [Fraction(1, 2)])
@@ -88,7 +93,7 @@ def test_their_pictures_are_those_of_eval(method: type[Blend | DisFlow]) -> None
 
 def test_several_threads_may_ask_at_once() -> None:
     # OpenCV's flow keeps what it works on: shared, it ended the process.
-    rival = load_rivals(BenchOptions(against=("dis",)))["dis"]
+    rival = load_rivals(BenchOptions(compare=("dis",)))["dis"]
     pairs = [(clips.true_frame(n), clips.true_frame(n + 2)) for n in range(8)]
     alone = [rival(*pair) for pair in pairs]
     with ThreadPoolExecutor(4) as pool:
@@ -98,22 +103,22 @@ def test_several_threads_may_ask_at_once() -> None:
 
 def test_a_name_of_nothing_is_refused() -> None:
     with pytest.raises(WeightsError, match="rife"):
-        load_rivals(BenchOptions(against=("minterpolate", "rife")))
+        load_rivals(BenchOptions(compare=("minterpolate", "rife")))
 
 
 def test_each_is_run_once_though_named_twice(h264_clip: Path, tmp_path: Path) -> None:
-    options = BenchOptions(against=("blend", "blend"), against_commands=(COPY, COPY))
-    made = create_doublers(h264_clip, tmp_path, options, load_rivals(options))
+    options = BenchOptions(compare=("blend", "blend"), compare_commands=(COPY, COPY))
+    made = create_contenders(h264_clip, tmp_path, options, load_rivals(options))
     assert [each.name for each in made] == ["blend", COPY]
     assert len({each.target for each in made}) == 2
 
 
 def test_the_preset_is_that_of_double(h264_clip: Path) -> None:
     from interp_cli.benchmarking.contenders import double_options
-    from interp_cli.video.pixel_format import picture_format
+    from interp_cli.video.pixel_format import pixel_format_of
     from interp_cli.video.probe import tags_of
 
     image = clips.decoded(h264_clip)[0]
-    layout = picture_format(image, tags_of(image))
+    layout = pixel_format_of(image, tags_of(image))
     stated = choose_encoder("libx264", layout, double_options(BenchOptions()).encode)
     assert stated == choose_encoder("libx264", layout, EncodeOptions())

@@ -5,7 +5,7 @@ import pytest
 from interp_cli.benchmarking.report import (
     BenchReport,
     ClipSpeed,
-    DoublerSpeed,
+    ContenderSpeed,
     NetworkSpeed,
     PeakMemory,
     Spread,
@@ -31,8 +31,8 @@ def clip(cores: int | None = 2) -> ClipSpeed:
         memory=PeakMemory(1, 2, None),
         copies={"pipe": 100.0},
         rows=(
-            DoublerSpeed("interp", 12, Spread(12, 11, 13), Spread(1, 1, 1), 0.11),
-            DoublerSpeed("blend", 12, Spread(48, 40, 50), Spread(4, 4, 4), 0.02),
+            ContenderSpeed("interp", 12, Spread(12, 11, 13), Spread(1, 1, 1), 0.11),
+            ContenderSpeed("blend", 12, Spread(48, 40, 50), Spread(4, 4, 4), 0.02),
         ),
         cores=cores,
     )

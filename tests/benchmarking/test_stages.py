@@ -10,7 +10,7 @@ import torch
 from interp_cli.benchmarking import stages
 from interp_cli.benchmarking.stages import NETWORK, Stage, Stages, matrix_teraflops, time_stage
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.inference.runner import Inference
+from interp_cli.inference.runner import ModelRunner
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline.double import double_video
 from interp_cli.pipeline.synthesizer import Synthesizer
@@ -92,12 +92,12 @@ def test_a_network_with_motion_sees_each_frame_once(
     h264_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apart = taken_apart(h264_clip, tmp_path, "flow")
-    see, moved = Inference.see, Synthesizer.moved_image
+    encode, moved = ModelRunner.encode, Synthesizer.moved_image
     calls: list[str] = []
-    monkeypatch.setattr(Inference, "see", lambda *a: [calls.append("see"), see(*a)][1])
+    monkeypatch.setattr(ModelRunner, "encode", lambda *a: [calls.append("encode"), encode(*a)][1])
     monkeypatch.setattr(Synthesizer, "moved_image", lambda *a: [calls.append("make"), moved(*a)][1])
     done = {each.name: each.run() for each in apart.stages}
-    assert calls == ["see", "see", "make", "make"]
+    assert calls == ["encode", "encode", "make", "make"]
     assert (done["planes to RGB"], done[NETWORK], done["middles to planes"]) == (3, 2, 2)
     assert apart.gmac_per_pair > 0.1
     # Both neighbours' samples as 32-bit numbers, then the middle's.

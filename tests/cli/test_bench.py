@@ -22,7 +22,7 @@ def averaging_model(monkeypatch: pytest.MonkeyPatch, interpolator) -> None:
 
 
 def test_json_has_every_measurement(h264_clip: Path) -> None:
-    arguments = ["--input", str(h264_clip), "--against", "minterpolate, blend", "--repeats", "1"]
+    arguments = ["--input", str(h264_clip), "--compare", "minterpolate, blend", "--rounds", "1"]
     done = CliRunner().invoke(app, ["bench", *arguments, "--preset", "ultrafast", "--json"])
     assert done.exit_code == 0
     read = json.loads(done.stdout)
@@ -43,7 +43,7 @@ def test_the_tables_and_the_chart_name_what_was_found(
     monkeypatch.setattr("interp_cli.benchmarking.benchmark.available_cores", lambda: 1)
     sizes = ["--size", "128x96", "--size", "96x64"]
     chart = tmp_path / "bench.png"
-    arguments = [*sizes, "--repeats", "1", "--frames", "3", "--plot", str(chart)]
+    arguments = [*sizes, "--rounds", "1", "--frames", "3", "--plot", str(chart)]
     done = CliRunner().invoke(app, ["bench", *arguments], env={"COLUMNS": "120"})
     assert done.exit_code == 0
     assert "3 of 4 runs done, now drawn 96x64: each stage alone" in done.stderr
@@ -78,7 +78,7 @@ def test_brackets_in_names_are_no_markup(
 
     monkeypatch.setattr("interp_cli.benchmarking.plot.draw_bars", draw)
     monkeypatch.setattr("interp_cli.benchmarking.plot.save_chart", lambda chart, path: None)
-    arguments = ["--input", str(clip), "--repeats", "1", "--plot", str(tmp_path / "bench.png")]
+    arguments = ["--input", str(clip), "--rounds", "1", "--plot", str(tmp_path / "bench.png")]
     done = CliRunner().invoke(app, ["bench", *arguments], env={"COLUMNS": "120"})
     assert done.exit_code == 0
     assert "clip [final].mp4 128x96, libx264" in done.stdout
@@ -94,7 +94,7 @@ def test_a_size_that_is_none_is_a_usage_error() -> None:
 
 
 def test_a_program_that_fails_is_said(h264_clip: Path) -> None:
-    command = ["--against-command", "no-such-program {input} {output}"]
+    command = ["--compare-command", "no-such-program {input} {output}"]
     done = CliRunner().invoke(app, ["bench", "--input", str(h264_clip), *command])
     assert done.exit_code == 1
     assert done.stdout == ""

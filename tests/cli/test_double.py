@@ -71,16 +71,16 @@ def test_ways_are_bent_or_straight(h264_clip: Path, tmp_path: Path, trajectory: 
         (["{clip}", "out.mkv", "--device", "gpu"], 2, "device must be auto, cpu, cuda"),
         (["{clip}", "out.mkv", "--precision", "fp8"], 2, "precision must be one of auto"),
         (
-            ["{clip}", "{dir}/out.mkv", "--model", "fusion", "--save-motion", "{dir}/m"],
+            ["{clip}", "{dir}/out.mkv", "--model", "fusion", "--save-flow", "{dir}/m"],
             1,
             "error: model fusion makes frames without motion, .*such as flow",
         ),
-        (["{clip}", "out.mkv", "--motion-scale", "0"], 2, "motion scale must be above 0 pixels"),
+        (["{clip}", "out.mkv", "--flow-scale", "0"], 2, "flow scale must be above 0 pixels"),
         (["{clip}", "out.mkv", "--start", "2", "--end", "1"], 2, "end must lie after start"),
         (["{clip}", "out.mkv", "--batch", "many"], 2, "'many' is neither"),
         (["{clip}", "out.mkv", "--encoder-option", "fast"], 2, "is not KEY=VALUE"),
         (["{clip}"], 2, "Missing argument 'OUT'"),
-        (["{clip}", "{clip}", "out.mkv"], 2, "3 files without --out-dir"),
+        (["{clip}", "{clip}", "out.mkv"], 2, "3 files without --output-dir"),
         (["{clip}", "out.mkv", "--deinterlace", "--detelecine"], 2, "give one of --deinterlace"),
         (["{clip}", "out.mkv", "--ffmpeg-output", "-map 0"], 2, "-map is not for you to set"),
     ],
@@ -120,7 +120,7 @@ def test_many_inputs_go_on_after_a_failure(tmp_path: Path, weights: Path):
     (tmp_path / "b.mp4").write_bytes(b"no video")
     out = tmp_path / "out" / "deep"
     sources = [tmp_path / name for name in ("a.mp4", "b.mp4", "c.avi")]
-    run = interp("double", *sources, "--out-dir", out, "--model", weights)
+    run = interp("double", *sources, "--output-dir", out, "--model", weights)
     assert run.returncode == 1
     assert sorted(path.name for path in out.iterdir()) == ["a_2x.mp4", "c_2x.mkv"]
     assert [line.split(":")[0] for line in run.stdout.splitlines()] == [
@@ -130,7 +130,7 @@ def test_many_inputs_go_on_after_a_failure(tmp_path: Path, weights: Path):
     last = run.stderr.splitlines()[-1]
     assert last == f"2 of 3 videos done; failed: {tmp_path / 'b.mp4'}"
     again = interp(
-        "double", *sources[:2], "--out-dir", out, "--suffix", "_twice.mkv", "--json", "-q",
+        "double", *sources[:2], "--output-dir", out, "--suffix", "_twice.mkv", "--json", "-q",
         "--model", weights,
     )  # fmt: skip
     facts = json.loads(again.stdout)
@@ -145,12 +145,12 @@ def test_names_that_meet_are_refused_before_any_work(tmp_path: Path):
         (tmp_path / folder).mkdir()
         clips.moving_clip(tmp_path / folder / "a.mp4", frames=2, size=(64, 48))
     sources = [tmp_path / "one" / "a.mp4", tmp_path / "two" / "a.mp4"]
-    run = interp("double", *sources, "--out-dir", tmp_path / "out")
+    run = interp("double", *sources, "--output-dir", tmp_path / "out")
     assert run.returncode == 1
     assert re.search(r"out.a_2x\.mp4: would be the result of .*two.a\.mp4", run.stderr)
     assert not (tmp_path / "out").exists()
     over = interp(
-        "double", sources[0], "--out-dir", tmp_path / "one", "--suffix", "", "--overwrite"
+        "double", sources[0], "--output-dir", tmp_path / "one", "--suffix", "", "--overwrite"
     )
     assert over.returncode == 1
     assert "or an input itself" in over.stderr
@@ -200,7 +200,7 @@ def test_frames_at_a_rate_and_a_factor_from_the_command_line(h264_clip: Path, tm
 def test_each_of_several_videos_gets_a_folder_for_its_motion(tmp_path: Path):
     sources = [clips.moving_clip(tmp_path / f"{n}.mkv", frames=2, size=(64, 48)) for n in "ab"]
     out, motion = tmp_path / "out", tmp_path / "motion"
-    run = interp("double", *sources, "--out-dir", out, "--save-motion", motion)
+    run = interp("double", *sources, "--output-dir", out, "--save-flow", motion)
     assert run.returncode == 0, run.stderr
     folders = sorted(path.name for path in motion.iterdir())
     assert folders == sorted(path.stem for path in out.iterdir())
@@ -215,7 +215,7 @@ def test_a_variable_shows_the_traceback_of_a_failure(tmp_path):
     assert run.stderr.startswith("Traceback")
     assert "OpenError" in run.stderr
     assert run.stderr.splitlines()[-1].startswith("error: ")
-    files = [tmp_path / "none.mp4", tmp_path / "other.mp4", "--out-dir", tmp_path / "out"]
+    files = [tmp_path / "none.mp4", tmp_path / "other.mp4", "--output-dir", tmp_path / "out"]
     assert interp("double", *files, INTERP_DEBUG="1").stderr.count("Traceback") == 2
 
 

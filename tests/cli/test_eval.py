@@ -37,7 +37,7 @@ def test_the_table_has_a_row_for_each_predictor(triplets: Path) -> None:
 
 def test_json_has_every_score_and_nothing_else_on_stdout(triplets: Path, h264_clip: Path) -> None:
     done = CliRunner().invoke(
-        app, ["eval", str(triplets), str(h264_clip), "--json", "--against", "blend,dis"]
+        app, ["eval", str(triplets), str(h264_clip), "--json", "--compare", "blend,dis"]
     )
     assert done.exit_code == 0
     read = json.loads(done.stdout)
@@ -48,7 +48,7 @@ def test_json_has_every_score_and_nothing_else_on_stdout(triplets: Path, h264_cl
 
 
 def test_the_worst_pictures_are_listed_and_kept(triplets: Path, tmp_path: Path) -> None:
-    arguments = ["--against", "blend", "--worst", "1", "--limit", "1"]
+    arguments = ["--compare", "blend", "--worst", "1", "--limit", "1"]
     done = CliRunner().invoke(
         app, ["eval", str(triplets), *arguments, "--output-dir", str(tmp_path / "kept")]
     )
@@ -67,7 +67,7 @@ def test_the_worst_pictures_are_listed_and_kept(triplets: Path, tmp_path: Path) 
 
 
 def test_a_video_gets_vmaf_and_each_timestep_its_mean(h264_clip: Path) -> None:
-    arguments = ["--against", "blend", "--hide", "3", "--worst", "0", "--tta"]
+    arguments = ["--compare", "blend", "--skip", "3", "--worst", "0", "--tta"]
     done = CliRunner().invoke(app, ["eval", str(h264_clip), *arguments])
     assert done.exit_code == 0
     assert "VMAF" in done.stdout

@@ -273,7 +273,7 @@ def test_davis_hides_every_second_frame(davis: Path) -> None:
     assert (data.name, data.kind, data.size()) == ("480p", "davis", 4)
     (data,) = find_sets(davis / "JPEGImages" / "480p" / "bear")
     assert [name for name, _ in items(data)] == ["00001", "00003"]
-    (data,) = find_sets(davis, hide=3)
+    (data,) = find_sets(davis, skip=3)
     assert [time for _, time in items(data)] == [Fraction(k, 4) for k in (1, 2, 3)] * 2
 
 
@@ -400,7 +400,7 @@ def test_a_clip_too_short_for_the_protocol_is_refused(tmp_path: Path) -> None:
     draw_run(tmp_path / "GOPRO" / "test" / "GOPR0384_11_00", 8)
     with pytest.raises(VideoError, match=r"GOPR0384_11_00: holds 8 frames; to hide 7 .* 9 and mo"):
         find_sets(tmp_path)
-    assert find_sets(tmp_path, hide=1)[0].size() == 3
+    assert find_sets(tmp_path, skip=1)[0].size() == 3
 
 
 # Anything else

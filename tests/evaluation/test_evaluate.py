@@ -173,8 +173,8 @@ def test_a_long_video_is_held_in_parts(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_minterpolate_beats_averaging_on_a_moving_picture(two_sets: Path, averaging) -> None:
-    options = EvalOptions(against=("blend", "minterpolate", "dis"))
-    predictors = [_create_predictor(name, options) for name in options.against]
+    options = EvalOptions(compare=("blend", "minterpolate", "dis"))
+    predictors = [_create_predictor(name, options) for name in options.compare]
     for each in evaluate(two_sets, predictors=predictors).sets:
         rows = by_row(each)
         assert rows["minterpolate"].psnr_db > rows["blend"].psnr_db + 1
@@ -238,11 +238,11 @@ def test_the_report_is_plain_data(two_sets: Path) -> None:
 
 def test_rows_are_the_model_and_the_others_each_once() -> None:
     assert EvalOptions().rows == ("flow", "blend", "minterpolate")
-    assert EvalOptions(against=("flow", "dis", "dis")).rows == ("flow", "dis")
+    assert EvalOptions(compare=("flow", "dis", "dis")).rows == ("flow", "dis")
     with pytest.raises(ValueError, match="limit must be at least 1, not 0"):
         EvalOptions(limit=0)
     with pytest.raises(ValueError, match="hide must be at least 1, not 0"):
-        EvalOptions(hide=0)
+        EvalOptions(skip=0)
     with pytest.raises(ValueError, match="worst must not be negative, not -1"):
         EvalOptions(worst=-1)
 
@@ -306,7 +306,7 @@ def test_a_folder_that_cannot_be_written_is_refused(two_sets: Path, tmp_path: Pa
 def test_three_of_four_frames_can_be_hidden(tmp_path: Path) -> None:
     clip = lossless(tmp_path / "clip.mkv", frames=10, cuts=(6,))
     knows = Knows(step=4)
-    (report,) = evaluate(clip, options=EvalOptions(hide=3), predictors=[knows, Blend()]).sets
+    (report,) = evaluate(clip, options=EvalOptions(skip=3), predictors=[knows, Blend()]).sets
     assert report.protocol == "3 of 4 frames hidden"
     # 0, 4 and 8 are shown; the cut before 6 spoils 5, 6 and 7; 9 has no successor.
     items = report.rows[0].items
@@ -327,7 +327,7 @@ def test_timesteps_that_cannot_be_made_are_left_out_and_said(tmp_path: Path) -> 
     calls: list[tuple[int, int | None]] = []
     (report,) = evaluate(
         clip,
-        options=EvalOptions(hide=3),
+        options=EvalOptions(skip=3),
         predictors=[Blend(), OnlyMiddles()],
         progress=lambda done, total: calls.append((done, total)),
     ).sets
@@ -336,7 +336,7 @@ def test_timesteps_that_cannot_be_made_are_left_out_and_said(tmp_path: Path) -> 
     assert report.notes == ("middles cannot make frames at 1/4, 3/4: those are left out.",)
     assert calls == [(n, 8) for n in range(1, 9)]
 
-    thirds = EvalOptions(hide=2)
+    thirds = EvalOptions(skip=2)
     (report,) = evaluate(clip, options=thirds, predictors=[Blend(), OnlyMiddles()]).sets
     assert [row.predictor for row in report.rows] == ["blend"]
     assert report.notes == ("middles cannot make frames at 1/3, 2/3: it is left out.",)
@@ -350,7 +350,7 @@ def test_a_network_for_middles_makes_quarters_from_them(tmp_path: Path, averagin
 
     clip = lossless(tmp_path / "clip.mkv", frames=9)
     network = ModelPredictor(Interpolator(Halving(), device="cpu"))
-    (report,) = evaluate(clip, options=EvalOptions(hide=3), predictors=[network, Blend()]).sets
+    (report,) = evaluate(clip, options=EvalOptions(skip=3), predictors=[network, Blend()]).sets
     halving, blend = report.rows
     assert report.notes == ("Halving makes only middles: other times are middles of middles.",)
     # Means of means are the weighted mean.
@@ -399,7 +399,7 @@ def test_a_video_too_small_for_vmaf_is_scored_without(tmp_path: Path) -> None:
     (report,) = evaluate(clip, predictors=[Blend()]).sets
     assert report.rows[0].vmaf is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("interp_cli.evaluation.evaluate.LEAST_SIDE_PX", 33)
+        patch.setattr("interp_cli.evaluation.evaluate.MIN_SIDE_PX", 33)
         (report,) = evaluate(clip, predictors=[Blend()]).sets
     assert report.rows[0].vmaf is None
     assert report.notes == ("No VMAF below 33 pixels a side.",)
@@ -453,7 +453,7 @@ def test_a_picture_costs_its_share_of_the_time(two_sets, tmp_path, monkeypatch):
             return super().between(frames, timesteps)
 
     clip = lossless(tmp_path / "clip.mkv", frames=9)
-    (report,) = evaluate(clip, options=EvalOptions(hide=3), predictors=[Slow()]).sets
+    (report,) = evaluate(clip, options=EvalOptions(skip=3), predictors=[Slow()]).sets
     assert report.rows[0].seconds_per_picture == 2  # two pairs, three pictures each, at once
     calls = []
     evaluate(clip, predictors=[Blend()], progress=lambda *call: calls.append(call))
@@ -485,7 +485,7 @@ def test_vmaf_sees_the_video_in_its_order(tmp_path, monkeypatch):
 
     monkeypatch.setattr("interp_cli.evaluation.evaluate.Vmaf", Noted)
     clip = lossless(tmp_path / "clip.mkv", frames=9)
-    evaluate(clip, options=EvalOptions(hide=3), predictors=[Blend(), OnlyMiddles()])
+    evaluate(clip, options=EvalOptions(skip=3), predictors=[Blend(), OnlyMiddles()])
     for row, scored in zip(seen, ({1, 2, 3, 5, 6, 7}, {2, 6}), strict=True):
         assert {n for n, (kind, _) in enumerate(row) if kind == "scored"} == scored
         for n, (_, frame) in enumerate(row):

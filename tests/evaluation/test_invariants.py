@@ -120,7 +120,7 @@ def test_groups_are_spread_over_the_video(tmp_path, frames, second):
 
 def test_no_group_spans_a_cut_a_repeat_or_uneven_times(interpolator, tmp_path):
     cuts = clips.moving_clip(tmp_path / "cuts.mkv", frames=13, codec="ffv1", cuts=(3,))
-    repeats = clips.moving_clip(tmp_path / "r.mkv", frames=13, codec="ffv1", repeats=(3,))
+    repeats = clips.moving_clip(tmp_path / "r.mkv", frames=13, codec="ffv1", duplicates=(3,))
     stamps = (*range(0, 480, 40), 500)
     uneven = clips.moving_clip(tmp_path / "uneven.mkv", frames=13, codec="ffv1", pts=stamps)
     for clip in (cuts, repeats, uneven):

@@ -12,10 +12,10 @@ import pytest
 import torch
 from networks import Blur
 
-from interp_cli.inference import cuda_graphs as graphs
-from interp_cli.inference.cuda_graphs import Graphs, Recording
+from interp_cli.inference import cuda_graphs as cuda_graphs
+from interp_cli.inference.cuda_graphs import CudaGraphs, Recording
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.models.pytree import mapped
+from interp_cli.models.pytree import tree_map
 from interp_cli.models.registry import create_model
 
 CPU = torch.device("cpu")
@@ -34,14 +34,16 @@ class Recorder:
         if self.error:
             raise self.error
         self.recorded += 1
-        held = mapped(torch.clone, inputs)
-        outputs = mapped(torch.clone, function(*held))
+        held = tree_map(torch.clone, inputs)
+        outputs = tree_map(torch.clone, function(*held))
 
         def replay():
             self.replays += 1
             if self.does_replay:
-                made = mapped(torch.clone, function(*held))
-                for old, new in zip(graphs._tensors(outputs), graphs._tensors(made), strict=True):
+                made = tree_map(torch.clone, function(*held))
+                for old, new in zip(
+                    cuda_graphs._tensors(outputs), cuda_graphs._tensors(made), strict=True
+                ):
                     old.copy_(new)
 
         return Recording(held, outputs, replay)
@@ -73,7 +75,7 @@ def inputs(value, size=4):
 
 def test_what_comes_again_is_recorded_checked_and_then_replayed():
     recorder, calls = Recorder(), Counter()
-    made = Graphs(CPU, recorder)
+    made = CudaGraphs(CPU, recorder)
     results = [made("double", doubled(calls), *inputs(n)) for n in range(8)]
     assert (recorder.recorded, recorder.replays) == (1, 6)
     # Two before, once to record, two to compare, six by replays.
@@ -87,9 +89,9 @@ def test_what_comes_again_is_recorded_checked_and_then_replayed():
 
 
 def test_each_function_and_shape_has_a_recording_of_its_own_up_to_a_number(monkeypatch):
-    monkeypatch.setattr(graphs, "_MOST_RECORDINGS", 3)
+    monkeypatch.setattr(cuda_graphs, "_MAX_RECORDINGS", 3)
     recorder, calls = Recorder(), Counter()
-    made = Graphs(CPU, recorder)
+    made = CudaGraphs(CPU, recorder)
     for _ in range(4):
         for name, size in (("a", 4), ("a", 8), ("b", 4), ("b", 8)):
             result = made(name, doubled(calls), *inputs(size, size))
@@ -99,9 +101,9 @@ def test_each_function_and_shape_has_a_recording_of_its_own_up_to_a_number(monke
 
 
 def test_large_pictures_are_not_recorded(monkeypatch):
-    monkeypatch.setattr(graphs, "_MOST_PIXELS", 64)
+    monkeypatch.setattr(cuda_graphs, "_MAX_PIXELS", 64)
     recorder, calls = Recorder(), Counter()
-    made = Graphs(CPU, recorder)
+    made = CudaGraphs(CPU, recorder)
     for size in (8, 9):
         for _ in range(4):
             made("double", doubled(calls), *inputs(1, size))
@@ -120,7 +122,7 @@ def test_large_pictures_are_not_recorded(monkeypatch):
 )
 def test_whatever_goes_wrong_the_network_runs_without(recorder, note):
     calls = Counter()
-    made = Graphs(CPU, recorder)
+    made = CudaGraphs(CPU, recorder)
     for n in range(8):
         assert made("double", doubled(calls), *inputs(n)).double.unique().tolist() == [2 * n]
     assert len(made.notes) == 1
@@ -131,17 +133,17 @@ def test_whatever_goes_wrong_the_network_runs_without(recorder, note):
 
 def test_what_is_no_number_is_not_alike():
     one = torch.ones(1, 3, 4, 4)
-    assert graphs._is_alike((one,), (one + 0.001,))
-    assert not graphs._is_alike((one,), (one + 0.05,))
-    assert not graphs._is_alike((one,), (one * torch.nan,))
-    assert not graphs._is_alike((one * torch.nan,), (one,))
-    assert not graphs._is_alike((one,), (one.half(),))
+    assert cuda_graphs._is_alike((one,), (one + 0.001,))
+    assert not cuda_graphs._is_alike((one,), (one + 0.05,))
+    assert not cuda_graphs._is_alike((one,), (one * torch.nan,))
+    assert not cuda_graphs._is_alike((one * torch.nan,), (one,))
+    assert not cuda_graphs._is_alike((one,), (one.half(),))
 
 
 def test_nothing_is_recorded_where_it_is_not_safe_or_not_wanted():
     calls = Counter()
     for recorder in (Recorder(ready=False), Recorder()):
-        made = Graphs(CPU, recorder)
+        made = CudaGraphs(CPU, recorder)
         with made.paused() if recorder.ready else torch.no_grad():
             for n in range(5):
                 assert made("double", doubled(calls), *inputs(n)).double.unique() == 2 * n
@@ -151,7 +153,7 @@ def test_nothing_is_recorded_where_it_is_not_safe_or_not_wanted():
 def flow_with(recorder):
     torch.manual_seed(0)
     interpolator = Interpolator(create_model("flow"), device="cpu", precision="fp32", tile="off")
-    interpolator.inference.graphs = Graphs(CPU, recorder)
+    interpolator.runner.cuda_graphs = CudaGraphs(CPU, recorder)
     return interpolator
 
 
@@ -160,14 +162,14 @@ def test_a_video_comes_out_as_without():
     frames = torch.rand(9, 1, 3, 64, 88, generator=torch.Generator().manual_seed(0))
     results = []
     for recorder in (None, Recorder()):
-        inference = flow_with(recorder).inference
-        seen = [inference.see(frame) for frame in frames]
-        pairs = [(a, b, inference.motion(a, b)) for a, b in pairwise(seen)]
-        results.append([inference.recipes(*pair, [(0.25, 0.5)])[0] for pair in pairs])
+        inference = flow_with(recorder).runner
+        encoded = [inference.encode(frame) for frame in frames]
+        pairs = [(a, b, inference.motion(a, b)) for a, b in pairwise(encoded)]
+        results.append([inference.synthesis_params(*pair, [(0.25, 0.5)])[0] for pair in pairs])
         if recorder is not None:
-            assert recorder.recorded == inference.graphs.count == 3
+            assert recorder.recorded == inference.cuda_graphs.count == 3
             assert recorder.replays == (9 - 2) + (8 - 2) + (2 * 8 - 2)
-            assert inference.graphs.notes == []
+            assert inference.cuda_graphs.notes == []
     for without, with_graphs in zip(*results, strict=True):
         for one, other in zip(without, with_graphs, strict=True):
             torch.testing.assert_close(one, other)
@@ -194,7 +196,7 @@ def test_when_memory_runs_out_recordings_go_first():
     torch.testing.assert_close(made[1], expected, atol=1e-4, rtol=0)
     note = "cpu: CUDA graphs are off, for memory ran out; it is slower without."
     assert interpolator.notes == [note]
-    assert interpolator.inference.graphs.drop() is False
+    assert interpolator.runner.cuda_graphs.drop() is False
 
 
 def test_only_our_own_networks_are_recorded(monkeypatch):
@@ -209,9 +211,9 @@ def test_only_our_own_networks_are_recorded(monkeypatch):
 
 
 def test_a_cpu_records_nothing_and_a_variable_says_no(monkeypatch):
-    assert graphs.recorder_for(CPU, "fp32") is None
+    assert cuda_graphs.recorder_for(CPU, "fp32") is None
     monkeypatch.setenv("INTERP_CUDA_GRAPHS", "0")
-    assert graphs.recorder_for(torch.device("cuda"), "fp16") is None
+    assert cuda_graphs.recorder_for(torch.device("cuda"), "fp16") is None
 
 
 @pytest.mark.needs_cuda
@@ -222,8 +224,8 @@ def test_a_gpu_makes_the_same_with_and_without(precision):
     interpolator = Interpolator("flow", device="cuda", precision=precision, tile="off")
     made = [interpolator.middle(*pair) for pair in zip(*frames, strict=True)]
     assert interpolator.notes == []
-    assert interpolator.inference.graphs.count == 3
-    with interpolator.inference.graphs.paused():
+    assert interpolator.runner.cuda_graphs.count == 3
+    with interpolator.runner.cuda_graphs.paused():
         expected = [interpolator.middle(*pair) for pair in zip(*frames, strict=True)]
     for one, other in zip(made, expected, strict=True):
         assert (one - other).abs().mean() < 1e-3
@@ -279,7 +281,7 @@ def test_a_capture_is_warmed_up_aside_and_the_stream_is_set_back(monkeypatch):
         events.append("call")
         return (picture * 2,)
 
-    recorder = graphs.recorder_for(torch.device("cuda"), "fp16")
+    recorder = cuda_graphs.recorder_for(torch.device("cuda"), "fp16")
     recording = recorder(function, (torch.ones(1, 3, 2, 2),))
     recording.replay()
     assert recording.outputs[0].unique() == 2

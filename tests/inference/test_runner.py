@@ -10,7 +10,7 @@ from networks import Blur, Sliding
 from interp_cli.errors import ResourceError
 from interp_cli.evaluation.metrics import psnr
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.inference.runner import Seen
+from interp_cli.inference.runner import EncodedFrames
 from interp_cli.models.registry import create_model
 
 
@@ -77,7 +77,7 @@ def test_motion_fades_between_tiles():
 class Hungry(Blur):
     """Runs out of memory above so many pixels."""
 
-    most_pixels = 0
+    max_pixels = 0
 
     def __init__(self, error: Exception | None = None) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Hungry(Blur):
         self.steps: list[tuple[int, ...]] = []
 
     def forward(self, frame0, frame1, timestep):
-        if frame0[:, 0].numel() > self.most_pixels:
+        if frame0[:, 0].numel() > self.max_pixels:
             raise self.error
         self.steps.append(tuple(frame0.shape))
         return super().forward(frame0, frame1, timestep)
@@ -97,50 +97,50 @@ def test_out_of_memory_halves_the_batch_then_cuts_tiles(error):
     expected = Interpolator(Blur(), device="cpu", tile="off").middle(frame0, frame1)
     net = Hungry(error)
     interpolator = Interpolator(net, device="cpu", tile="off")
-    net.most_pixels = 2 * 600 * 800
+    net.max_pixels = 2 * 600 * 800
     made = interpolator.middle(frame0, frame1)
     torch.testing.assert_close(made, expected)
     assert net.steps == [(2, 3, 600, 800)] * 2
     assert interpolator.notes == ["cpu ran out of memory: frames were made 2 at once."]
     assert interpolator.batch_size(600, 800) == 2
 
-    net.most_pixels = 600 * 500
+    net.max_pixels = 600 * 500
     torch.testing.assert_close(interpolator.middle(frame0, frame1), expected, atol=1e-3, rtol=0)
     assert net.steps[-1] == (1, 3, 400, 400)
     assert interpolator.notes == [
         "cpu ran out of memory: frames were made 1 at once, in tiles of 400 px."
     ]
 
-    net.most_pixels = 1000
+    net.max_pixels = 1000
     with pytest.raises(ResourceError, match="does not suffice for a tile of 256 px"):
         interpolator.middle(frame0, frame1)
 
 
 def test_what_is_seen_of_several_frames_is_joined():
     pictures = torch.rand(3, 3, 8, 8)
-    parts = [Seen(p, (p * 2, (p * 3, p))) for p in pictures.split(1)]
-    joined = Seen.joined(parts)
+    parts = [EncodedFrames(p, (p * 2, (p * 3, p))) for p in pictures.split(1)]
+    joined = EncodedFrames.joined(parts)
     torch.testing.assert_close(joined.pictures, pictures)
     torch.testing.assert_close(joined.features[1][0], pictures * 3)
     # Of one there was no memory for features: none are kept of all.
-    assert Seen.joined([*parts, Seen(pictures[:1], None)]).features is None
+    assert EncodedFrames.joined([*parts, EncodedFrames(pictures[:1], None)]).features is None
 
 
 def test_out_of_memory_cuts_the_default_model_into_tiles():
     frame0, frame1 = (clips.true_frame(t, (512, 320)) for t in (2, 4))
     expected = Interpolator("flow", "cpu", precision="fp32")(frame0, frame1)
     interpolator = Interpolator("flow", "cpu", precision="fp32")
-    encode, seen = interpolator.net.encode, []
+    encode, encoded = interpolator.net.encode, []
 
     def hungry(picture):
         if picture[0, 0].numel() > 256 * 256:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        seen.append(tuple(picture.shape[-2:]))
+        encoded.append(tuple(picture.shape[-2:]))
         return encode(picture)
 
     interpolator.net.encode = hungry
     made = interpolator(frame0, frame1)
-    assert set(seen) == {(256, 256)}
+    assert set(encoded) == {(256, 256)}
     assert interpolator.notes == [
         "cpu ran out of memory: frames were made 1 at once, in tiles of 256 px."
     ]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from interp_cli.inference.trajectory import Beside, bent
-from interp_cli.models.render import Recipe
+from interp_cli.inference.trajectory import AdjacentMotion, apply_trajectory
+from interp_cli.models.render import SynthesisParams
 
 # Where a thing is at a time, in pixels; frame0 is at 0, frame1 at 1.
 EVEN = ((6.0, -3.0), (0.0, 0.0), (0.0, 0.0))
@@ -34,7 +34,7 @@ def even(way, timestep):
     """What a network makes of both frames."""
     plane = torch.zeros(1, 1, HEIGHT, WIDTH)
     step = flow(way, 0, 1)
-    return Recipe(
+    return SynthesisParams(
         *(-timestep * step, (1 - timestep) * step),
         *(plane + 1 - timestep, plane, plane, plane.expand(1, 3, -1, -1)),
     )
@@ -44,14 +44,14 @@ def column(*timesteps):
     return torch.tensor(timesteps).view(-1, 1, 1, 1)
 
 
-def beside(way, before=1.0, after=1.0):
-    return Beside.of(
+def adjacent(way, before=1.0, after=1.0):
+    return AdjacentMotion.of(
         motion(way, 0, 1), [motion(way, -before, 0)], [motion(way, 1, 1 + after)], [(before, after)]
     )
 
 
-def bend(recipe, way, known, *timesteps):
-    return bent(recipe, motion(way, 0, 1), known, column(*timesteps), [len(timesteps)])
+def bend(params, way, known, *timesteps):
+    return apply_trajectory(params, motion(way, 0, 1), known, column(*timesteps), [len(timesteps)])
 
 
 def off_course(made, way, timestep):
@@ -65,58 +65,58 @@ def off_course(made, way, timestep):
 @pytest.mark.parametrize("intervals", [(1, 1), (0.5, 2), (3, 1)])
 @pytest.mark.parametrize("way", [EVEN, FASTER, TURNING])
 def test_four_places_tell_the_way(way, intervals, timestep):
-    recipe = even(way, timestep)
-    made = bend(recipe, way, beside(way, *intervals), timestep)
-    before = off_course(recipe, way, timestep)
+    params = even(way, timestep)
+    made = bend(params, way, adjacent(way, *intervals), timestep)
+    before = off_course(params, way, timestep)
     # What is steady is believed nearly whole; a change of the change is partly taken for noise.
     assert off_course(made, way, timestep) <= (0.15 if way is TURNING else 0.06) * before + 1e-5
     for same in ("blend_mask", "stillness", "sharpness", "residual"):
-        assert getattr(made, same) is getattr(recipe, same)
+        assert getattr(made, same) is getattr(params, same)
 
 
 def test_several_pairs_with_several_timesteps_at_once():
     asked = ((FASTER, (0.25, 0.75)), (EVEN, (0.5,)), (TURNING, (0.1, 0.4, 0.9)))
     frames = [(way, timestep) for way, timesteps in asked for timestep in timesteps]
-    recipe = Recipe(*map(torch.cat, zip(*(even(*frame) for frame in frames), strict=True)))
-    known = Beside(*map(torch.cat, zip(*(beside(way) for way, _ in asked), strict=True)))
+    params = SynthesisParams(*map(torch.cat, zip(*(even(*frame) for frame in frames), strict=True)))
+    known = AdjacentMotion(*map(torch.cat, zip(*(adjacent(way) for way, _ in asked), strict=True)))
     motions = torch.cat([motion(way, 0, 1) for way, _ in asked])
     counts = [len(timesteps) for _, timesteps in asked]
-    made = bent(recipe, motions, known, column(*(t for _, t in frames)), counts)
+    made = apply_trajectory(params, motions, known, column(*(t for _, t in frames)), counts)
     for i, (way, timestep) in enumerate(frames):
-        alone = bend(even(way, timestep), way, beside(way), timestep)
+        alone = bend(even(way, timestep), way, adjacent(way), timestep)
         torch.testing.assert_close(made.flow_t1[i : i + 1], alone.flow_t1)
 
 
 def test_of_a_parabola_half_is_taken():
-    recipe, own = even(FASTER, 0.5), motion(FASTER, 0, 1)
-    error = off_course(recipe, FASTER, 0.5)
+    params, own = even(FASTER, 0.5), motion(FASTER, 0, 1)
+    error = off_course(params, FASTER, 0.5)
     earlier, later = motion(FASTER, -1, 0), motion(FASTER, 1, 2)
     for one in (([earlier], [None]), ([None], [later])):
-        made = bend(recipe, FASTER, Beside.of(own, *one, [(1, 1)]), 0.5)
+        made = bend(params, FASTER, AdjacentMotion.of(own, *one, [(1, 1)]), 0.5)
         assert off_course(made, FASTER, 0.5) == pytest.approx(error / 2, rel=0.1)
-    nothing = bend(recipe, FASTER, Beside.of(own, [None], [None], [(1, 1)]), 0.5)
-    torch.testing.assert_close(nothing.flow_t0, recipe.flow_t0, rtol=0, atol=0)
+    nothing = bend(params, FASTER, AdjacentMotion.of(own, [None], [None], [(1, 1)]), 0.5)
+    torch.testing.assert_close(nothing.flow_t0, params.flow_t0, rtol=0, atol=0)
 
 
 def test_what_is_not_sure_changes_little():
-    recipe, known = even(EVEN, 0.5), beside(EVEN)
+    params, known = even(EVEN, 0.5), adjacent(EVEN)
     noise = torch.randn(known.later.shape, generator=torch.Generator().manual_seed(0))
     slower = motion(((6, -3), (-8, -4), (0, 0)), 1, 2)
     for not_sure, most in (
         # Both directions contradict each other.
         (known._replace(earlier=8 * noise, later=8 * noise), 0.5),
         # Faster before, slower after: 1.1 px if the cubic were believed.
-        (beside(FASTER)._replace(later=slower), 0.35),
+        (adjacent(FASTER)._replace(later=slower), 0.35),
     ):
-        made = bend(recipe, EVEN, not_sure, 0.5)
-        assert (made.flow_t0 - recipe.flow_t0).abs().mean() < most
+        made = bend(params, EVEN, not_sure, 0.5)
+        assert (made.flow_t0 - params.flow_t0).abs().mean() < most
 
 
 def test_what_stands_still_stays():
-    recipe = even(FASTER, 0.5)
-    recipe = recipe._replace(stillness=torch.ones_like(recipe.stillness))
-    made = bend(recipe, FASTER, beside(FASTER), 0.5)
-    torch.testing.assert_close(made.flow_t0, recipe.flow_t0)
+    params = even(FASTER, 0.5)
+    params = params._replace(stillness=torch.ones_like(params.stillness))
+    made = bend(params, FASTER, adjacent(FASTER), 0.5)
+    torch.testing.assert_close(made.flow_t0, params.flow_t0)
 
 
 def test_backward_in_time_is_the_same_way():
@@ -125,24 +125,26 @@ def test_backward_in_time_is_the_same_way():
         motion(TURNING, start, start + 1) + 0.1 * torch.randn((1, 2, 2, 8, 12), generator=generator)
         for start in (0, -1, 1)
     )
-    recipe = even(TURNING, 0.3)
-    made = bent(recipe, own, Beside.of(own, [earlier], [later], [(2, 0.5)]), column(0.3), [1])
-    turned = recipe._replace(
-        flow_t0=recipe.flow_t1, flow_t1=recipe.flow_t0, blend_mask=1 - recipe.blend_mask
+    params = even(TURNING, 0.3)
+    made = apply_trajectory(
+        params, own, AdjacentMotion.of(own, [earlier], [later], [(2, 0.5)]), column(0.3), [1]
     )
-    known = Beside.of(own, [later.flip(1)], [earlier.flip(1)], [(0.5, 2)])
-    back = bent(turned, own.flip(1), known, column(1 - 0.3), [1])
+    turned = params._replace(
+        flow_t0=params.flow_t1, flow_t1=params.flow_t0, blend_mask=1 - params.blend_mask
+    )
+    known = AdjacentMotion.of(own, [later.flip(1)], [earlier.flip(1)], [(0.5, 2)])
+    back = apply_trajectory(turned, own.flip(1), known, column(1 - 0.3), [1])
     torch.testing.assert_close(back.flow_t0, made.flow_t1)
     torch.testing.assert_close(back.flow_t1, made.flow_t0)
 
 
 def bent_by(mask, later):
     """How far a place is moved that shows so much of frame0, in pixels."""
-    recipe = even(FASTER, 0.5)
-    recipe = recipe._replace(blend_mask=torch.full_like(recipe.blend_mask, mask))
-    known = beside(FASTER)._replace(later=later)
-    made = bend(recipe, FASTER, known, 0.5)
-    return (made.flow_t0 - recipe.flow_t0).norm(dim=1).mean().item()
+    params = even(FASTER, 0.5)
+    params = params._replace(blend_mask=torch.full_like(params.blend_mask, mask))
+    known = adjacent(FASTER)._replace(later=later)
+    made = bend(params, FASTER, known, 0.5)
+    return (made.flow_t0 - params.flow_t0).norm(dim=1).mean().item()
 
 
 def test_what_one_frame_hides_the_other_tells():
@@ -152,11 +154,11 @@ def test_what_one_frame_hides_the_other_tells():
 
 def test_a_motion_that_does_not_lead_back_tells_nothing():
     own, earlier = motion(FASTER, 0, 1), motion(FASTER, -1, 0)
-    recipe = even(FASTER, 0.5)
+    params = even(FASTER, 0.5)
 
     def moved(earlier):
-        made = bend(recipe, FASTER, Beside.of(own, [earlier], [None], [(1, 1)]), 0.5)
-        return (made.flow_t0 - recipe.flow_t0).norm(dim=1).mean()
+        made = bend(params, FASTER, AdjacentMotion.of(own, [earlier], [None], [(1, 1)]), 0.5)
+        return (made.flow_t0 - params.flow_t0).norm(dim=1).mean()
 
     astray = earlier.clone()
     astray[:, 0] += 8  # cells: from its first frame to another place than where it came from
@@ -165,9 +167,9 @@ def test_a_motion_that_does_not_lead_back_tells_nothing():
 
 def test_what_is_told_of_a_thing_goes_along_with_it():
     way = ((16.0, 0.0), (0.0, 0.0), (0.0, 0.0))
-    own, earlier, recipe = motion(way, 0, 1), motion(way, -1, 0), even(way, 0.5)
+    own, earlier, params = motion(way, 0, 1), motion(way, -1, 0), even(way, 0.5)
     earlier[..., 2:4] *= 0.25  # it was slower there: columns 8 to 16 of frame0
-    made = bend(recipe, way, Beside.of(own, [earlier], [None], [(1, 1)]), 0.5)
-    moved = (made.flow_t0 - recipe.flow_t0)[0, 0].abs().sum(0)
+    made = bend(params, way, AdjacentMotion.of(own, [earlier], [None], [(1, 1)]), 0.5)
+    moved = (made.flow_t0 - params.flow_t0)[0, 0].abs().sum(0)
     place = (moved * torch.arange(WIDTH)).sum() / moved.sum()
     assert place == pytest.approx(12 - 0.5 + 8, abs=2)

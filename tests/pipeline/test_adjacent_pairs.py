@@ -7,16 +7,16 @@ import av
 import pytest
 import torch
 
-from interp_cli.pipeline.frames import Neighbour
-from interp_cli.pipeline.planner import Shown, with_pairs_beside
-from interp_cli.scenes.letterbox import Area
-from interp_cli.video.pixel_format import picture_format
+from interp_cli.pipeline.frames import SourceFrame
+from interp_cli.pipeline.planner import PlannedFrame, with_adjacent_pairs
+from interp_cli.scenes.letterbox import Region
+from interp_cli.video.pixel_format import pixel_format_of
 from interp_cli.video.probe import ColourTags
 
 IMAGE = av.VideoFrame(64, 48, "yuv420p")
-LAYOUT = picture_format(IMAGE, ColourTags())
-WHOLE = Area.whole(LAYOUT)
-FRAMES = [Neighbour(IMAGE, n, LAYOUT, torch.device("cpu")) for n in range(7)]
+LAYOUT = pixel_format_of(IMAGE, ColourTags())
+WHOLE = Region.whole(LAYOUT)
+FRAMES = [SourceFrame(IMAGE, n, LAYOUT, torch.device("cpu")) for n in range(7)]
 
 
 def planned(breaks=(), factor=2, smaller=()):
@@ -24,22 +24,22 @@ def planned(breaks=(), factor=2, smaller=()):
     plan = []
     for n in range(6):
         before, after = FRAMES[n : n + 2]
-        plan.append(Shown(factor * n, before, None, Fraction(0), n))
+        plan.append(PlannedFrame(factor * n, before, None, Fraction(0), n))
         for part in range(1, factor):
             pts, timestep = factor * n + part, Fraction(part, factor)
-            area = Area(8, 40, 0, 64) if n in smaller else WHOLE
+            region = Region(8, 40, 0, 64) if n in smaller else WHOLE
             if n in breaks:
                 shown = after if timestep > Fraction(1, 2) else before
-                plan.append(Shown(pts, shown, None, Fraction(0), n))
+                plan.append(PlannedFrame(pts, shown, None, Fraction(0), n))
             else:
-                plan.append(Shown(pts, before, after, timestep, n, area))
-    plan.append(Shown(6 * factor, FRAMES[6], None, Fraction(0), 7))
+                plan.append(PlannedFrame(pts, before, after, timestep, n, region))
+    plan.append(PlannedFrame(6 * factor, FRAMES[6], None, Fraction(0), 7))
     return plan
 
 
-def beside(plan):
+def adjacent(plan):
     """Of each pair, by the number of its first frame: the numbers of the frames beside it."""
-    told = list(with_pairs_beside(plan))
+    told = list(with_adjacent_pairs(plan))
     assert [(s.pts, s.before, s.after, s.timestep) for s in told] == [
         (s.pts, s.before, s.after, s.timestep) for s in plan
     ]
@@ -54,21 +54,21 @@ def beside(plan):
 
 @pytest.mark.parametrize("factor", [2, 5])
 def test_motion_that_goes_on(factor):
-    assert beside(planned(factor=factor)) == {
+    assert adjacent(planned(factor=factor)) == {
         0: (None, 2), 1: (0, 3), 2: (1, 4), 3: (2, 5), 4: (3, 6), 5: (4, None),
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("factor", [2, 5])
 def test_no_motion_leads_across_a_cut_or_a_repeat(factor):
-    assert beside(planned(breaks=(2,), factor=factor)) == {
+    assert adjacent(planned(breaks=(2,), factor=factor)) == {
         0: (None, 2), 1: (0, None), 3: (None, 5), 4: (3, 6), 5: (4, None),
     }  # fmt: skip
-    assert beside(planned(breaks=range(6), factor=factor)) == {}
+    assert adjacent(planned(breaks=range(6), factor=factor)) == {}
 
 
 def frame(pts):
-    return Neighbour(IMAGE, pts, LAYOUT, torch.device("cpu"))
+    return SourceFrame(IMAGE, pts, LAYOUT, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -83,26 +83,28 @@ def frame(pts):
 )
 def test_intervals_are_those_of_the_time_stamps_but_for_rounding(stamps, intervals):
     a, b, c, d = map(frame, stamps)
-    assert Shown(0, b, c, Fraction(1, 2), 1, WHOLE, a, d).intervals == intervals
-    assert Shown(0, b, c, Fraction(1, 2), 1, WHOLE).intervals == (1, 1)
+    assert PlannedFrame(0, b, c, Fraction(1, 2), 1, WHOLE, a, d).intervals == intervals
+    assert PlannedFrame(0, b, c, Fraction(1, 2), 1, WHOLE).intervals == (1, 1)
 
 
 def test_what_lasts_much_longer_tells_nothing():
     frames = [frame(pts) for pts in (0, 16, 32, 282, 298, 340)]
-    plan = [Shown(n, a, b, Fraction(1, 2), 1, WHOLE) for n, (a, b) in enumerate(pairwise(frames))]
-    assert beside(plan) == {0: (None, 32), 16: (0, None), 32: (None, None), 282: (None, 340),
+    plan = [
+        PlannedFrame(n, a, b, Fraction(1, 2), 1, WHOLE) for n, (a, b) in enumerate(pairwise(frames))
+    ]
+    assert adjacent(plan) == {0: (None, 32), 16: (0, None), 32: (None, None), 282: (None, 340),
                             298: (282, None)}  # fmt: skip
 
 
 def test_pictures_of_another_size_are_not_compared():
-    assert beside(planned(smaller=(0, 1))) == {
+    assert adjacent(planned(smaller=(0, 1))) == {
         0: (None, 2), 1: (0, None), 2: (None, 4), 3: (2, 5), 4: (3, 6), 5: (4, None),
     }  # fmt: skip
 
 
 def test_originals_that_are_not_shown_do_not_matter():
     made = [shown for shown in planned() if shown.is_synthesized]
-    assert beside(made) == beside(planned())
+    assert adjacent(made) == adjacent(planned())
 
 
 def test_little_is_held_back():
@@ -116,6 +118,6 @@ def test_little_is_held_back():
             yield shown
 
     numbers = []
-    for shown in with_pairs_beside(plan()):
+    for shown in with_adjacent_pairs(plan()):
         numbers.append(asked - shown.pts)
     assert max(numbers) <= 5

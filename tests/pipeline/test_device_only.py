@@ -15,15 +15,15 @@ from torch.overrides import TorchFunctionMode
 
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.inference.runner import timestep_column
-from interp_cli.inference.trajectory import Beside
+from interp_cli.inference.trajectory import AdjacentMotion
 from interp_cli.models.registry import create_model
 from interp_cli.models.render import render
-from interp_cli.pipeline.frames import Neighbour
-from interp_cli.pipeline.planner import Shown
+from interp_cli.pipeline.frames import SourceFrame
+from interp_cli.pipeline.planner import PlannedFrame
 from interp_cli.pipeline.synthesizer import Synthesizer
-from interp_cli.scenes.letterbox import Area
+from interp_cli.scenes.letterbox import Region
 from interp_cli.video.colour import from_rgb, to_rgb
-from interp_cli.video.pixel_format import picture_format, planes_of
+from interp_cli.video.pixel_format import pixel_format_of, planes_of
 from interp_cli.video.probe import ColourTags
 
 _COPIES = ("new_tensor", "tensor", "as_tensor", "from_numpy", "asarray", "scalar_tensor")
@@ -56,10 +56,10 @@ def test_flow_stays_on_its_device(height, width):
     with NoCopies():
         timesteps = timestep_column((0.25, 0.5), frame0)
         features = net.encode(frame0), net.encode(frame1)
-        recipe = net.synthesize(*features, net.motion(*features), timesteps)
-        assert render(frame0, frame1, recipe, timesteps).shape == frame0.shape
+        params = net.synthesize(*features, net.motion(*features), timesteps)
+        assert render(frame0, frame1, params, timesteps).shape == frame0.shape
         large = frames(2, 2 * height, 2 * width)
-        made = render(*large, recipe.enlarged(2 * height, 2 * width), 0.5, "bicubic")
+        made = render(*large, params.enlarged(2 * height, 2 * width), 0.5, "bicubic")
     assert (made.shape, made.device.type) == (large[0].shape, "meta")
 
 
@@ -76,24 +76,26 @@ def test_fusion_stays_on_its_device():
 @torch.inference_mode()
 def test_middles_of_planes_stay_on_their_device(pixel_format):
     image = av.VideoFrame(1280, 720, pixel_format)
-    layout = picture_format(image, ColourTags())
+    layout = pixel_format_of(image, ColourTags())
     interpolator = Interpolator("flow", device="cpu", quality="balanced")
     interpolator.net.to("meta")
     synthesizer = Synthesizer(interpolator, layout, with_motion=False)
-    frames = [Neighbour(image, n, layout, torch.device("meta")) for n in range(2)]
-    area = Area.whole(layout)
-    shown = Shown(1, frames[0], frames[1], Fraction(1, 2), 1, area)
+    frames = [SourceFrame(image, n, layout, torch.device("meta")) for n in range(2)]
+    region = Region.whole(layout)
+    shown = PlannedFrame(1, frames[0], frames[1], Fraction(1, 2), 1, region)
     for frame in frames:
         assert frame.channels  # uploaded
     with NoCopies():
-        pictures = [synthesizer.small_pictures(frame, area) for frame in frames]
-        seen = [interpolator.inference.see(picture) for picture in pictures]
-        motion = interpolator.inference.motion(*seen)
+        pictures = [synthesizer.small_pictures(frame, region) for frame in frames]
+        encoded = [interpolator.runner.encode(picture) for picture in pictures]
+        motion = interpolator.runner.motion(*encoded)
         timesteps = [(Fraction(1, 2),)] * len(motion)
         rows = [motion[i : i + 1] for i in range(len(motion))]
-        beside = Beside.of(motion, [None, *rows[1:]], rows, [(1, 0.5)] * len(rows))
-        recipes = interpolator.inference.recipes(*seen, motion, timesteps, beside)
-        planes = synthesizer._moved(shown, area, recipes)
+        adjacent = AdjacentMotion.of(motion, [None, *rows[1:]], rows, [(1, 0.5)] * len(rows))
+        synthesis_params = interpolator.runner.synthesis_params(
+            *encoded, motion, timesteps, adjacent
+        )
+        planes = synthesizer._moved(shown, region, synthesis_params)
         with_rgb = from_rgb(*to_rgb(planes, layout), layout)
     for made, also, plane in zip(planes, with_rgb, planes_of(image), strict=True):
         assert made.shape == also.shape == (1, *plane.shape)

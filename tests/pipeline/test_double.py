@@ -21,7 +21,7 @@ from interp_cli.options import DoubleOptions, EncodeOptions, InferenceOptions
 from interp_cli.pipeline.double import DoubleResult, double_video
 from interp_cli.pipeline.flow_export import read_flo
 from interp_cli.video.colour import from_rgb, to_rgb
-from interp_cli.video.pixel_format import picture_format, planes_of
+from interp_cli.video.pixel_format import pixel_format_of, planes_of
 from interp_cli.video.probe import probe
 
 LOSSLESS = DoubleOptions(encode=EncodeOptions(encoder="ffv1"))
@@ -90,7 +90,7 @@ def test_a_still_scene_does_not_flicker(interpolator, tmp_path: Path):
     still = clips.moving_clip(tmp_path / "still.mkv", frames=2, codec="ffv1", still=True)
 
     first, second = frames(still)
-    layout = picture_format(first, probe(still).colour)
+    layout = pixel_format_of(first, probe(still).colour)
     pictures = [
         to_rgb(tuple(torch.from_numpy(p.copy())[None] for p in planes_of(f)), layout)[0]
         for f in (first, second)
@@ -196,10 +196,10 @@ def test_a_flash_is_not_smeared_over_time(double, tmp_path: Path):
 
 
 def test_retimed_repeats_follow_the_motion(double, repeats_clip: Path):
-    result = double(repeats_clip, options=replace(LOSSLESS, repeats="retime"))
+    result = double(repeats_clip, options=replace(LOSSLESS, duplicates="retime"))
     before, after = frames(repeats_clip), frames(result.target)
     # Of the runs 2, 3, 4 and 7, 8 the first frame stays; 11 has no successor.
-    assert (result.repeats, result.retimed, result.frames_out) == (3, 3, 24)
+    assert (result.duplicates, result.retimed, result.frames_out) == (3, 3, 24)
     for i in (0, 1, 2, 5, 6, 7, 9, 10, 11):
         assert same(after[2 * i], before[i])
     for first, next_ in ((2, 5), (7, 9)):
@@ -212,16 +212,16 @@ def test_retimed_repeats_follow_the_motion(double, repeats_clip: Path):
 
 def test_a_still_is_not_retimed(double, tmp_path: Path):
     source = clips.moving_clip(
-        tmp_path / "still.mkv", frames=14, codec="ffv1", repeats=range(2, 11), rate=100
+        tmp_path / "still.mkv", frames=14, codec="ffv1", duplicates=range(2, 11), rate=100
     )
-    result = double(source, options=replace(LOSSLESS, repeats="retime"))
-    assert (result.repeats, result.retimed) == (9, 0)
+    result = double(source, options=replace(LOSSLESS, duplicates="retime"))
+    assert (result.duplicates, result.retimed) == (9, 0)
 
 
 def test_a_model_of_middles_retimes_nothing(double, interpolator, repeats_clip, monkeypatch):
     monkeypatch.setattr(interpolator.net, "supports_timestep", False)
     with pytest.raises(WeightsError, match="only middles, which do not make a run"):
-        double(repeats_clip, options=replace(LOSSLESS, repeats="retime"))
+        double(repeats_clip, options=replace(LOSSLESS, duplicates="retime"))
 
 
 def test_a_model_of_middles_does_factors_up_to_64(double, interpolator, tmp_path, monkeypatch):
@@ -251,7 +251,7 @@ def test_black_bars_stay_and_the_picture_is_made_between_them(
     result = double(source)
     hook.remove()
     before, after = frames(source), frames(result.target)
-    assert (result.cuts, result.repeats, result.synthesized) == (0, 0, 5)
+    assert (result.cuts, result.duplicates, result.synthesized) == (0, 0, 5)
     assert set(heights) == {68 if pix_fmt == "yuv420p" else 64}
     for i in range(5):
         for made, original in zip(planes_of(after[2 * i + 1]), planes_of(before[i]), strict=True):
@@ -263,7 +263,7 @@ def test_black_bars_stay_and_the_picture_is_made_between_them(
 def test_repeats_pass_through(double, repeats_clip: Path):
     result = double(repeats_clip)
     after = frames(result.target)
-    assert result.repeats == 3
+    assert result.duplicates == 3
     assert result.synthesized == 8
     for repeat in (3, 4, 8):
         assert same(after[2 * repeat - 1], after[2 * repeat])
@@ -282,9 +282,9 @@ def test_a_part_starts_at_zero_with_its_sound(double, tmp_path: Path):
 
 
 def test_progress_counts_frames(double, h264_clip: Path):
-    seen = []
-    double(h264_clip, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(i, 12) for i in range(1, 13)]
+    encoded = []
+    double(h264_clip, progress=lambda done, total: encoded.append((done, total)))
+    assert encoded == [(i, 12) for i in range(1, 13)]
 
 
 def test_what_exists_is_not_replaced(double, h264_clip: Path, tmp_path: Path):
@@ -385,7 +385,7 @@ def moved_names(folder: Path) -> set[str]:
 def test_motion_is_kept_for_each_synthesized_frame(cut_clip, tmp_path):
     """Of 16 frames with two cuts, 13 pairs are made; their output frames are the odd ones."""
     folder = tmp_path / "motion"
-    options = DoubleOptions(save_motion=folder, motion_scale_px=4.0)
+    options = DoubleOptions(save_flow=folder, flow_scale_px=4.0)
     interpolator = Interpolator("flow", device="cpu", precision="fp32", batch=3)
     result = double_video(cut_clip, tmp_path / "out.mkv", options, interpolator=interpolator)
     assert result.synthesized == 13
@@ -415,7 +415,7 @@ def test_motion_at_several_timesteps_and_beside_opacity(tmp_path):
     """Opacity is made as a picture of its own, whose motion is not the picture's."""
     clip = clips.moving_clip(tmp_path / "a.mkv", frames=3, codec="ffv1", pix_fmt="yuva420p")
     folder = tmp_path / "m"
-    options = replace(LOSSLESS, save_motion=folder, factor=4)
+    options = replace(LOSSLESS, save_flow=folder, factor=4)
     interpolator = Interpolator("flow", device="cpu", precision="fp32", batch=2)
     assert double_video(clip, tmp_path / "o.mkv", options, interpolator=interpolator).frames_out
     frames = json.loads((folder / "motion.json").read_text())["frames"]
@@ -437,14 +437,14 @@ def test_the_network_runs_once_for_picture_and_motion(h264_clip, tmp_path):
     calls = []
     piece = interpolator.net.synthesize
     interpolator.net.synthesize = lambda *inputs: calls.append(len(inputs[-1])) or piece(*inputs)
-    options = DoubleOptions(save_motion=tmp_path / "m", end_seconds=0.2)
+    options = DoubleOptions(save_flow=tmp_path / "m", end_seconds=0.2)
     double_video(h264_clip, tmp_path / "out.mkv", options, interpolator=interpolator)
     assert sum(calls) == 4
 
 
 def test_motion_of_a_failed_job_is_not_kept(h264_clip, tmp_path):
     encode = EncodeOptions(ffmpeg_output=("-level", "none"))
-    options = DoubleOptions(save_motion=tmp_path / "m", encode=encode)
+    options = DoubleOptions(save_flow=tmp_path / "m", encode=encode)
     with pytest.raises(EncodeError, match="libx264 failed"):
         double_video(h264_clip, tmp_path / "out.mkv", options)
     assert list(tmp_path.iterdir()) == []
@@ -453,10 +453,10 @@ def test_motion_of_a_failed_job_is_not_kept(h264_clip, tmp_path):
 def test_motion_is_refused_before_any_work(averaging, h264_clip, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "notes.txt").write_text("mine")
-    options = DoubleOptions(save_motion=tmp_path / "m", overwrite=True)
+    options = DoubleOptions(save_flow=tmp_path / "m", overwrite=True)
     with pytest.raises(InterpError, match=r"holds other files than motion, such as notes\.txt"):
         double_video(h264_clip, tmp_path / "out.mkv", options)
-    options = DoubleOptions(save_motion=tmp_path / "new")
+    options = DoubleOptions(save_flow=tmp_path / "new")
     with pytest.raises(WeightsError, match="makes frames without motion"):
         double_video(h264_clip, tmp_path / "out.mkv", options, interpolator=Interpolator(averaging))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]

@@ -15,7 +15,7 @@ import torch
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import InferenceOptions
 from interp_cli.video.colour import from_rgb, to_rgb
-from interp_cli.video.pixel_format import image_of, native_format, picture_format, planes_of
+from interp_cli.video.pixel_format import image_of, native_format, pixel_format_of, planes_of
 from interp_cli.video.probe import ColourTags
 from interp_cli.video.readers.file import VideoReader
 
@@ -28,7 +28,7 @@ FORMATS = """
 
 def difference(image: av.VideoFrame, tags: ColourTags, interpolator: Interpolator) -> list[float]:
     """Mean difference of each plane of a frame to what is made between it and itself, of 255."""
-    layout = picture_format(image, tags)
+    layout = pixel_format_of(image, tags)
     planes = tuple(torch.from_numpy(plane.copy())[None] for plane in planes_of(image))
     rgb, alpha = to_rgb(planes, layout)
     pictures = rgb if alpha is None else torch.cat((rgb, alpha.expand_as(rgb)))
@@ -43,7 +43,7 @@ def difference(image: av.VideoFrame, tags: ColourTags, interpolator: Interpolato
 
 def drawn_still(name: str, tags: ColourTags) -> av.VideoFrame:
     """The drawing of `clips` in a pixel format, with the finest steps that its depth has."""
-    layout = picture_format(native_format(av.VideoFrame(96, 64, name)), tags)
+    layout = pixel_format_of(native_format(av.VideoFrame(96, 64, name)), tags)
     picture = torch.from_numpy(clips.true_frame(0, (96, 64)).transpose(2, 0, 1).copy())[None] / 255
     picture = picture + torch.linspace(0, 1 / 255, 96)
     alpha = picture[:, :1] if layout.has_alpha else None
@@ -85,7 +85,7 @@ def test_grey_stays_grey_and_nothing_gets_darker(averaging):
     for tags in (ColourTags(1, False), ColourTags(6, True), ColourTags(9, False)):
         rgb, _ = to_rgb(
             tuple(torch.from_numpy(p.copy())[None] for p in planes_of(image)),
-            picture_format(image, tags),
+            pixel_format_of(image, tags),
         )
         assert float((rgb - rgb.mean(1, keepdim=True)).abs().max()) < 1e-6
         assert difference(image, tags, Interpolator(averaging)) == [0, 0, 0]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from interp_cli.errors import InterpError, OpenError
-from interp_cli.inference.motion import Motion
-from interp_cli.pipeline.flow_export import MotionWriter, flow_picture, read_flo, write_flo
+from interp_cli.inference.motion import OpticalFlow
+from interp_cli.pipeline.flow_export import FlowWriter, flow_picture, read_flo, write_flo
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def test_the_colour_wheel_is_middleburys(vector, colour):
     assert picture[0, 0].tolist() == pytest.approx(colour, abs=1)
 
 
-def motion(flow: np.ndarray) -> Motion:
-    return Motion(-flow, flow, np.full(flow.shape[:2], 0.25, np.float32))
+def motion(flow: np.ndarray) -> OpticalFlow:
+    return OpticalFlow(-flow, flow, np.full(flow.shape[:2], 0.25, np.float32))
 
 
 def test_displacement_is_the_whole_way(flow):
@@ -88,7 +88,7 @@ def test_displacement_is_the_whole_way(flow):
 
 def test_a_folder_is_filled_and_explained(flow, tmp_path):
     flow[0, 0] = 30, 40
-    with MotionWriter(tmp_path / "m", (7, 5), {"source": "a.mp4"}, 8.0) as writer:
+    with FlowWriter(tmp_path / "m", (7, 5), {"source": "a.mp4"}, 8.0) as writer:
         writer.write(1, motion(flow), timestep=0.5)
         writer.write(12, motion(flow / 2), timestep=0.25)
         assert not (tmp_path / "m").exists()
@@ -119,12 +119,12 @@ def test_a_folder_is_filled_and_explained(flow, tmp_path):
 
 
 def test_the_scale_follows_the_size():
-    assert MotionWriter(Path("m"), (1280, 720), {}).scale_px == 20
-    assert MotionWriter(Path("m"), (64, 48), {}).scale_px == 1
+    assert FlowWriter(Path("m"), (1280, 720), {}).scale_px == 20
+    assert FlowWriter(Path("m"), (64, 48), {}).scale_px == 1
 
 
 def test_a_failure_leaves_nothing(flow, tmp_path):
-    writer = MotionWriter(tmp_path / "m", (7, 5), {})
+    writer = FlowWriter(tmp_path / "m", (7, 5), {})
     with pytest.raises(RuntimeError, match="stop"), writer:
         writer.write(1, motion(flow))
         raise RuntimeError("stop")
@@ -133,10 +133,10 @@ def test_a_failure_leaves_nothing(flow, tmp_path):
 
 def test_what_a_crash_leaves_in_a_finished_folder_may_be_replaced(flow, tmp_path):
     folder = tmp_path / "m"
-    with MotionWriter(folder, (7, 5), {}) as writer:
+    with FlowWriter(folder, (7, 5), {}) as writer:
         writer.write(1, motion(flow))
     (folder / "frames.jsonl").touch()  # as before it is removed
-    with MotionWriter(folder, (7, 5), {}, overwrite=True) as writer:
+    with FlowWriter(folder, (7, 5), {}, overwrite=True) as writer:
         writer.write(3, motion(flow))
     assert not (folder / "frames.jsonl").exists()
     assert (folder / "000003_flow_t0.flo").exists()
@@ -144,24 +144,24 @@ def test_what_a_crash_leaves_in_a_finished_folder_may_be_replaced(flow, tmp_path
     other.mkdir()
     (other / "frames.jsonl").write_text("{}")
     with pytest.raises(InterpError, match=r"other files than motion, such as frames.jsonl"):
-        MotionWriter(other, (7, 5), {}, overwrite=True)
+        FlowWriter(other, (7, 5), {}, overwrite=True)
 
 
 def test_what_lies_in_a_folder_stays(flow, tmp_path):
     folder = tmp_path / "m"
     folder.mkdir()
-    with MotionWriter(folder, (7, 5), {}) as writer:  # empty: fine
+    with FlowWriter(folder, (7, 5), {}) as writer:  # empty: fine
         writer.write(1, motion(flow))
     with pytest.raises(InterpError, match="m: holds motion already; use --overwrite"):
-        MotionWriter(folder, (7, 5), {})
-    with MotionWriter(folder, (7, 5), {}, overwrite=True) as writer:
+        FlowWriter(folder, (7, 5), {})
+    with FlowWriter(folder, (7, 5), {}, overwrite=True) as writer:
         writer.write(3, motion(flow))
     assert not (folder / "000001_flow_t0.flo").exists()
     assert (folder / "000003_flow_t0.flo").exists()
     (folder / "thesis.tex").write_text("years of work")
     with pytest.raises(InterpError, match=r"other files than motion, such as thesis.tex"):
-        MotionWriter(folder, (7, 5), {}, overwrite=True)
+        FlowWriter(folder, (7, 5), {}, overwrite=True)
     with pytest.raises(InterpError, match="is a file; a folder"):
-        MotionWriter(folder / "thesis.tex", (7, 5), {})
+        FlowWriter(folder / "thesis.tex", (7, 5), {})
     with pytest.raises(InterpError, match=r"folder .*none does not exist"):
-        MotionWriter(tmp_path / "none" / "m", (7, 5), {})
+        FlowWriter(tmp_path / "none" / "m", (7, 5), {})

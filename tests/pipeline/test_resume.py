@@ -24,26 +24,26 @@ from interp_cli.options import DoubleOptions, EncodeOptions, InferenceOptions
 from interp_cli.pipeline.double import double_video
 from interp_cli.video.encoding.commands import VideoCommands
 from interp_cli.video.writers.journal import (
-    KeptWork,
-    check_kept,
+    SegmentJournal,
+    check_completed,
+    completed_frames,
     job_facts,
-    kept_folder,
-    kept_frames,
+    journal_folder,
 )
 
 FILM = Fraction(24000, 1001)
 FACTS = {"crf": "17", "input": "abc"}
 EVERY = 8
-OPTIONS = DoubleOptions(keep_every=EVERY, encode=EncodeOptions(preset="ultrafast"))
-LOSSLESS = DoubleOptions(keep_every=EVERY, encode=EncodeOptions(encoder="ffv1"))
+OPTIONS = DoubleOptions(segment_frames=EVERY, encode=EncodeOptions(preset="ultrafast"))
+LOSSLESS = DoubleOptions(segment_frames=EVERY, encode=EncodeOptions(encoder="ffv1"))
 COUNTS = ("frames_in", "frames_out", "synthesized", "cuts", "repeats", "retimed", "video_seconds")
 
 
-def kept(target: Path, facts: dict[str, str] = FACTS, *, resume: bool = True) -> KeptWork:
-    return KeptWork(target, EVERY, 2, facts, resume=resume)
+def kept(target: Path, facts: dict[str, str] = FACTS, *, resume: bool = True) -> SegmentJournal:
+    return SegmentJournal(target, EVERY, 2, facts, resume=resume)
 
 
-def finish(work: KeptWork, number: int, content: bytes = b"segment") -> None:
+def finish(work: SegmentJournal, number: int, content: bytes = b"segment") -> None:
     part = work.folder / "part"
     part.write_bytes(content)
     work.keep(part, f"{number}.mkv", EVERY)
@@ -68,7 +68,7 @@ def test_finished_segments_stay_and_the_error_says_so(tmp_path: Path):
         raise KeyboardInterrupt
     note = "8 finished frames are kept: the same command with --resume goes on."
     assert caught.value.__notes__ == [note]
-    assert kept_frames(target) == 8
+    assert completed_frames(target) == 8
 
 
 def test_a_job_goes_on_where_it_was_stopped(stopped: Path):
@@ -82,7 +82,7 @@ def test_a_job_goes_on_where_it_was_stopped(stopped: Path):
 
 
 def test_the_batch_is_that_of_the_first_run(stopped: Path):
-    with KeptWork(stopped, EVERY, 7, FACTS, resume=True) as work:
+    with SegmentJournal(stopped, EVERY, 7, FACTS, resume=True) as work:
         assert work.batch == 2
 
 
@@ -96,7 +96,7 @@ def test_nothing_finished_leaves_nothing(tmp_path: Path):
 def test_another_job_is_refused_and_nothing_is_lost(stopped: Path):
     with pytest.raises(EncodeError, match=r"made otherwise \(crf: 17, now 20\)"):
         kept(stopped, {**FACTS, "crf": "20"}).__enter__()
-    assert kept_frames(stopped) == 16
+    assert completed_frames(stopped) == 16
 
 
 def test_without_resume_it_begins_anew(stopped: Path):
@@ -107,16 +107,16 @@ def test_without_resume_it_begins_anew(stopped: Path):
 
 def test_hours_of_work_are_not_lost_unasked(stopped: Path):
     with pytest.raises(EncodeError, match="16 finished frames of an earlier run are kept; use --r"):
-        check_kept(stopped, DoubleOptions())
-    check_kept(stopped, DoubleOptions(resume=True))
-    check_kept(stopped, DoubleOptions(overwrite=True))
-    assert kept_frames(stopped) == 16
+        check_completed(stopped, DoubleOptions())
+    check_completed(stopped, DoubleOptions(resume=True))
+    check_completed(stopped, DoubleOptions(overwrite=True))
+    assert completed_frames(stopped) == 16
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
 def test_only_whole_segments_count(stopped: Path, damage: Callable[[Path], object]):
-    damage(kept_folder(stopped) / "1.mkv")
-    assert kept_frames(stopped) == 8
+    damage(journal_folder(stopped) / "1.mkv")
+    assert completed_frames(stopped) == 8
 
 
 def add_a_field(journal: dict) -> None:
@@ -135,7 +135,7 @@ def add_a_field(journal: dict) -> None:
     ],
 )
 def test_a_journal_of_another_version_costs_one_line_and_no_frame(stopped: Path, alter):
-    path = kept_folder(stopped) / "journal.json"
+    path = journal_folder(stopped) / "journal.json"
     journal = json.loads(path.read_text())
     alter(journal)
     path.write_text(json.dumps(journal))
@@ -143,18 +143,18 @@ def test_a_journal_of_another_version_costs_one_line_and_no_frame(stopped: Path,
     with pytest.raises(EncodeError, match=told):
         kept(stopped).__enter__()
     with pytest.raises(EncodeError, match=told):
-        check_kept(stopped, DoubleOptions())
-    assert (kept_folder(stopped) / "1.mkv").exists()
-    check_kept(stopped, DoubleOptions(overwrite=True))
+        check_completed(stopped, DoubleOptions())
+    assert (journal_folder(stopped) / "1.mkv").exists()
+    check_completed(stopped, DoubleOptions(overwrite=True))
     with kept(stopped, resume=False) as work:
         assert work.frames == 0
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7"])
 def test_a_damaged_journal_costs_one_line_too(stopped: Path, text: str):
-    (kept_folder(stopped) / "journal.json").write_text(text)
+    (journal_folder(stopped) / "journal.json").write_text(text)
     with pytest.raises(EncodeError, match=r"journal.json: .* or it is damaged"):
-        kept_frames(stopped)
+        completed_frames(stopped)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no lock there")
@@ -203,7 +203,7 @@ def interpolator() -> Interpolator:
 def source(clip_folder: Path) -> Path:
     """24 frames with sound, a cut and repeats."""
     return clips.moving_clip(
-        clip_folder / "resume.mp4", 24, cuts=(13,), repeats=(5, 17), audio="aac", size=(64, 48)
+        clip_folder / "resume.mp4", 24, cuts=(13,), duplicates=(5, 17), audio="aac", size=(64, 48)
     )
 
 
@@ -247,14 +247,14 @@ def interrupted(
         if done < EVERY + 4:  # not all frames of two segments are handed over
             return
         deadline = time.monotonic() + 20
-        while kept_frames(target) < 2 * EVERY:
+        while completed_frames(target) < 2 * EVERY:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         double_video(source, target, options, interpolator=interpolator, progress=stop)
-    assert kept_frames(target) >= 2 * EVERY
+    assert completed_frames(target) >= 2 * EVERY
     assert not target.exists()
 
 
@@ -271,9 +271,9 @@ CASES = {
     "in a variable rate": ("vfr_source", "mp4", OPTIONS),
     "in another rate": ("vfr_source", "mkv", replace(LOSSLESS, frame_rate=Fraction(60000, 1001))),
     "slowed": ("source", "mov", replace(OPTIONS, slow_motion=3)),
-    "retimed": ("source", "mkv", replace(LOSSLESS, repeats="retime", factor=3)),
+    "retimed": ("source", "mkv", replace(LOSSLESS, duplicates="retime", factor=3)),
     "of a part": ("source", "webm", DoubleOptions(
-        keep_every=EVERY, start_seconds=0.1, end_seconds=0.9, at_cut="blend")),
+        segment_frames=EVERY, start_seconds=0.1, end_seconds=0.9, at_cut="blend")),
     "deinterlaced": ("interlaced_source", "mp4", replace(OPTIONS, fields="deinterlace")),
     "out of a telecine": ("telecined_source", "mp4", replace(OPTIONS, fields="detelecine")),
     "in another rate out of a telecine": ("telecined_source", "mkv", replace(
@@ -290,12 +290,12 @@ def test_a_resumed_video_equals_an_uninterrupted_one(case, request, tmp_path, in
     once = double_video(clip, whole, options, interpolator=interpolator)
     asked = interpolator.net.asked
     interrupted(clip, target, options, interpolator)
-    frames = kept_frames(target)
+    frames = completed_frames(target)
     interpolator.net.asked = 0
     again = double_video(clip, target, replace(options, resume=True), interpolator=interpolator)
     assert shown(target) == shown(whole)
     assert [getattr(again, name) for name in COUNTS] == [getattr(once, name) for name in COUNTS]
-    assert (once.frames_kept, again.frames_kept) == (0, frames)
+    assert (once.frames_resumed, again.frames_resumed) == (0, frames)
     assert 0 < interpolator.net.asked < asked  # what is kept is not made again
     for kind in ("audio", "video"):
         assert clips.packets(target, kind) == clips.packets(whole, kind)
@@ -307,7 +307,7 @@ def test_a_resumed_video_equals_an_uninterrupted_one(case, request, tmp_path, in
 def test_progress_begins_with_what_was_done_before(source, tmp_path, interpolator):
     target, calls = tmp_path / "out.mkv", []
     interrupted(source, target, OPTIONS, interpolator)
-    frames = kept_frames(target)
+    frames = completed_frames(target)
     double_video(
         source,
         target,
@@ -324,7 +324,7 @@ def test_segments_are_joined_to_the_frame_and_the_tick(vfr_source, tmp_path, int
     made = []
     for every in (EVERY, 1000):
         target = tmp_path / f"{every}.{ending}"
-        options = replace(LOSSLESS, keep_every=every)
+        options = replace(LOSSLESS, segment_frames=every)
         double_video(vfr_source, target, options, interpolator=interpolator)
         made.append(shown(target))
     assert made[0] == made[1]
@@ -350,7 +350,7 @@ def test_joined_segments_last_as_long_as_a_video_made_in_one_go(
     said = []
     for every in (EVERY, 1000):
         target = tmp_path / f"{every}.{ending}"
-        options = DoubleOptions(keep_every=every, audio=False)
+        options = DoubleOptions(segment_frames=every, audio=False)
         double_video(film, target, options, interpolator=interpolator)
         with av.open(str(target)) as container:
             stream = container.streams.video[0]
@@ -380,14 +380,14 @@ def test_wishes_for_the_encoder_do_not_trouble_the_join(source, tmp_path, interp
 
 def test_a_full_disk_loses_nothing_that_is_finished(source, tmp_path, interpolator, monkeypatch):
     target = tmp_path / "out.mkv"
-    keep = KeptWork.keep
+    keep = SegmentJournal.keep
 
-    def full(work: KeptWork, part: Path, name: str, frames: int) -> None:
+    def full(work: SegmentJournal, part: Path, name: str, frames: int) -> None:
         if len(work.segments) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
         keep(work, part, name, frames)
 
-    monkeypatch.setattr(KeptWork, "keep", full)
+    monkeypatch.setattr(SegmentJournal, "keep", full)
     with pytest.raises(EncodeError, match=r"out.mkv: ffv1 failed \(No space left") as caught:
         double_video(source, target, LOSSLESS, interpolator=interpolator)
     assert caught.value.__notes__[0].startswith("16 finished frames are kept")
@@ -443,7 +443,7 @@ def test_other_settings_are_refused(source, tmp_path, interpolator):
         EncodeError, match="crf: not given, now 20; preset: ultrafast, now not given"
     ):
         double_video(source, target, other, interpolator=interpolator)
-    assert kept_frames(target) == 2 * EVERY
+    assert completed_frames(target) == 2 * EVERY
     anew = replace(OPTIONS, overwrite=True)
     double_video(source, target, anew, interpolator=interpolator)
     assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
@@ -460,7 +460,7 @@ def test_pictures_go_on(tmp_path, interpolator):
     pictures = tmp_path / "in"
     pictures.mkdir()
     clips.moving_clip(pictures / "shot_%03d.png", 24, codec="png", pix_fmt="rgb24", size=(64, 48))
-    options = DoubleOptions(keep_every=EVERY)
+    options = DoubleOptions(segment_frames=EVERY)
     once = double_video(pictures, tmp_path / "whole", options, interpolator=interpolator)
     interrupted(pictures, tmp_path / "out", options, interpolator)
     again = double_video(
@@ -479,7 +479,7 @@ def test_pictures_that_cannot_take_their_places_are_made_once(tmp_path, interpol
     pictures.mkdir()
     clips.moving_clip(pictures / "shot_%03d.png", 6, codec="png", pix_fmt="rgb24", size=(64, 48))
     (target / "shot_003.png").mkdir(parents=True)
-    options = DoubleOptions(keep_every=8)
+    options = DoubleOptions(segment_frames=8)
     with pytest.raises(EncodeError, match="they are kept in") as caught:
         double_video(pictures, target, options, interpolator=interpolator)
     assert caught.value.__notes__[0].startswith("12 finished frames are kept")
@@ -493,8 +493,8 @@ def test_pictures_that_cannot_take_their_places_are_made_once(tmp_path, interpol
 
 def test_motion_goes_on(source, tmp_path):
     flow = Interpolator(create_model("flow").eval(), device="cpu")
-    options = replace(OPTIONS, save_motion=tmp_path / "motion")
-    whole = replace(OPTIONS, save_motion=tmp_path / "whole_motion")
+    options = replace(OPTIONS, save_flow=tmp_path / "motion")
+    whole = replace(OPTIONS, save_flow=tmp_path / "whole_motion")
     double_video(source, tmp_path / "whole.mp4", whole, interpolator=flow)
     interrupted(source, tmp_path / "out.mp4", options, flow)
     assert not (tmp_path / "motion").exists()
@@ -530,17 +530,17 @@ def interp(*arguments: object) -> subprocess.Popen[str]:
 def test_a_killed_command_goes_on(tmp_path: Path, weights: Path, number: signal.Signals):
     source = clips.moving_clip(tmp_path / "in.mp4", 40, audio="aac", cuts=(20,))
     target, whole = tmp_path / "out.mp4", tmp_path / "whole.mp4"
-    asked = ("--model", weights, "--keep-every", "16", "--preset", "ultrafast", "-q")
+    asked = ("--model", weights, "--segment-frames", "16", "--preset", "ultrafast", "-q")
     process = interp(source, target, *asked)
     deadline = time.monotonic() + 60
-    while not kept_frames(target) and time.monotonic() < deadline:
+    while not completed_frames(target) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(number)
     said = process.communicate(timeout=30)[1]
-    frames = kept_frames(target)
+    frames = completed_frames(target)
     assert 16 <= frames < 80
     assert not target.exists()
-    options = replace(OPTIONS, keep_every=16, inference=InferenceOptions(model=str(weights)))
+    options = replace(OPTIONS, segment_frames=16, inference=InferenceOptions(model=str(weights)))
     if number is signal.SIGINT:
         assert process.returncode == 130
         assert f"out.mp4: {frames} finished frames are kept: the same command with" in said
@@ -562,7 +562,7 @@ def test_weights_may_lie_elsewhere_when_a_job_goes_on(source, tmp_path, weights)
     interrupted(source, target, OPTIONS, Interpolator(weights, device="cpu", quality="fast"))
     moved = Interpolator(other, device="cpu", quality="fast")
     result = double_video(source, target, replace(OPTIONS, resume=True), interpolator=moved)
-    assert result.frames_kept >= 2 * EVERY
+    assert result.frames_resumed >= 2 * EVERY
     assert result.model == str(other.with_suffix(""))
 
 
@@ -571,7 +571,7 @@ def test_many_videos_go_on(source: Path, tmp_path: Path, weights: Path):
     done = tmp_path / "out" / "resume_2x.mp4"
     done.parent.mkdir()
     done.write_bytes(b"done")
-    run = interp(source, clip, "--out-dir", done.parent, "--model", weights, "--resume")
+    run = interp(source, clip, "--output-dir", done.parent, "--model", weights, "--resume")
     said = run.communicate(timeout=60)[1]
     assert run.returncode == 0, said
     assert "resume_2x.mp4: is there already" in said

@@ -18,14 +18,14 @@ import torch
 from interp_cli.errors import ResourceError
 from interp_cli.evaluation.metrics import psnr
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.models.render import Recipe
+from interp_cli.models.render import SynthesisParams
 from interp_cli.options import Quality
-from interp_cli.pipeline.frames import Neighbour
-from interp_cli.pipeline.planner import Shown, with_pairs_beside
+from interp_cli.pipeline.frames import SourceFrame
+from interp_cli.pipeline.planner import PlannedFrame, with_adjacent_pairs
 from interp_cli.pipeline.synthesizer import Synthesizer
-from interp_cli.scenes.letterbox import Area
+from interp_cli.scenes.letterbox import Region
 from interp_cli.video.colour import to_rgb8
-from interp_cli.video.pixel_format import PictureFormat, picture_format, planes_of
+from interp_cli.video.pixel_format import PixelFormat, pixel_format_of, planes_of
 from interp_cli.video.probe import ColourTags
 
 TAGS = ColourTags()
@@ -41,13 +41,13 @@ class Known(torch.nn.Module):
         super().__init__()
         self.moved = torch.tensor((dx, dy)).view(1, 2, 1, 1)
         self.added = torch.tensor(residual, dtype=torch.float32).view(1, 3, 1, 1)
-        self.seen: list[torch.Tensor] = []
+        self.encoded: list[torch.Tensor] = []
 
     def size_multiple(self, height, width):
         return 8
 
     def encode(self, frame):
-        self.seen.append(frame)
+        self.encoded.append(frame)
         return (frame,)
 
     def motion(self, features0, features1):
@@ -60,7 +60,7 @@ class Known(torch.nn.Module):
         moved = self.moved.expand(len(none), 2, *none.shape[-2:])
         flows = (-timestep * moved, (1 - timestep) * moved)
         added = self.added.expand(len(none), 3, *none.shape[-2:])
-        return Recipe(*flows, none + 1 - timestep, none, none, added)
+        return SynthesisParams(*flows, none + 1 - timestep, none, none, added)
 
 
 def pan(count: int, size: tuple[int, int], step: tuple[int, int]) -> list[np.ndarray]:
@@ -72,24 +72,26 @@ def pan(count: int, size: tuple[int, int], step: tuple[int, int]) -> list[np.nda
 
 def video(
     pictures: Sequence[np.ndarray], pixel_format: str
-) -> tuple[list[Neighbour], PictureFormat]:
+) -> tuple[list[SourceFrame], PixelFormat]:
     frames = [
         av.VideoFrame.from_ndarray(np.ascontiguousarray(p), format="rgb24").reformat(
             format=pixel_format
         )
         for p in pictures
     ]
-    layout = picture_format(frames[0], TAGS)
+    layout = pixel_format_of(frames[0], TAGS)
     device = torch.device("cpu")
-    return [Neighbour(f, 2 * i, layout, device) for i, f in enumerate(frames)], layout
+    return [SourceFrame(f, 2 * i, layout, device) for i, f in enumerate(frames)], layout
 
 
 def middles(
-    interpolator: Interpolator, frames: Sequence[Neighbour], layout: PictureFormat
+    interpolator: Interpolator, frames: Sequence[SourceFrame], layout: PixelFormat
 ) -> list[av.VideoFrame]:
     """The frame halfway between each two."""
-    area = Area.whole(layout)
-    plan = [Shown(a.pts + 1, a, b, HALF, i, area) for i, (a, b) in enumerate(pairwise(frames))]
+    region = Region.whole(layout)
+    plan = [
+        PlannedFrame(a.pts + 1, a, b, HALF, i, region) for i, (a, b) in enumerate(pairwise(frames))
+    ]
     made = list(Synthesizer(interpolator, layout, with_motion=False).images(plan))
     assert [replace(shown, earlier=None, later=None) for _, shown, _ in made] == plan
     return [image for image, _, _ in made]
@@ -111,15 +113,15 @@ def test_planes_are_moved_each_at_its_own_size(pixel_format: str):
 
 
 @pytest.mark.parametrize(("quality", "seen"), [("best", 640), ("balanced", 320), ("fast", 160)])
-def test_what_is_seen_small_moves_the_large_frame(quality: Quality, seen: int):
+def test_what_is_seen_small_moves_the_large_frame(quality: Quality, encoded: int):
     """The pan of the small picture, enlarged, moves every pixel of the frame by whole pixels."""
     frames, layout = video(pan(2, (640, 540), (24, 12)), "yuv420p")
     factor = {"best": 1, "balanced": 2, "fast": 4}[quality]
     interpolator = Interpolator(Known(-24 / factor, -12 / factor), "cpu", quality=quality)
     assert interpolator.reduction(540, 640) == factor
     (made,) = middles(interpolator, frames, layout)
-    assert {tuple(s.shape) for s in interpolator.net.seen} == {
-        (1, 3, -(-540 // factor // 8) * 8, seen)
+    assert {tuple(s.shape) for s in interpolator.net.encoded} == {
+        (1, 3, -(-540 // factor // 8) * 8, encoded)
     }
     luma, middle = (planes_of(image)[0] for image in (frames[0].image, made))
     np.testing.assert_array_equal(middle[24:-24, 24:-24], luma[30 : -24 + 6, 36 : -24 + 12])
@@ -147,7 +149,7 @@ def test_each_frame_is_seen_once_for_both_of_its_pairs():
     frames, layout = video(pan(6, (640, 540), (8, 8)), "yuv420p")
     interpolator = Interpolator(Known(-8, -8), "cpu")
     assert len(middles(interpolator, frames, layout)) == 5
-    assert len(interpolator.net.seen) == 6
+    assert len(interpolator.net.encoded) == 6
 
 
 def test_several_at_once_make_what_one_makes():
@@ -158,7 +160,7 @@ def test_several_at_once_make_what_one_makes():
     for count in (1, 3):
         interpolator = Interpolator("flow", "cpu", precision="fp32", batch=1)
         interpolator.workers = lambda height, width, count=count: count
-        fresh = [Neighbour(f.image, f.pts, layout, interpolator.device) for f in frames]
+        fresh = [SourceFrame(f.image, f.pts, layout, interpolator.device) for f in frames]
         made[count] = [planes_of(image) for image in middles(interpolator, fresh, layout)]
     for one, three in zip(made[1], made[3], strict=True):
         for plane, other in zip(one, three, strict=True):
@@ -183,18 +185,18 @@ def test_opacity_has_motion_of_its_own():
         opaque[30:60, left : left + 40] = 255
         rgba = np.concatenate((pictures[0], opaque), 2)
         frames.append(av.VideoFrame.from_ndarray(rgba, format="rgba"))
-    layout = picture_format(frames[0], TAGS)
-    neighbours = [Neighbour(f, i, layout, torch.device("cpu")) for i, f in enumerate(frames)]
+    layout = pixel_format_of(frames[0], TAGS)
+    neighbours = [SourceFrame(f, i, layout, torch.device("cpu")) for i, f in enumerate(frames)]
     net = Known(16, 0)
     (made,) = middles(Interpolator(net, "cpu"), neighbours, layout)
-    assert Counter(tuple(s.shape) for s in net.seen) == {(2, 3, 96, 128): 2}
+    assert Counter(tuple(s.shape) for s in net.encoded) == {(2, 3, 96, 128): 2}
     alpha = planes_of(made)[0][..., 3]
     assert alpha[45, 28:68].min() == 255
     assert alpha[45, :24].max() == 0
 
 
-@pytest.mark.parametrize("has_motion", [True, False])
-def test_frames_are_waited_for_when_the_next_batch_is_under_way(monkeypatch, averaging, has_motion):
+@pytest.mark.parametrize("has_flow", [True, False])
+def test_frames_are_waited_for_when_the_next_batch_is_under_way(monkeypatch, averaging, has_flow):
     """As on a GPU: what is still on its way is not looked at before it is asked for."""
     events = []
 
@@ -211,7 +213,7 @@ def test_frames_are_waited_for_when_the_next_batch_is_under_way(monkeypatch, ave
             return self.tensors
 
     frames, layout = video(pan(7, (64, 48), (4, 2)), "yuv420p")
-    net = Known(4, 2) if has_motion else averaging
+    net = Known(4, 2) if has_flow else averaging
     interpolator = Interpolator(net, device="cpu", precision="fp32", batch=2)
     monkeypatch.setattr(Interpolator, "workers", lambda *_: 1)
     expected = middles(interpolator, frames, layout)
@@ -242,7 +244,7 @@ def test_what_speeds_up_is_not_shown_halfway():
     truth, scores = pictures[1::2], {}
     for trajectory in ("cubic", "linear"):
         interpolator = Interpolator("flow", "cpu", precision="fp32", trajectory=trajectory)
-        fresh = [Neighbour(f.image, f.pts, layout, interpolator.device) for f in frames]
+        fresh = [SourceFrame(f.image, f.pts, layout, interpolator.device) for f in frames]
         made = [to_rgb8(image, TAGS) for image in middles(interpolator, fresh, layout)]
         inner = (slice(8, -8), slice(8, -40))  # without what comes in
         pairs = zip(made, truth[: len(made)], strict=True)
@@ -254,10 +256,13 @@ def test_what_speeds_up_is_not_shown_halfway():
 def test_many_frames_between_two_have_the_pairs_beside_them():
     """They are made in several batches; the pair after them comes in none of these."""
     frames, layout = video(speeding_up(4, (160, 96))[::2], "yuv420p")
-    area, interpolator = Area.whole(layout), Interpolator("flow", "cpu", precision="fp32", batch=1)
+    region, interpolator = (
+        Region.whole(layout),
+        Interpolator("flow", "cpu", precision="fp32", batch=1),
+    )
     times = [Fraction(n, 10) for n in range(1, 10)]
-    plan = [Shown(0, a, b, t, 0, area) for a, b in pairwise(frames) for t in times]
-    assert {shown.later for shown in list(with_pairs_beside(plan))[:9]} == {frames[2]}
+    plan = [PlannedFrame(0, a, b, t, 0, region) for a, b in pairwise(frames) for t in times]
+    assert {shown.later for shown in list(with_adjacent_pairs(plan))[:9]} == {frames[2]}
     made = Synthesizer(interpolator, layout, with_motion=True).images(plan)
     flows = [motion.flow_t0[20:-20, 40:100, 0].mean() for _, _, motion in made][9:18]
     # Frame n of them stands at 8 n n pixels, so what is shown at 1 + t lies 8 t (2 + t) away.
@@ -274,14 +279,14 @@ def test_opacity_has_neighbours_of_its_own():
         opaque[30:60, 20 + 10 * number : 60 + 10 * number] = 255
         rgba = np.concatenate((ground[:, x : x + 160], opaque), 2)
         frames.append(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgba), format="rgba"))
-    layout = picture_format(frames[0], TAGS)
+    layout = pixel_format_of(frames[0], TAGS)
     shown = [
-        Neighbour(f, i, layout, torch.device("cpu")) for i, f in enumerate(frames) if i % 2 == 0
+        SourceFrame(f, i, layout, torch.device("cpu")) for i, f in enumerate(frames) if i % 2 == 0
     ]
     errors = {}
     for trajectory in ("cubic", "linear"):
         interpolator = Interpolator("flow", "cpu", precision="fp32", trajectory=trajectory)
-        fresh = [Neighbour(n.image, n.pts, layout, interpolator.device) for n in shown]
+        fresh = [SourceFrame(n.image, n.pts, layout, interpolator.device) for n in shown]
         made = planes_of(middles(interpolator, fresh, layout)[1])[0].astype(int)
         difference = np.abs(made - planes_of(frames[3])[0])[8:-8, 8:-40]
         errors[trajectory] = difference[..., :3].mean(), difference[..., 3].mean()
@@ -320,16 +325,16 @@ def test_a_sequence_follows_the_same_ways():
 def test_what_was_made_before_changes_nothing_that_follows(skipped: int):
     """The motion of the pair before is found again, to the bit as when that pair is made."""
     frames, layout = video(speeding_up(7, (160, 96)), "yuv420p")
-    area = Area.whole(layout)
+    region = Region.whole(layout)
     plan = []
     for before, after in pairwise(frames):
         plan += [
-            Shown(2 * before.pts, before, None, Fraction(0), 0),
-            Shown(2 * before.pts + 1, before, after, HALF, 0, area),
+            PlannedFrame(2 * before.pts, before, None, Fraction(0), 0),
+            PlannedFrame(2 * before.pts + 1, before, after, HALF, 0, region),
         ]
 
     def made(first: int) -> list[tuple[np.ndarray, ...] | None]:
-        fresh = {f: Neighbour(f.image, f.pts, layout, torch.device("cpu")) for f in frames}
+        fresh = {f: SourceFrame(f.image, f.pts, layout, torch.device("cpu")) for f in frames}
         again = [replace(s, before=fresh[s.before], after=s.after and fresh[s.after]) for s in plan]
         interpolator = Interpolator("flow", "cpu", precision="fp32", batch=3)
         synthesizer = Synthesizer(interpolator, layout, with_motion=False, batch=3, every=4)
@@ -347,16 +352,16 @@ def test_what_was_made_before_changes_nothing_that_follows(skipped: int):
 def test_motion_is_found_once_for_three_pairs(monkeypatch):
     frames, layout = video(pan(6, (160, 96), (4, 2)), "yuv420p")
     interpolator = Interpolator("flow", "cpu", precision="fp32", batch=1)
-    calls, real = [], interpolator.inference.motion
-    monkeypatch.setattr(interpolator.inference, "motion", lambda *a: calls.append(1) or real(*a))
+    calls, real = [], interpolator.runner.motion
+    monkeypatch.setattr(interpolator.runner, "motion", lambda *a: calls.append(1) or real(*a))
     middles(interpolator, frames, layout)
     assert len(calls) == 5
 
 
 def test_motion_between_bars_lies_in_the_whole_frame():
     frames, layout = video(pan(2, (128, 96), (16, 8)), "yuv420p")
-    area = Area(16, 80, 0, 128)
-    plan = [Shown(1, *frames, HALF, 0, area)]
+    region = Region(16, 80, 0, 128)
+    plan = [PlannedFrame(1, *frames, HALF, 0, region)]
     ((_, _, motion),) = Synthesizer(
         Interpolator(Known(-16, -8), "cpu"), layout, with_motion=True
     ).images(plan)
@@ -370,23 +375,23 @@ def test_motion_between_bars_lies_in_the_whole_frame():
 @pytest.mark.parametrize("timestep", [Fraction(1, 4), Fraction(3, 4)])
 def test_a_blend_is_weighted_by_time(timestep):
     frames, layout = video([np.full((48, 64, 3), v, np.uint8) for v in (40, 200)], "rgb24")
-    plan = [Shown(1, *frames, timestep, 0)]
+    plan = [PlannedFrame(1, *frames, timestep, 0)]
     ((image, _, _),) = Synthesizer(
         Interpolator(Known(0, 0), "cpu"), layout, with_motion=False
     ).images(plan)
     assert np.unique(planes_of(image)[0]).tolist() == [40 + 160 * timestep]
 
 
-@pytest.mark.parametrize("has_motion", [True, False])
-def test_opacity_is_made_of_opacity(averaging, has_motion):
+@pytest.mark.parametrize("has_flow", [True, False])
+def test_opacity_is_made_of_opacity(averaging, has_flow):
     rgba = np.full((2, 48, 64, 4), 200, np.uint8)
     rgba[0, ..., 3], rgba[1, ..., 3] = 40, 80
     images = [av.VideoFrame.from_ndarray(p, format="rgba") for p in rgba]
-    layout = picture_format(images[0], TAGS)
-    frames = [Neighbour(f, 2 * i, layout, torch.device("cpu")) for i, f in enumerate(images)]
-    net = Known(0, 0, (0.1, 0.1, 0.1)) if has_motion else averaging
+    layout = pixel_format_of(images[0], TAGS)
+    frames = [SourceFrame(f, 2 * i, layout, torch.device("cpu")) for i, f in enumerate(images)]
+    net = Known(0, 0, (0.1, 0.1, 0.1)) if has_flow else averaging
     (made,) = middles(Interpolator(net, "cpu", precision="fp32"), frames, layout)
-    added = 25.5 if has_motion else 0
+    added = 25.5 if has_flow else 0
     assert planes_of(made)[0][24, 32].tolist() == pytest.approx(
         [200 + added] * 3 + [60 + added], abs=1
     )
@@ -395,16 +400,16 @@ def test_opacity_is_made_of_opacity(averaging, has_motion):
 @pytest.mark.parametrize("trajectory", ["cubic", "linear"])
 def test_frames_are_let_go_of(trajectory):
     first, layout = video(pan(2, (64, 48), (4, 2)), "yuv420p")
-    area, alive, most = Area.whole(layout), weakref.WeakSet(), []
+    region, alive, most = Region.whole(layout), weakref.WeakSet(), []
     interpolator = Interpolator("flow", "cpu", precision="fp32", batch=2, trajectory=trajectory)
 
     def plan():
         before = None
         for n in range(80):
-            after = Neighbour(first[n % 2].image, 2 * n, layout, torch.device("cpu"))
+            after = SourceFrame(first[n % 2].image, 2 * n, layout, torch.device("cpu"))
             alive.add(after)
             if before is not None:
-                yield Shown(2 * n - 1, before, after, HALF, n, area)
+                yield PlannedFrame(2 * n - 1, before, after, HALF, n, region)
             before = after
 
     for _ in Synthesizer(interpolator, layout, with_motion=False).images(plan()):

@@ -12,11 +12,17 @@ import pytest
 import torch
 
 from interp_cli.options import DoubleOptions
-from interp_cli.pipeline.frames import Neighbour
-from interp_cli.pipeline.pairs import PairJudge
-from interp_cli.scenes.cuts import RECENT_PAIRS, Between, SceneJudge, luma_thumbnail, split_at_cuts
-from interp_cli.scenes.duplicates import is_near_repeat, is_repeat, luma_difference
-from interp_cli.video.pixel_format import picture_format
+from interp_cli.pipeline.frames import SourceFrame
+from interp_cli.pipeline.pairs import PairClassifier
+from interp_cli.scenes.cuts import (
+    RECENT_PAIRS,
+    CutDetector,
+    PairKind,
+    luma_thumbnail,
+    split_at_cuts,
+)
+from interp_cli.scenes.duplicates import is_duplicate, is_near_duplicate, luma_difference
+from interp_cli.video.pixel_format import pixel_format_of
 from interp_cli.video.probe import tags_of
 
 
@@ -28,13 +34,13 @@ def drawn(time: float, scene: int = 0) -> np.ndarray:
     return clips.true_frame(time, scene=scene).astype(np.float32)
 
 
-def between(pictures: list[np.ndarray]) -> dict[int, Between]:
+def between(pictures: list[np.ndarray]) -> dict[int, PairKind]:
     """What lies before each picture that does not go on from the one before it."""
-    judge = SceneJudge(DoubleOptions().scene_threshold)
+    judge = CutDetector(DoubleOptions().scene_threshold)
     for picture in pictures:
         judge.add(luma_thumbnail(image(np.rint(picture).clip(0, 255).astype(np.uint8))))
     found = {i + 1: judge.judge(i) for i in range(len(pictures) - 1)}
-    return {i: kind for i, kind in found.items() if kind is not Between.MOTION}
+    return {i: kind for i, kind in found.items() if kind is not PairKind.CONTINUOUS}
 
 
 def test_cuts_stand_out_from_motion(cut_clip: Path):
@@ -52,8 +58,8 @@ def test_without_a_threshold_there_are_no_cuts(cut_clip: Path):
 
 def test_a_cut_is_found_at_either_end():
     shots = [drawn(0), *(drawn(i, scene=1) for i in range(5)), drawn(0, scene=2)]
-    assert between(shots) == {1: Between.CUT, 6: Between.CUT}
-    assert between([drawn(0), drawn(0, scene=1)]) == {1: Between.CUT}
+    assert between(shots) == {1: PairKind.CUT, 6: PairKind.CUT}
+    assert between([drawn(0), drawn(0, scene=1)]) == {1: PairKind.CUT}
     assert between([drawn(0), drawn(1)]) == {}
 
 
@@ -62,7 +68,7 @@ def test_a_flash_is_told_from_a_cut(length: int):
     frames = [drawn(i) for i in range(12)]
     for i in range(5, 5 + length):
         frames[i] = 0.4 * frames[i] + 150
-    assert between(frames) == {5: Between.FLASH, 5 + length: Between.FLASH}
+    assert between(frames) == {5: PairKind.FLASH, 5 + length: PairKind.FLASH}
 
 
 @pytest.mark.parametrize("length", [6, 12])
@@ -84,25 +90,25 @@ def test_motion_on_twos_is_no_cut_and_a_cut_in_it_is():
     frames = [drawn(4 * (i // 2)) for i in range(10)]
     assert between(frames) == {}
     assert between([*frames, *(drawn(4 * (i // 2), scene=1) for i in range(10))]) == {
-        10: Between.CUT
+        10: PairKind.CUT
     }
 
 
 def test_slides_are_cuts_however_many_follow():
     slides = [drawn(0, scene=i // 5) for i in range(20)]
-    assert between(slides) == dict.fromkeys((5, 10, 15), Between.CUT)
+    assert between(slides) == dict.fromkeys((5, 10, 15), PairKind.CUT)
 
 
 def test_a_dark_shot_is_cut_like_a_bright_one():
     frames = [16 + 0.1 * drawn(i, scene=i // 6) for i in range(12)]
-    assert between(frames) == {6: Between.CUT}
+    assert between(frames) == {6: PairKind.CUT}
 
 
 def test_bars_hide_no_cut():
     frames = [drawn(i, scene=i // 6) for i in range(12)]
     for frame in frames:
         frame[:, :44] = frame[:, -44:] = 0
-    assert between(frames) == {6: Between.CUT}
+    assert between(frames) == {6: PairKind.CUT}
 
 
 def test_a_thumbnail_is_small_and_in_codes_of_255():
@@ -117,16 +123,16 @@ def test_a_repeat_may_differ_by_codec_noise_but_not_by_motion():
     still = clips.true_frame(0)
     noisy = still.copy()
     noisy[::16, ::16] += 1
-    assert is_repeat(image(still), image(still))
-    assert is_repeat(image(still), image(noisy))
-    assert not is_repeat(image(still), image(clips.true_frame(1)))
+    assert is_duplicate(image(still), image(still))
+    assert is_duplicate(image(still), image(noisy))
+    assert not is_duplicate(image(still), image(clips.true_frame(1)))
 
 
 def test_a_small_moving_thing_is_no_repeat():
     still = np.full((720, 1280, 3), 100, np.uint8)
     moved = still.copy()
     moved[300:312, 300:312] = 180
-    assert not is_repeat(image(still), image(moved))
+    assert not is_duplicate(image(still), image(moved))
 
 
 def noisy(picture: np.ndarray, seed: int) -> av.VideoFrame:
@@ -143,12 +149,12 @@ def panned(x: float) -> np.ndarray:
 
 def test_a_near_repeat_differs_by_noise_alone():
     still = panned(0)
-    assert is_near_repeat(noisy(still, 0), noisy(still, 1))
-    assert not is_repeat(noisy(still, 0), noisy(still, 1))
-    assert not is_near_repeat(noisy(still, 0), noisy(panned(2), 1))
+    assert is_near_duplicate(noisy(still, 0), noisy(still, 1))
+    assert not is_duplicate(noisy(still, 0), noisy(still, 1))
+    assert not is_near_duplicate(noisy(still, 0), noisy(panned(2), 1))
     small = still.copy()
     small[64:80, 64:80] += 12
-    assert not is_near_repeat(noisy(still, 0), noisy(small, 1))
+    assert not is_near_duplicate(noisy(still, 0), noisy(small, 1))
 
 
 @pytest.mark.parametrize("change", ["pan", "noisy pan", "fade", "fade of a part"])
@@ -161,16 +167,18 @@ def test_slow_change_is_no_repeat(change: str):
         pair = (noisy(first, 0), noisy(second, 1))
     else:
         pair = tuple(image(np.rint(p).clip(0, 255).astype(np.uint8)) for p in (first, second))
-    assert not is_near_repeat(*pair)
+    assert not is_near_duplicate(*pair)
 
 
 def repeats_in(pictures: list[np.ndarray]) -> list[int]:
     """Which pictures the planner takes for a repeat of the one before."""
     images = [image(picture.clip(0, 255).astype(np.uint8)) for picture in pictures]
-    layout = picture_format(images[0], tags_of(images[0]))
-    judge = PairJudge(None, 10)
-    found = [judge.add(Neighbour(i, n, layout, torch.device("cpu"))) for n, i in enumerate(images)]
-    return [number for number, what in enumerate(found) if what is Between.REPEAT]
+    layout = pixel_format_of(images[0], tags_of(images[0]))
+    judge = PairClassifier(None, 10)
+    found = [
+        judge.add(SourceFrame(i, n, layout, torch.device("cpu"))) for n, i in enumerate(images)
+    ]
+    return [number for number, what in enumerate(found) if what is PairKind.DUPLICATE]
 
 
 def test_motion_is_told_by_the_last_pairs_alone():
@@ -196,9 +204,9 @@ def test_a_refined_repeat_is_told_by_the_motion_before_it():
     pair = tuple(image(p.clip(0, 255).astype(np.uint8)) for p in (first, second))
     motion = luma_difference(image(clips.true_frame(0)), image(clips.true_frame(1)))
     assert motion > 3
-    assert is_near_repeat(*pair, motion)
-    assert not is_near_repeat(*pair)
-    assert not is_near_repeat(*pair, 0.1)
+    assert is_near_duplicate(*pair, motion)
+    assert not is_near_duplicate(*pair)
+    assert not is_near_duplicate(*pair, 0.1)
 
 
 def test_repeats_are_scored_where_one_part_has_no_footage(tmp_path):
@@ -236,5 +244,5 @@ def test_a_repeat_of_ten_bits_is_measured_in_codes_of_255():
 
     luma(noisy)[::12] += 3
     luma(other)[16:32, 16:32] += 8
-    assert is_repeat(still, noisy)
-    assert not is_repeat(still, other)
+    assert is_duplicate(still, noisy)
+    assert not is_duplicate(still, other)

@@ -42,7 +42,7 @@ def options() -> TrainOptions:
         steps=6,
         crop=16,
         batch=2,
-        held_out=2,
+        val_samples=2,
         ranks=1,
         device="cpu",
         precision="fp32",

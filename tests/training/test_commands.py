@@ -34,7 +34,7 @@ def short_validation(monkeypatch):
         preset = getattr(train_options, name)
         monkeypatch.setattr(
             f"interp_cli.cli.train.{name}",
-            lambda model, p=preset, **more: replace(p(model, **more), held_out=2),
+            lambda model, p=preset, **more: replace(p(model, **more), val_samples=2),
         )
 
 
@@ -88,7 +88,7 @@ def test_a_network_that_was_not_compiled_is_told(prepared_folder, tmp_path, monk
     preset = train_options.train_preset
     monkeypatch.setattr(
         "interp_cli.cli.train.train_preset",
-        lambda model, **more: replace(preset(model, **more), held_out=2, compile=True),
+        lambda model, **more: replace(preset(model, **more), val_samples=2, compile=True),
     )
     result = interp("train", prepared_folder, "--out", tmp_path, "--steps", "1", *SMALL)
     assert result.exit_code == 0
@@ -133,7 +133,7 @@ def test_weights_to_start_from_name_the_network(prepared_folder, tmp_path):
     )
     options = load_checkpoint(tmp_path / "b").options
     assert (options.model, options.init) == ("fusion", first["weights"])
-    assert (options.learning_rate, options.warm_up_steps) == (1e-4, 20)  # to fine-tune
+    assert (options.learning_rate, options.warmup_steps) == (1e-4, 20)  # to fine-tune
 
 
 def test_fine_tuning_shows_what_it_gained(prepared_folder, tmp_path):
@@ -157,10 +157,10 @@ def test_fine_tuning_shows_what_it_gained(prepared_folder, tmp_path):
         (("--device", "gpu"), "device must be auto, cpu, cuda, cuda:N or mps, not 'gpu'"),
         (("--precision", "fp7"), "precision must be one of auto, fp32, fp16, bf16, not 'fp7'"),
         (("--synthetic", "1.5"), "synthetic must be between 0 and 1, not 1.5"),
-        (("--late-synthetic", "-1"), "late_synthetic must be between 0 and 1, not -1.0"),
+        (("--synthetic-end", "-1"), "late_synthetic must be between 0 and 1, not -1.0"),
         (("--muon", "-1"), "muon must not be negative, not -1.0"),
         (("--ema", "1"), "ema must be at least 0 and below 1, not 1.0"),
-        (("--hard-share", "2"), "hard_share must be between 0 and 1, not 2.0"),
+        (("--hard-mining", "2"), "hard_share must be between 0 and 1, not 2.0"),
         (("--batch", "16", "--ranks", "3"), "batch must be a multiple of ranks (3), not 16"),
     ],
 )

@@ -116,14 +116,14 @@ def test_a_planned_schedule_goes_on_exactly_after_an_interrupt(prepared_folder, 
     # All that depends on the share done: cosine, larger crops late, labels early; and drawn motion.
     options = replace(
         flow_preset(),
-        **{name: getattr(options, name) for name in ("batch", "held_out", "ranks", "device")},
+        **{name: getattr(options, name) for name in ("batch", "val_samples", "ranks", "device")},
         minutes=None,
         steps=4,
         crop=32,
         late_crop=48,
         synthetic=0.5,
-        late_synthetic=0.0,
-        hard_share=0.5,
+        synthetic_end=0.0,
+        hard_mining=0.5,
         precision="fp32",
     )
 
@@ -323,11 +323,11 @@ def test_the_objective_of_fusion_is_the_squared_error():
 def test_the_learning_rate_follows_the_plan(options):
     flat = replace(options, learning_rate=1.0)
     assert {scheduled_rate(flat, step, share) for step, share in ((0, 0), (9, 0.9))} == {1.0}
-    bent = replace(flat, schedule="cosine", warm_up_steps=10)
-    assert scheduled_rate(bent, 0, 0.0) == pytest.approx(0.1)
-    assert scheduled_rate(bent, 10, 0.0) == pytest.approx(1.0)
-    assert scheduled_rate(bent, 500, 0.5) == pytest.approx(0.51)
-    assert scheduled_rate(bent, 999, 1.0) == pytest.approx(0.02)
+    apply_trajectory = replace(flat, schedule="cosine", warmup_steps=10)
+    assert scheduled_rate(apply_trajectory, 0, 0.0) == pytest.approx(0.1)
+    assert scheduled_rate(apply_trajectory, 10, 0.0) == pytest.approx(1.0)
+    assert scheduled_rate(apply_trajectory, 500, 0.5) == pytest.approx(0.51)
+    assert scheduled_rate(apply_trajectory, 999, 1.0) == pytest.approx(0.02)
 
 
 def test_every_rank_and_step_has_its_own_seed():
@@ -406,13 +406,13 @@ def test_a_compiled_network_learns_the_same(prepared_folder, options, tmp_path, 
     monkeypatch.setattr(torch, "compile", compile_)
     flow = replace(
         flow_preset(),
-        **{name: getattr(options, name) for name in ("held_out", "ranks", "device")},
+        **{name: getattr(options, name) for name in ("val_samples", "ranks", "device")},
         minutes=None,
         steps=2,
         batch=2,
         crop=64,
         late_crop=None,
-        warm_up_steps=0,
+        warmup_steps=0,
         precision="fp32",
     )
     train([prepared_folder], tmp_path / "start", replace(flow, learning_rate=1e-12))

@@ -56,7 +56,7 @@ def test_what_is_nearly_still_is_dropped_by_its_motion(h264_clip, tmp_path):
     (shot,) = prepare([h264_clip], tmp_path / "a")
     assert shot.motion > 1
     with pytest.raises(TrainingError, match="that move"):
-        prepare([h264_clip], tmp_path / "b", PrepareOptions(still_below=shot.motion + 0.1))
+        prepare([h264_clip], tmp_path / "b", PrepareOptions(min_motion=shot.motion + 0.1))
 
 
 def test_splits_where_frames_are_missing(tmp_path):

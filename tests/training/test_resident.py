@@ -93,7 +93,7 @@ def test_crops_do_not_lead_across_a_cut_that_was_overlooked(shots, tmp_path, cut
     planes[len(planes) // 2 :] = 255 - planes[len(planes) // 2 :] // 8
     planes.tofile(tmp_path / "cut.yuv")
     shot = replace(shot, file=tmp_path / "cut.yuv", offset=0)
-    sampler = TripletSampler([shot], hard_share=0.5)
+    sampler = TripletSampler([shot], hard_mining=0.5)
     if cutter == "files":
         batch = FrameInterpolationDataset(sampler, 16).batch(range(60), 16)
     else:
@@ -166,7 +166,7 @@ def test_ranks_share_a_batch_and_threads_keep_the_order(shots, options):
 def test_the_share_of_drawn_motion_moves_evenly(options):
     options = replace(options, synthetic=0.4)
     assert synthetic_at(options, 0.5) == 0.4
-    assert synthetic_at(replace(options, late_synthetic=0.0), 0.5) == pytest.approx(0.2)
+    assert synthetic_at(replace(options, synthetic_end=0.0), 0.5) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("device", [CPU, torch.device("meta")])

@@ -73,7 +73,7 @@ def test_livelier_shots_are_seen_more_often(shots):
 
 def test_hard_triplets_are_cut_where_most_moves(shots):
     def differences(share):
-        sampler = TripletSampler(shots, hard_share=share)
+        sampler = TripletSampler(shots, hard_mining=share)
         items = (FrameInterpolationDataset(sampler, 24)[n][0] for n in range(60))
         return [float(np.abs(f[0].astype(int) - f[2]).mean()) for f in items]
 
@@ -179,7 +179,7 @@ def test_too_little_footage(shots):
 
 
 def test_every_change_is_drawn_as_often_as_it_should(shots):
-    sampler = TripletSampler(shots, hard_share=0.2)
+    sampler = TripletSampler(shots, hard_mining=0.2)
     drawn = [sampler.draw(n, 32) for n in range(1000)]
     shares = {
         name: np.mean([bool(getattr(d, name)) for d in drawn])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interp_cli.models.flow.network import Flow
 from interp_cli.models.weights import load_model
-from interp_cli.training.waypoint import Ways, find_ways
+from interp_cli.training.waypoint import TargetTrajectories, find_trajectories
 
 SIZE = 128
 TIMES = torch.full((2, 1, 1, 1), 0.5)
@@ -20,9 +20,11 @@ def net() -> Flow:
     return load_model("flow").net
 
 
-def ways(net: Flow, frame0: Tensor, target: Tensor, frame1: Tensor, *numbers: int) -> Ways:
+def trajectories(
+    net: Flow, frame0: Tensor, target: Tensor, frame1: Tensor, *numbers: int
+) -> TargetTrajectories:
     features, _ = net.training_motion(frame0, frame1)
-    return find_ways(net, features, target, torch.tensor(numbers or (0, 1)))
+    return find_trajectories(net, features, target, torch.tensor(numbers or (0, 1)))
 
 
 def nothing(frame: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,7 +35,7 @@ def nothing(frame: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_where_motion_was_missed_it_is_found(net: Flow):
     frame0, target, frame1 = pan(6)
-    labels = ways(net, frame0, target, frame1).labels(*nothing(target))
+    labels = trajectories(net, frame0, target, frame1).labels(*nothing(target))
     cells = SIZE // 4
     expected = {"waypoint_motion": (12.0, -12.0), "waypoint_flow_t": (-6.0, 6.0)}
     assert labels.keys() == expected.keys()
@@ -52,7 +54,7 @@ def test_where_motion_was_missed_it_is_found(net: Flow):
 def test_uneven_motion_is_told_as_it_was(net: Flow):
     """The target is a sixth of the way from the earlier frame, whatever its timestep says."""
     frame0, target, frame1 = pan(2)[0], pan(2)[1], pan(6)[2]
-    label = ways(net, frame0, target, frame1).labels(*nothing(target))["waypoint_flow_t"]
+    label = trajectories(net, frame0, target, frame1).labels(*nothing(target))["waypoint_flow_t"]
     inner = label[..., 6:-6, 6:-6]
     for side, dx in ((0, -2.0), (1, 10.0)):
         assert inner[:, side, 2].mean() > 0.5
@@ -70,7 +72,7 @@ def test_what_another_thing_hides_is_not_known(net: Flow):
         frame[..., 40:88, left : left + 48] = patch
         frames.append(frame)
     frame0, target, frame1 = frames
-    label = ways(net, frame0, target, frame1).labels(*nothing(target))["waypoint_motion"]
+    label = trajectories(net, frame0, target, frame1).labels(*nothing(target))["waypoint_motion"]
     rows = slice(12, 20)
     moved = label[:, 0, :, rows, 18:26]  # within the patch in the earlier frame
     assert moved[:, 2].mean() > 0.8
@@ -85,15 +87,15 @@ def test_little_is_said_of_what_was_found(net: Flow, step: int, most: float):
     with torch.no_grad():
         features, flows = net.training_motion(frame0, frame1)
         out = net.training_outputs(features, flows[-1], TIMES)
-    found = find_ways(net, features, target, torch.tensor([0, 1]))
+    found = find_trajectories(net, features, target, torch.tensor([0, 1]))
     labels = found.labels(flows[-1], out.refined[0])
     assert all(label[:, :, 2, 4:-4, 4:-4].mean() <= most for label in labels.values())
 
 
 def test_only_the_wanted_triplets_are_labelled(net: Flow):
     frame0, target, frame1 = pan(6)
-    labels = ways(net, frame0, target, frame1, 1).labels(*nothing(target))
-    both = ways(net, frame0, target, frame1).labels(*nothing(target))
+    labels = trajectories(net, frame0, target, frame1, 1).labels(*nothing(target))
+    both = trajectories(net, frame0, target, frame1).labels(*nothing(target))
     for name, label in labels.items():
         assert not label[0].any()
         torch.testing.assert_close(label[1], both[name][1])
@@ -104,7 +106,7 @@ def test_only_the_wanted_triplets_are_labelled(net: Flow):
 def test_how_far_the_target_is_between_the_frames(net: Flow, step: int, expected: float):
     """The later frame is 6 pixels on; what is found stays within 0.3 of what is told."""
     frame0, target, frame1 = pan(step)[0], pan(step)[1], pan(3)[2]
-    found = ways(net, frame0, target, frame1, 1).timesteps(TIMES)
+    found = trajectories(net, frame0, target, frame1, 1).timesteps(TIMES)
     assert found.shape == TIMES.shape
     assert found[0] == 0.5
     assert found[1].item() == pytest.approx(expected, abs=0.03)
@@ -114,13 +116,13 @@ def test_where_nothing_moves_a_target_is_when_it_is_told_to_be(net: Flow):
     frame = pan(0)[0]
     told = torch.tensor((0.25, 0.6)).view(2, 1, 1, 1)
     torch.testing.assert_close(
-        ways(net, frame, frame, frame).timesteps(told), told, atol=1e-3, rtol=0
+        trajectories(net, frame, frame, frame).timesteps(told), told, atol=1e-3, rtol=0
     )
 
 
 def test_where_the_way_does_not_lead_back_nothing_is_known(net: Flow):
     frame0, target, frame1 = pan(6)
-    found = ways(net, frame0, target, frame1)
+    found = trajectories(net, frame0, target, frame1)
     lost = found._replace(returns=torch.zeros_like(found.returns))
     assert not any(label[:, :, 2].any() for label in lost.labels(*nothing(target)).values())
     wrong = found._replace(to_frames=found.to_frames.clone(), returns=found.returns.clone())
@@ -132,5 +134,5 @@ def test_where_the_way_does_not_lead_back_nothing_is_known(net: Flow):
 def test_a_target_is_never_taken_for_a_frame_itself(net: Flow):
     frame0, _, frame1 = pan(6)
     for target, told, expected in ((frame0, 0.1, 0.05), (frame1, 0.9, 0.95)):
-        found = ways(net, frame0, target, frame1).timesteps(torch.full((2, 1, 1, 1), told))
+        found = trajectories(net, frame0, target, frame1).timesteps(torch.full((2, 1, 1, 1), told))
         assert found.flatten().tolist() == pytest.approx([expected] * 2)

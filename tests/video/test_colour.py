@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from interp_cli.video.colour import from_rgb, to_rgb, to_rgb8
-from interp_cli.video.pixel_format import image_of, native_format, picture_format, planes_of
+from interp_cli.video.pixel_format import image_of, native_format, pixel_format_of, planes_of
 from interp_cli.video.probe import ColourTags
 
 FORMATS = """
@@ -25,7 +25,7 @@ def tensors(image: av.VideoFrame) -> tuple[torch.Tensor, ...]:
 @pytest.mark.parametrize("matrix", [1, 6, 9])
 def test_there_and_back_changes_no_code(name, size, full_range, matrix):
     image = native_format(clips.noise_image(name, *size))
-    layout = picture_format(image, ColourTags(matrix=matrix, full_range=full_range))
+    layout = pixel_format_of(image, ColourTags(matrix=matrix, full_range=full_range))
     planes = tensors(image)
     rgb, alpha = to_rgb(planes, layout)
     assert rgb.shape == (1, 3, size[1], size[0])
@@ -50,7 +50,7 @@ def test_codes_mean_the_standard_colours(tags, codes, expected):
     image = av.VideoFrame(4, 4, "yuv444p")
     for plane, code in zip(planes_of(image), codes, strict=True):
         plane[...] = code
-    rgb, _ = to_rgb(tensors(image), picture_format(image, tags))
+    rgb, _ = to_rgb(tensors(image), pixel_format_of(image, tags))
     np.testing.assert_allclose(rgb[0, :, 0, 0].numpy(), expected, atol=0.006)
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from interp_cli.errors import OpenError
-from interp_cli.video.pixel_format import cropped, native_format, picture_format, planes_of
+from interp_cli.video.pixel_format import cropped, native_format, pixel_format_of, planes_of
 from interp_cli.video.probe import ColourTags
 
 
 @pytest.mark.parametrize(("size", "matrix"), [((1280, 720), 0.2126), ((720, 576), 0.299)])
 def test_an_untagged_matrix_is_guessed_by_size(size, matrix):
-    layout = picture_format(av.VideoFrame(*size, "yuv420p"), ColourTags())
+    layout = pixel_format_of(av.VideoFrame(*size, "yuv420p"), ColourTags())
     assert layout.luma_weights[0] == matrix
     assert not layout.full_range
 
@@ -32,7 +32,7 @@ def test_repacking_loses_nothing(name: str):
         codes = np.frombuffer(memoryview(plane), np.uint8)
         codes[...] = random.integers(0, 256, codes.shape)
     once = native_format(image)
-    picture_format(once, ColourTags())  # it is one that we read
+    pixel_format_of(once, ColourTags())  # it is one that we read
     twice = native_format(once.reformat(format=name))
     for plane, expected in zip(planes_of(twice), planes_of(once), strict=True):
         np.testing.assert_array_equal(plane, expected)

@@ -62,7 +62,7 @@ class BrightnessChange(NamedTuple):
         return 1 + share * (gain - 1), share * offset
 
 
-class Evened(NamedTuple):
+class BrightnessCompensation(NamedTuple):
     """Pictures of both frames, brought to one brightness.
 
     Attributes:
@@ -78,7 +78,9 @@ class Evened(NamedTuple):
     offset: Tensor
 
     @classmethod
-    def of(cls, pictures: Sequence[Tensor], change: BrightnessChange, timestep: Tensor) -> Evened:
+    def of(
+        cls, pictures: Sequence[Tensor], change: BrightnessChange, timestep: Tensor
+    ) -> BrightnessCompensation:
         """Bring pictures, largest size first, to the brightness at a timestep, (N, 1, 1, 1)."""
         gain, offset = change.until(timestep)
         made = tuple(torch.addcmul(offset, picture, gain) for picture in pictures)

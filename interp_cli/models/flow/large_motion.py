@@ -32,7 +32,7 @@ _BETTER_BESIDE, _UNLIKE_OTHERS_BESIDE, _BESIDE = 0.1, 0.05, 2
 
 
 @torch.no_grad()
-def far_matches(own: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+def global_matches(own: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     """Find matches that are sure and better than a flow.
 
     Args:

@@ -5,7 +5,7 @@ Least squares need not learn it, so refinements get their step as `Matcher` gets
 volume, and say how far they trust it. Given to weights that knew nothing of it, the step of the
 finest level alone was worth 0.4 to 1.9 dB on pictures with smooth motion.
 
-Where both frames nearly agree on the motion, its mean is better than either (`agreed`).
+Where both frames nearly agree on the motion, its mean is better than either (`consensus_flow`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DOUBT = 0.35
 
 
 @torch.no_grad()
-def least_squares_step(warped: Tensor, times: Tensor) -> Tensor:
+def min_squares_step(warped: Tensor, times: Tensor) -> Tensor:
     """Find the change of motion after which two warped pictures agree best.
 
     Lucas and Kanade (1981), "An iterative image registration technique with an application to
@@ -56,7 +56,7 @@ def least_squares_step(warped: Tensor, times: Tensor) -> Tensor:
     return step.clamp(-_LARGEST_PX, _LARGEST_PX)
 
 
-def agreed(flow: Tensor, times: Tensor) -> Tensor:
+def consensus_flow(flow: Tensor, times: Tensor) -> Tensor:
     """Give both frames one motion, their mean, where they nearly agree on it.
 
     Each frame's motion is found with an error of its own; the mean has less of it. Where they do
@@ -81,7 +81,7 @@ def direction(like: Tensor) -> Tensor:
     return constants(like, 1.0, -1.0).view(1, 2, 1, 1, 1)
 
 
-def doubtful_detail(warped: Tensor) -> Tensor:
+def detail_uncertainty(warped: Tensor) -> Tensor:
     """What share of the detail of warped frames, (N, 2, 3, H, W), their difference puts in doubt.
 
     Where motion is wrong the frames differ in more than their finest detail; where it is right

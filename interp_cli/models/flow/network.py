@@ -36,8 +36,8 @@ from torch import Tensor, nn
 
 from interp_cli.image_ops import padded, shrunk
 from interp_cli.models.flow.cost_volume import cost_volume
-from interp_cli.models.flow.fades import Evened, brightness_change
-from interp_cli.models.flow.large_motion import far_matches
+from interp_cli.models.flow.fades import BrightnessCompensation, brightness_change
+from interp_cli.models.flow.large_motion import global_matches
 from interp_cli.models.flow.layers import (
     CoarseBranch,
     ResidualBlock,
@@ -53,18 +53,18 @@ from interp_cli.models.flow.layers import (
     unit,
 )
 from interp_cli.models.flow.lucas_kanade import (
-    agreed,
+    consensus_flow,
+    detail_uncertainty,
     direction,
-    doubtful_detail,
-    least_squares_step,
+    min_squares_step,
 )
 from interp_cli.models.flow.static_regions import stillness
-from interp_cli.models.render import Recipe, render
+from interp_cli.models.render import SynthesisParams, render
 from interp_cli.models.warp import splat, warp
 
 # The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
 _COARSEST_PX = 80
-_MOST_LEVELS = 7
+_MAX_LEVELS = 7
 # Channels of the features at 1/4 and 1/8, and of the descriptors there.
 _QUARTER, _EIGHTH = 32, 48
 _QUARTER_DESCRIPTOR, _EIGHTH_DESCRIPTOR = 16, 24
@@ -168,7 +168,7 @@ class Flow(nn.Module):
         """Describe one frame, (N, 3, H, W), at as many pyramid levels as its size asks for."""
         height, width = frame.shape[-2:]
         count = 1 + math.ceil(math.log2(max(1.0, min(height, width) / _COARSEST_PX)))
-        count = min(count, _MOST_LEVELS)
+        count = min(count, _MAX_LEVELS)
         pyramid = [frame]
         for _ in range(max(count, 3) - 1):
             pyramid.append(padded(shrunk(pyramid[-1], 2), 8))
@@ -197,7 +197,7 @@ class Flow(nn.Module):
 
     def synthesize(
         self, features0: Features, features1: Features, motion: Tensor, timestep: Tensor
-    ) -> Recipe:
+    ) -> SynthesisParams:
         """Tell how to make the frame at `timestep`, (N, 1, 1, 1), from both frames."""
         state = self._project(features0, features1, motion, timestep)
         evened = self._evened(features0, features1, motion, timestep)
@@ -255,7 +255,7 @@ class Flow(nn.Module):
                 flow = 2 * each(doubled, flow)[..., :height, :width]
             flow = each(self.matcher, own, own.flip(1), flow)
             flows.append(flow)
-        far, sure = far_matches(levels[0], flow)
+        far, sure = global_matches(levels[0], flow)
         flow = torch.where(sure, far, flow)
         own = torch.stack((features0.descriptor, features1.descriptor), 1)
         flow = each(self.fine_matcher, own, own.flip(1), 2 * each(doubled, flow))
@@ -293,22 +293,22 @@ class Flow(nn.Module):
 
     def _evened(
         self, features0: Features, features1: Features, motion: Tensor, timestep: Tensor
-    ) -> Evened:
+    ) -> BrightnessCompensation:
         """The frames' pictures at the brightness of the timestep."""
         pictures = paired(features0.pictures, features1.pictures)
-        return Evened.of(pictures, brightness_change(pictures[2], motion), timestep)
+        return BrightnessCompensation.of(pictures, brightness_change(pictures[2], motion), timestep)
 
     def _refine(
         self,
         features0: Features,
         features1: Features,
-        evened: Evened,
+        evened: BrightnessCompensation,
         motion: Tensor,
         state: _State,
         timestep: Tensor,
         *,
         last_step: bool = True,
-    ) -> tuple[Recipe, _State, _State]:
+    ) -> tuple[SynthesisParams, _State, _State]:
         """Refine three times; the end, and the state at a quarter and at half size."""
         times = torch.stack((timestep, 1 - timestep), 1).float()
         full, half, quarter = evened.pictures
@@ -317,10 +317,10 @@ class Flow(nn.Module):
         at_quarter, _ = self.refine_quarter(quarter, coarse, state, times)
         at_half, _ = self.refine_half(half, fine, _enlarged(at_quarter), times)
         at_full, more = self.refine_full(full, None, _enlarged(at_half), times)
-        flow = agreed(at_full.flow, times)
+        flow = consensus_flow(at_full.flow, times)
         with torch.no_grad():
             warped = each(warp, full, flow, "bicubic")
-            doubt = doubtful_detail(warped)
+            doubt = detail_uncertainty(warped)
         if last_step:
             flow = flow + _LAST_SHARE * each(doubled, _step(warped, times))
         logit = at_full.logit
@@ -332,7 +332,7 @@ class Flow(nn.Module):
         # What will be blended is the frames as they are.
         added = evened.added(warped)
         residual = residual + torch.lerp(added[:, 1], added[:, 0], mask)
-        recipe = Recipe(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
+        recipe = SynthesisParams(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
         return recipe, at_quarter, at_half
 
 
@@ -485,7 +485,7 @@ class Refinement(nn.Module):
 @torch.no_grad()
 def _step(warped: Tensor, times: Tensor) -> Tensor:
     """What least squares add to both flows, on a grid half as fine as that of `warped`."""
-    return -direction(warped) * times * least_squares_step(warped, times).unsqueeze(1)
+    return -direction(warped) * times * min_squares_step(warped, times).unsqueeze(1)
 
 
 def _blend(warped: Tensor, logit: Tensor) -> Tensor:

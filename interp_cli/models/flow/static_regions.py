@@ -41,7 +41,7 @@ _THAN_GROUND = 1.5
 # The share of what is alike in the surroundings that must be so, and how gradually it counts.
 _ENOUGH, _ENOUGH_WIDTH = 0.25, 0.05
 # Likewise, of half the picture, what must move for the rest to lie in front.
-_MOST, _MOST_WIDTH = 0.65, 0.05
+_MOST, _MAX_WIDTH = 0.65, 0.05
 # The picture in at most so many cells each way, to see what most of it does.
 _WIDE_CELLS = 16
 # What rests moves by less than this part of the ground's motion.
@@ -117,7 +117,7 @@ def _with_that_of_the_ground(motion: Tensor) -> tuple[Tensor, Tensor]:
     sums = F.avg_pool2d(sums, [2 * r + 1 for r in reach], 1, reach, count_include_pad=False)
     sums = resized(sums, *size)
     share = sums[:, 2:]
-    most = torch.sigmoid((share - _MOST) / _MOST_WIDTH)
+    most = torch.sigmoid((share - _MOST) / _MAX_WIDTH)
     ground = (sums[:, :2] / (share + 1e-4)).unsqueeze(1) * forward
     rests = length.amax(1, keepdim=True) < _RESTS * lengths(ground)
     return torch.where(rests & (most.unsqueeze(1) > 0.5), ground, motion), most

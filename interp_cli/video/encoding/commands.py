@@ -17,7 +17,7 @@ from interp_cli.options import EncodeOptions
 from interp_cli.passthrough import split_video_filter
 from interp_cli.video.encoding.containers import attach_covers, container_of, plan_streams
 from interp_cli.video.encoding.encoders import choose_encoder, has_option, why_not
-from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.encoding.hardware import AUTO_HARDWARE, hardware_encoder
 from interp_cli.video.encoding.slow_motion import chapters_url
 from interp_cli.video.probe import VideoInfo
@@ -65,7 +65,7 @@ class VideoCommands:
     def __init__(
         self,
         target: Path,
-        picture: PictureDescription,
+        picture: FrameTags,
         frame_rate: Fraction,
         options: EncodeOptions,
         side: SideStreams | None,

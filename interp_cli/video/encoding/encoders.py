@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.ffmpeg import ffmpeg_path, run_ffmpeg
-from interp_cli.video.pixel_format import FormatTraits, PictureFormat, format_traits, luma_weights
+from interp_cli.video.pixel_format import PixelFormat, SampleLayout, format_traits, luma_weights
 
 # Sides from which FFV1 can cut a picture into slices.
 _SMALLEST_SLICED = 32
@@ -136,7 +136,7 @@ class EncoderChoice:
 
     name: str
     pixel_format: str
-    traits: FormatTraits
+    traits: SampleLayout
     arguments: tuple[str, ...]
     global_arguments: tuple[str, ...]
     upload: str
@@ -146,7 +146,7 @@ class EncoderChoice:
     warnings: tuple[str, ...]
 
 
-def choose_encoder(name: str, layout: PictureFormat, options: EncodeOptions) -> EncoderChoice:
+def choose_encoder(name: str, layout: PixelFormat, options: EncodeOptions) -> EncoderChoice:
     """Settle an encoder's arguments for frames of a given layout.
 
     Args:
@@ -201,7 +201,7 @@ def has_option(name: str, option: str) -> bool:
 
 
 @functools.cache
-def why_not(choice: EncoderChoice, layout: PictureFormat) -> str:
+def why_not(choice: EncoderChoice, layout: PixelFormat) -> str:
     """Encode a few frames of this size and format; the reason why not, empty where that works."""
     filters = [f"format={choice.pixel_format}", *([choice.upload] if choice.upload else [])]
     run = run_ffmpeg(
@@ -219,7 +219,7 @@ def why_not(choice: EncoderChoice, layout: PictureFormat) -> str:
 
 
 def _choose_format(
-    name: str, encoder: _Encoder, layout: PictureFormat, asked: str | None
+    name: str, encoder: _Encoder, layout: PixelFormat, asked: str | None
 ) -> tuple[str, list[str]]:
     """The pixel format that is stored, and what is lost with it."""
     listed = encoder.pixel_formats or _pixel_formats(_help(name))
@@ -260,7 +260,7 @@ def _pixel_formats(text: str) -> tuple[str, ...]:
     return next((tuple(rest.split()) for _, _, rest in lines), ())
 
 
-def _divides(name: str, layout: PictureFormat) -> bool:
+def _divides(name: str, layout: PixelFormat) -> bool:
     """Whether the frames are a whole number of chroma samples wide and high."""
     traits = format_traits(name)
     return not (layout.width % traits.chroma_width or layout.height % traits.chroma_height)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from interp_cli.video.encoding.encoders import EncoderChoice
-from interp_cli.video.pixel_format import UNTAGGED, FormatTraits, PictureFormat, usual_matrix
+from interp_cli.video.pixel_format import UNTAGGED, PixelFormat, SampleLayout, usual_matrix
 from interp_cli.video.probe import ColourTags, VideoInfo
 from interp_cli.video.sidedata import LightLevel, MasteringDisplay
 
@@ -27,7 +27,7 @@ class _Meaning(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PictureDescription:
+class FrameTags:
     """What a player must know beside the samples.
 
     Attributes:
@@ -42,7 +42,7 @@ class PictureDescription:
         warnings: What could not be kept as it was, or had to be guessed.
     """
 
-    layout: PictureFormat
+    layout: PixelFormat
     colour: ColourTags = field(default_factory=ColourTags)
     sample_aspect: Fraction = Fraction(1)
     rotation: int = 0
@@ -53,7 +53,7 @@ class PictureDescription:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, info: VideoInfo, layout: PictureFormat) -> PictureDescription:
+    def of(cls, info: VideoInfo, layout: PixelFormat) -> FrameTags:
         """The description of a file's video, whose frames have `layout`."""
         warnings = []
         if layout.kind == "yuv" and info.colour.matrix == UNTAGGED:
@@ -62,10 +62,10 @@ class PictureDescription:
                 f"its colour matrix is not tagged: {name} is assumed, as players do at its size, "
                 "and the output stays untagged."
             )
-        if info.not_carried:
+        if info.dropped_metadata:
             warnings.append(
-                f"not carried over: {', '.join(info.not_carried)} (made for the original frames "
-                "alone, or ffmpeg has no way to write it)."
+                f"not carried over: {', '.join(info.dropped_metadata)} (made for the original "
+                "frames alone, or ffmpeg has no way to write it)."
             )
         if any(info.cropping):
             warnings.append(
@@ -179,7 +179,7 @@ class PictureDescription:
             filters.append(f"format={name}")
         return [*filters, *self._tags(stored)]
 
-    def _whole_chroma(self, traits: FormatTraits) -> FormatTraits:
+    def _whole_chroma(self, traits: SampleLayout) -> SampleLayout:
         odd = self.layout.width % traits.chroma_width or self.layout.height % traits.chroma_height
         return traits._replace(chroma_width=1, chroma_height=1) if odd else traits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.encoders import choose_encoder, why_not
-from interp_cli.video.pixel_format import PictureFormat
+from interp_cli.video.pixel_format import PixelFormat
 
 # What `--encoder` takes for "whatever hardware works here".
 AUTO_HARDWARE = "auto-hw"
@@ -15,7 +15,7 @@ _CODECS = {"libx264": "h264", "libx265": "hevc", "libvpx-vp9": "vp9"}
 
 
 def hardware_encoder(
-    usual: str, layout: PictureFormat, options: EncodeOptions
+    usual: str, layout: PixelFormat, options: EncodeOptions
 ) -> tuple[str, tuple[str, ...]]:
     """Find a hardware encoder that takes these frames, by opening a session with each.
 

@@ -28,10 +28,10 @@ from interp_cli.video.images.metadata import (
     with_shown_segments,
 )
 from interp_cli.video.pixel_format import (
-    PictureFormat,
+    PixelFormat,
     image_of,
     native_format,
-    picture_format,
+    pixel_format_of,
     planes_of,
 )
 from interp_cli.video.probe import ColourTags
@@ -45,7 +45,7 @@ _JFIF = ColourTags(matrix=5, full_range=True)
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFormat:
+class ImageCodec:
     """A kind of picture file.
 
     Attributes:
@@ -72,7 +72,7 @@ class ImageFormat:
         return FLOAT_FORMATS[0] in self.stores
 
 
-PNG = ImageFormat(
+PNG = ImageCodec(
     "PNG",
     (".png",),
     "png",
@@ -80,7 +80,7 @@ PNG = ImageFormat(
     (*_INTEGER_FORMATS, "gray16be", "ya16be", "rgb48be", "rgba64be"),
     (b"\x89PNG",),
 )
-TIFF = ImageFormat(
+TIFF = ImageCodec(
     "TIFF",
     (".tif", ".tiff"),
     "tiff",
@@ -89,7 +89,7 @@ TIFF = ImageFormat(
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     {"compression_algo": "deflate"},
 )
-EXR = ImageFormat(
+EXR = ImageCodec(
     "OpenEXR",
     (".exr",),
     "exr",
@@ -98,7 +98,7 @@ EXR = ImageFormat(
     (b"v/1\x01",),
     {"compression": "zip16"},
 )
-JPEG = ImageFormat(
+JPEG = ImageCodec(
     "JPEG",
     (".jpg", ".jpeg"),
     "mjpeg",
@@ -107,7 +107,7 @@ JPEG = ImageFormat(
     (b"\xff\xd8\xff",),
     {"flags": "+qscale", "global_quality": str(2 * 118)},  # the best but one of its scale
 )
-WEBP = ImageFormat(
+WEBP = ImageCodec(
     "WebP",
     (".webp",),
     "webp",
@@ -118,7 +118,7 @@ WEBP = ImageFormat(
 IMAGE_FORMATS = (PNG, TIFF, EXR, JPEG, WEBP)
 
 
-def image_format_of(path: Path) -> ImageFormat | None:
+def image_codec_of(path: Path) -> ImageCodec | None:
     """The kind of picture that a file's name promises; `None`: no picture."""
     ending = path.suffix.lower()
     return next((kind for kind in IMAGE_FORMATS if ending in kind.endings), None)
@@ -131,7 +131,7 @@ def read_image(path: Path) -> av.VideoFrame:
         OpenError: It is not what its name says, or holds something that is not read.
         DecodeError: It is damaged.
     """
-    kind = image_format_of(path)
+    kind = image_codec_of(path)
     assert kind is not None  # for the type checker: callers pick files by their endings
     try:
         content = path.read_bytes()
@@ -158,7 +158,7 @@ class FrameStorage:
         warnings: What is lost.
     """
 
-    def __init__(self, kind: ImageFormat, layout: PictureFormat, source_format: str = "") -> None:
+    def __init__(self, kind: ImageCodec, layout: PixelFormat, source_format: str = "") -> None:
         """Settle how frames are stored.
 
         Args:
@@ -210,8 +210,8 @@ class ImageEncoder:
 
     def __init__(
         self,
-        kind: ImageFormat,
-        layout: PictureFormat,
+        kind: ImageCodec,
+        layout: PixelFormat,
         source_format: str = "",
         curve: FloatCurve | None = None,
     ) -> None:
@@ -270,7 +270,7 @@ class ImageEncoder:
         return _encoded(image, self.kind, arguments)
 
 
-def with_colours_of(original: bytes, made: bytes, kind: ImageFormat) -> bytes:
+def with_colours_of(original: bytes, made: bytes, kind: ImageCodec) -> bytes:
     """A synthesized file with what the original's says about how it is to be shown.
 
     Colour profile, gamma, pixel density and orientation, of PNG and JPEG; a viewer that heeds
@@ -283,7 +283,7 @@ def with_colours_of(original: bytes, made: bytes, kind: ImageFormat) -> bytes:
     return made
 
 
-def _decoded(path: Path, kind: ImageFormat, content: bytes) -> av.VideoFrame:
+def _decoded(path: Path, kind: ImageCodec, content: bytes) -> av.VideoFrame:
     context = av.CodecContext.create(kind.codec, "r")
     context.thread_type = "SLICE"
     assert isinstance(context, av.VideoCodecContext)
@@ -296,7 +296,7 @@ def _decoded(path: Path, kind: ImageFormat, content: bytes) -> av.VideoFrame:
     return frames[0]
 
 
-def _is_whole(kind: ImageFormat, content: bytes) -> bool:
+def _is_whole(kind: ImageCodec, content: bytes) -> bool:
     """Whether nothing is missing of a file that FFmpeg would fill up without a word."""
     try:
         if kind is JPEG:
@@ -347,7 +347,7 @@ def _read_tiff(path: Path, content: bytes) -> av.VideoFrame:
     return image
 
 
-def _encoded(image: av.VideoFrame, kind: ImageFormat, arguments: dict[str, str]) -> bytes:
+def _encoded(image: av.VideoFrame, kind: ImageCodec, arguments: dict[str, str]) -> bytes:
     context = av.CodecContext.create(kind.encoder, "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height = image.width, image.height
@@ -363,7 +363,7 @@ def _encoded(image: av.VideoFrame, kind: ImageFormat, arguments: dict[str, str])
     return b"".join(bytes(packet) for packet in packets)
 
 
-def _storage(kind: ImageFormat, layout: PictureFormat, source_format: str) -> str:
+def _storage(kind: ImageCodec, layout: PixelFormat, source_format: str) -> str:
     """The pixel format that holds most of a layout."""
     if layout.is_float:
         return layout.name
@@ -389,7 +389,7 @@ def _storage(kind: ImageFormat, layout: PictureFormat, source_format: str) -> st
     return f"{name}{deep}{order}" if layout.depth > 8 else {"rgb": "rgb24"}.get(name, name)
 
 
-def _lost(pixel_format: str, layout: PictureFormat) -> str:
+def _lost(pixel_format: str, layout: PixelFormat) -> str:
     """What a pixel format does not hold of a layout, in words; empty: nothing."""
     components = av.VideoFormat(pixel_format, 8, 8).components
     lost = []
@@ -400,7 +400,7 @@ def _lost(pixel_format: str, layout: PictureFormat) -> str:
     return " or ".join(lost)
 
 
-def _layout_of(stored: av.VideoFrame, kind: ImageFormat, layout: PictureFormat) -> PictureFormat:
+def _layout_of(stored: av.VideoFrame, kind: ImageCodec, layout: PixelFormat) -> PixelFormat:
     """The layout of a frame that is stored, before its bytes are put into the file's order."""
     name = stored.format.name
     if name.startswith("ya16"):
@@ -411,7 +411,7 @@ def _layout_of(stored: av.VideoFrame, kind: ImageFormat, layout: PictureFormat) 
         same = layout.full_range and layout.luma_weights[0] == 0.299
         if same:
             return layout
-    return picture_format(native_format(stored), _JFIF)
+    return pixel_format_of(native_format(stored), _JFIF)
 
 
 def _grey_with_opacity(image: av.VideoFrame, name: str) -> av.VideoFrame:

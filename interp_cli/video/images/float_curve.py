@@ -25,15 +25,15 @@ class FloatCurve:
     logarithmic above it, so that nothing is clipped; mirrored below zero.
 
     Attributes:
-        white: The value that becomes 1.
+        white_level: The value that becomes 1.
     """
 
-    white: float = 1.0
+    white_level: float = 1.0
 
     def to_codes(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Any values to about -7 to 7; what is not a number becomes 0."""
         limit = 1e30
-        scaled = np.nan_to_num(values / self.white, nan=0.0, posinf=limit, neginf=-limit)
+        scaled = np.nan_to_num(values / self.white_level, nan=0.0, posinf=limit, neginf=-limit)
         size = np.abs(scaled)
         codes = np.where(size <= 1, np.sqrt(size), 1 + 0.5 * np.log(np.maximum(size, 1)))
         return np.asarray(np.copysign(codes, scaled), np.float32)
@@ -42,7 +42,7 @@ class FloatCurve:
         """The inverse of `to_codes`."""
         size = np.abs(codes)
         values = np.where(size <= 1, size * size, np.exp(2 * (np.clip(size, 1, 36) - 1)))
-        return np.asarray(np.copysign(values, codes) * self.white, np.float32)
+        return np.asarray(np.copysign(values, codes) * self.white_level, np.float32)
 
 
 def float_planes(image: av.VideoFrame) -> FloatPlanes | None:

@@ -15,7 +15,7 @@ from math import gcd
 from pathlib import Path
 
 from interp_cli.errors import EncodeError, OpenError
-from interp_cli.video.images.codecs import IMAGE_FORMATS, ImageFormat, image_format_of
+from interp_cli.video.images.codecs import IMAGE_FORMATS, ImageCodec, image_codec_of
 
 _ENDINGS = ", ".join(ending for kind in IMAGE_FORMATS for ending in kind.endings)
 _PATTERN = re.compile(r"%(?:0(\d+))?d")
@@ -70,7 +70,7 @@ class PictureFiles:
     """
 
     source: Path
-    kind: ImageFormat
+    kind: ImageCodec
     files: tuple[Path, ...]
     places: tuple[int, ...]
     names: NumberedNames
@@ -92,7 +92,7 @@ def find_pictures(source: Path) -> PictureFiles:
         OpenError: There are none, or they are of several kinds.
     """
     files = _matching(source)
-    kinds = {kind.name: path for path in files if (kind := image_format_of(path))}
+    kinds = {kind.name: path for path in files if (kind := image_codec_of(path))}
     if not kinds:
         raise OpenError(
             f"{source}: no picture is there; files of one kind are expected ({_ENDINGS})."
@@ -104,7 +104,7 @@ def find_pictures(source: Path) -> PictureFiles:
             f"{(source if source.is_dir() else source.parent) / '*'}{files[0].suffix}"
         )
     files.sort(key=natural_order)
-    kind = image_format_of(files[0])
+    kind = image_codec_of(files[0])
     assert kind is not None  # known from above
     pictures = PictureFiles(
         source,
@@ -117,7 +117,7 @@ def find_pictures(source: Path) -> PictureFiles:
     return _numbered(pictures)
 
 
-def parse_target(target: Path, source: PictureFiles | None) -> tuple[NumberedNames, ImageFormat]:
+def parse_target(target: Path, source: PictureFiles | None) -> tuple[NumberedNames, ImageCodec]:
     """Where a new sequence goes, and of what kind it is.
 
     Args:
@@ -132,7 +132,7 @@ def parse_target(target: Path, source: PictureFiles | None) -> tuple[NumberedNam
         assert source is not None  # only then is a folder a target
         return replace(source.names, folder=target), source.kind
     match = _PATTERN.search(target.name)
-    kind = image_format_of(target)
+    kind = image_codec_of(target)
     if match is None or target.name.count("%") != 1 or kind is None:
         raise EncodeError(
             f"{target}: one number and an ending are expected in a pattern, such as "
@@ -144,7 +144,7 @@ def parse_target(target: Path, source: PictureFiles | None) -> tuple[NumberedNam
 
 def is_sequence_target(target: Path, source: PictureFiles | None) -> bool:
     """Whether pictures are to be written: a pattern, or a folder where pictures come in."""
-    if "%" in target.name and (image_format_of(target) or not target.suffix):
+    if "%" in target.name and (image_codec_of(target) or not target.suffix):
         return True
     return source is not None and (target.is_dir() or not target.suffix)
 
@@ -153,11 +153,11 @@ def _matching(source: Path) -> list[Path]:
     """All files that a folder or a pattern means."""
     if source.is_dir():
         paths = [path for path in source.iterdir() if not path.name.startswith(".")]
-        return [path for path in paths if path.is_file() and image_format_of(path)]
+        return [path for path in paths if path.is_file() and image_codec_of(path)]
     match = _PATTERN.search(source.name)
     if match is None:
         found = (Path(name) for name in glob.glob(str(source)))  # noqa: PTH207 - folders too
-        return [path for path in found if path.is_file() and image_format_of(path)]
+        return [path for path in found if path.is_file() and image_codec_of(path)]
     prefix, suffix = source.name[: match.start()], source.name[match.end() :]
     names = NumberedNames(source.parent, prefix, int(match[1] or 1), suffix)
     return list(names.existing().values())

@@ -31,7 +31,9 @@ def open_source(source: Path, options: DoubleOptions) -> FrameReader:
     start, end, keep_going = options.start_seconds, options.end_seconds, options.keep_going
     if is_sequence(source):
         rate = options.input_frame_rate or DEFAULT_INPUT_RATE
-        return SequenceReader(source, rate, start, end, white=options.white, keep_going=keep_going)
+        return SequenceReader(
+            source, rate, start, end, white_level=options.white_level, keep_going=keep_going
+        )
     if options.input_frame_rate is not None:
         raise OpenError(
             f"{source}: has times of its own; --input-fps is for picture sequences (a folder, or "

@@ -38,7 +38,7 @@ class SequenceReader(FrameReader):
         start_seconds: float | None = None,
         end_seconds: float | None = None,
         *,
-        white: float = 1.0,
+        white_level: float = 1.0,
         keep_going: bool = False,
         depth: int = 8,
     ) -> None:
@@ -49,7 +49,7 @@ class SequenceReader(FrameReader):
             frame_rate: Pictures a second.
             start_seconds: As for `VideoReader`.
             end_seconds: As for `VideoReader`.
-            white: The floating-point value that the network shall see as white.
+            white_level: The floating-point value that the network shall see as white.
             keep_going: As for `VideoReader`.
             depth: As for `VideoReader`.
 
@@ -57,7 +57,7 @@ class SequenceReader(FrameReader):
             OpenError: No picture is there, or the first one cannot be read.
         """
         self.pictures = find_pictures(source)
-        self.curve = FloatCurve(white)
+        self.curve = FloatCurve(white_level)
         first = read_image(self.pictures.files[0])
         super().__init__(
             _info(self.pictures, first, frame_rate), keep_going=keep_going, depth=depth
@@ -124,11 +124,11 @@ class SequenceReader(FrameReader):
             return None
         sizes = np.abs(planes[0][np.isfinite(planes[0])])
         usual = float(np.percentile(sizes, 99)) if sizes.size else 0.0
-        if usual <= _USUAL_WHITES * self.curve.white:
+        if usual <= _USUAL_WHITES * self.curve.white_level:
             return None
         return (
-            f"its values go up to about {usual:.3g}; with --white {usual:.3g} instead of "
-            f"{self.curve.white:g} the network would see them better."
+            f"its values go up to about {usual:.3g}; with --white-level {usual:.3g} instead of "
+            f"{self.curve.white_level:g} the network would see them better."
         )
 
 

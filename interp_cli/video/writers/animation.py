@@ -23,9 +23,9 @@ from av.video.stream import VideoStream
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.images.animation_timing import riff_chunks
-from interp_cli.video.images.codecs import PNG, WEBP, FrameStorage, ImageFormat
+from interp_cli.video.images.codecs import PNG, WEBP, FrameStorage, ImageCodec
 from interp_cli.video.pixel_format import Samples, planes_of
 from interp_cli.video.writers.base import FrameWriter, publish, reserving
 
@@ -53,11 +53,11 @@ class _Animation:
     muxer: str
     encoder: str
     unit: Fraction | None
-    storage: ImageFormat
+    storage: ImageCodec
     arguments: dict[str, str]
 
 
-_GIF_PICTURE = ImageFormat("GIF", (".gif",), "gif", "gif", ("bgra",), (b"GIF8",))
+_GIF_PICTURE = ImageCodec("GIF", (".gif",), "gif", "gif", ("bgra",), (b"GIF8",))
 # Whole frames: FFmpeg's encoder takes pixels for unchanged whose index, not colour, is the same.
 _GIF = _Animation("GIF", "gif", "gif", Fraction(1, 100), _GIF_PICTURE, {"gifflags": "0"})
 _APNG = _Animation("APNG", "apng", "apng", None, PNG, {})
@@ -87,7 +87,7 @@ class AnimationWriter(FrameWriter):
     def __init__(
         self,
         target: Path,
-        picture: PictureDescription,
+        picture: FrameTags,
         time_base: Fraction,
         frame_rate: Fraction,
         last_seconds: Fraction,

@@ -19,9 +19,9 @@ import av.error
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams, VideoCommands
-from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.ffmpeg import FfmpegRun
-from interp_cli.video.pixel_format import PictureFormat
+from interp_cli.video.pixel_format import PixelFormat
 from interp_cli.video.writers.base import FrameWriter, explaining, publish, reserving
 
 
@@ -36,7 +36,7 @@ class Encoding:
         self,
         arguments: Sequence[str],
         output: Path,
-        layout: PictureFormat,
+        layout: PixelFormat,
         time_base: Fraction,
         frame_rate: Fraction,
     ) -> None:
@@ -129,7 +129,7 @@ class VideoWriter(FrameWriter):
     def __init__(
         self,
         target: str | Path,
-        picture: PictureDescription,
+        picture: FrameTags,
         time_base: Fraction,
         frame_rate: Fraction,
         options: EncodeOptions | None = None,

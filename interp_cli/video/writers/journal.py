@@ -47,14 +47,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class _Journal:
-    """What is noted of a job: see `KeptWork`."""
+    """What is noted of a job: see `SegmentJournal`."""
 
     facts: dict[str, str]
     batch: int
     segments: list[Segment]
 
 
-def kept_folder(target: Path) -> Path:
+def journal_folder(target: Path) -> Path:
     """Where the work on a target is kept while it is unfinished."""
     home = target.parent
     if "%" in target.name and not home.is_dir():
@@ -62,24 +62,24 @@ def kept_folder(target: Path) -> Path:
     return home / f".{target.name}.interp"
 
 
-def kept_frames(target: Path) -> int:
+def completed_frames(target: Path) -> int:
     """How many finished frames an earlier, unfinished run has left.
 
     Raises:
         EncodeError: Another version left them, and in another way.
     """
-    journal = _read_journal(kept_folder(target))
-    return sum(segment.frames for segment in _whole_segments(kept_folder(target), journal))
+    journal = _read_journal(journal_folder(target))
+    return sum(segment.frames for segment in _whole_segments(journal_folder(target), journal))
 
 
-def check_kept(target: Path, options: DoubleOptions) -> None:
+def check_completed(target: Path, options: DoubleOptions) -> None:
     """Refuse to lose what an earlier run has left, unless that was asked for.
 
     Raises:
         EncodeError: There is something, and neither `resume` nor `overwrite`, or it is of another
             version.
     """
-    frames = 0 if options.resume or options.overwrite else kept_frames(target)
+    frames = 0 if options.resume or options.overwrite else completed_frames(target)
     if frames:
         raise EncodeError(
             f"{target}: {frames} finished frames of an earlier run are kept; use --resume to go "
@@ -101,18 +101,18 @@ def job_facts(
     for path in files:
         facts = path.stat()
         digest.update(f"{path.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
-    wishes = asdict(options)
-    encode = wishes.pop("encode")
-    wishes = {name: value for name, value in wishes.items() if name not in _FREE_OPTIONS}
+    requested = asdict(options)
+    encode = requested.pop("encode")
+    requested = {name: value for name, value in requested.items() if name not in _FREE_OPTIONS}
     found = {"input": digest.hexdigest()[:12]}
-    for name, value in (*wishes.items(), *encode.items(), *made_with.items()):
+    for name, value in (*requested.items(), *encode.items(), *made_with.items()):
         for unit in _UNITS:
             name = name.removesuffix(unit)
         found[name.replace("_", " ")] = str(value)
     return found
 
 
-class KeptWork:
+class SegmentJournal:
     """The finished segments of one target; a context manager that owns its hidden folder.
 
     Leaving its block without an error removes the folder. After an error it stays if a segment is
@@ -137,7 +137,7 @@ class KeptWork:
             facts: What the frames depend on, from `job_facts`.
             resume: Whether to go on from what an earlier run has left; otherwise that is removed.
         """
-        self.folder = kept_folder(target)
+        self.folder = journal_folder(target)
         self.every = every
         self.batch = batch
         self.segments: list[Segment] = []
@@ -156,7 +156,7 @@ class KeptWork:
         """Of the finished segments, in order."""
         return [self.folder / segment.name for segment in self.segments]
 
-    def __enter__(self) -> KeptWork:
+    def __enter__(self) -> SegmentJournal:
         """Take the folder for this process.
 
         Raises:

@@ -10,8 +10,8 @@ from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
 from interp_cli.video.encoding.commands import SideStreams
 from interp_cli.video.encoding.containers import container_of, is_container
-from interp_cli.video.encoding.frame_tags import PictureDescription
-from interp_cli.video.images.codecs import image_format_of
+from interp_cli.video.encoding.frame_tags import FrameTags
+from interp_cli.video.images.codecs import image_codec_of
 from interp_cli.video.images.sequence_names import (
     PictureFiles,
     find_pictures,
@@ -26,7 +26,7 @@ from interp_cli.video.readers.sequence import SequenceReader
 from interp_cli.video.writers.animation import AnimationWriter, animation_encoder, is_animation
 from interp_cli.video.writers.base import FrameWriter
 from interp_cli.video.writers.file import VideoWriter
-from interp_cli.video.writers.journal import KeptWork, check_kept
+from interp_cli.video.writers.journal import SegmentJournal, check_completed
 from interp_cli.video.writers.pipe import PipeWriter
 from interp_cli.video.writers.segmented import SegmentedWriter
 from interp_cli.video.writers.sequence import SequenceWriter
@@ -77,7 +77,7 @@ def check_target(source: Path, target: Path, options: DoubleOptions) -> None:
             "are made in one go."
         )
     if target != STANDARD_STREAM:
-        check_kept(target, options)
+        check_completed(target, options)
     pictures = find_pictures(source) if is_sequence(source) else None
     if target == STANDARD_STREAM:
         _refuse_settings(options, target, "a pipe carries raw frames")
@@ -109,11 +109,11 @@ def check_target(source: Path, target: Path, options: DoubleOptions) -> None:
 def open_target(
     target: Path,
     reader: FrameReader | FieldReader,
-    picture: PictureDescription,
+    picture: FrameTags,
     timing: OutputTiming,
     options: DoubleOptions,
     side: SideStreams | None,
-    kept: KeptWork | None = None,
+    kept: SegmentJournal | None = None,
 ) -> FrameWriter:
     """Open the writer for what comes out.
 
@@ -186,7 +186,7 @@ def _streams_left_out(
 
 def _check_ending(target: Path) -> None:
     """Whether the ending is one that a single file can have."""
-    kind = image_format_of(target)
+    kind = image_codec_of(target)
     if is_animation(target):
         return
     if kind is not None:

@@ -17,7 +17,7 @@ import av.error
 
 from interp_cli.errors import EncodeError, PipeClosedError
 from interp_cli.options import OutputFormat
-from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.pixel_format import UNTAGGED
 from interp_cli.video.readers.pipe import _BUFFER_BYTES
 from interp_cli.video.writers.base import FrameWriter
@@ -38,7 +38,7 @@ class PipeWriter(FrameWriter):
         self,
         pipe: int,
         output_format: OutputFormat,
-        picture: PictureDescription,
+        picture: FrameTags,
         time_base: Fraction,
         frame_rate: Fraction,
         name: str = "standard output",
@@ -172,7 +172,7 @@ class _Outlet(io.RawIOBase):
         return len(content)
 
 
-def _untold(output_format: OutputFormat, picture: PictureDescription) -> tuple[str, ...]:
+def _untold(output_format: OutputFormat, picture: FrameTags) -> tuple[str, ...]:
     """What the stream says nothing of, in words."""
     colour = picture.colour
     known = {

@@ -19,11 +19,11 @@ import av
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams, VideoCommands
-from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.ffmpeg import FfmpegRun
 from interp_cli.video.writers.base import FrameWriter, explaining
 from interp_cli.video.writers.file import Encoding
-from interp_cli.video.writers.journal import KeptWork
+from interp_cli.video.writers.journal import SegmentJournal
 
 # With fewer frames, encoders give the first of them another decoding time than in a longer run; so
 # many at the very end stay in the segment before.
@@ -43,12 +43,12 @@ class SegmentedWriter(FrameWriter):
     def __init__(
         self,
         target: Path,
-        picture: PictureDescription,
+        picture: FrameTags,
         time_base: Fraction,
         frame_rate: Fraction,
         options: EncodeOptions,
         side: SideStreams | None,
-        kept: KeptWork,
+        kept: SegmentJournal,
     ) -> None:
         """Settle how the video is written; as for `VideoWriter`.
 

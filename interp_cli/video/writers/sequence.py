@@ -15,12 +15,12 @@ from pathlib import Path
 import av
 
 from interp_cli.errors import EncodeError
-from interp_cli.video.encoding.frame_tags import PictureDescription
-from interp_cli.video.images.codecs import ImageEncoder, ImageFormat, with_colours_of
+from interp_cli.video.encoding.frame_tags import FrameTags
+from interp_cli.video.images.codecs import ImageCodec, ImageEncoder, with_colours_of
 from interp_cli.video.images.sequence_names import NumberedNames
 from interp_cli.video.readers.sequence import SequenceReader
 from interp_cli.video.writers.base import FrameWriter, reserving
-from interp_cli.video.writers.journal import KeptWork
+from interp_cli.video.writers.journal import SegmentJournal
 
 
 class SequenceWriter(FrameWriter):
@@ -37,12 +37,12 @@ class SequenceWriter(FrameWriter):
     def __init__(
         self,
         names: NumberedNames,
-        kind: ImageFormat,
-        picture: PictureDescription,
+        kind: ImageCodec,
+        picture: FrameTags,
         time_base: Fraction,
         frame_rate: Fraction,
         source: SequenceReader | None = None,
-        kept: KeptWork | None = None,
+        kept: SegmentJournal | None = None,
     ) -> None:
         """Make the hidden folder.
 

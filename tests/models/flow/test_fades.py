@@ -4,7 +4,7 @@ import pytest
 import torch
 from textures import moved, smooth
 
-from interp_cli.models.flow.fades import BrightnessChange, Evened, brightness_change
+from interp_cli.models.flow.fades import BrightnessChange, BrightnessCompensation, brightness_change
 
 STEP = 3.0
 
@@ -98,7 +98,9 @@ def test_a_frame_that_is_almost_black_tells_nothing(gain, share):
 
 def test_what_was_added_can_be_taken_away_again():
     change = brightness_change(pair(0.7, (0.1, 0.0, 0.0)), motion())
-    evened = Evened.of([pair(0.7, (0.1, 0.0, 0.0))], change, torch.full((1, 1, 1, 1), 0.5))
+    evened = BrightnessCompensation.of(
+        [pair(0.7, (0.1, 0.0, 0.0))], change, torch.full((1, 1, 1, 1), 0.5)
+    )
     (picture,) = evened.pictures
     torch.testing.assert_close(picture - evened.added(picture), pair(0.7, (0.1, 0.0, 0.0)))
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from interp_cli.models.flow import large_motion as far
 from interp_cli.models.flow import network as flow_module
-from interp_cli.models.flow.large_motion import far_matches
+from interp_cli.models.flow.large_motion import global_matches
 from interp_cli.models.weights import load_model
 
 SIDE = 24
@@ -29,7 +29,7 @@ def scene(*places: tuple[int, int]) -> Tensor:
 def matched(frame0: Tensor, frame1: Tensor, flow: Tensor | None = None) -> tuple[Tensor, Tensor]:
     own = torch.stack((frame0, frame1))[None]
     flow = torch.zeros(1, 2, 2, SIDE, SIDE) if flow is None else flow
-    found, sure = far_matches(own, flow)
+    found, sure = global_matches(own, flow)
     assert found.shape == flow.shape
     assert sure.shape == (1, 2, 1, SIDE, SIDE)
     return found[0], sure[0, :, 0]
@@ -135,6 +135,8 @@ def test_a_ball_is_shown_halfway(monkeypatch: pytest.MonkeyPatch):
 
     scenes = [(0.3 + 0.2 * texture(192), texture(36)) for _ in range(4)]
     errors = [error(*scene) for scene in scenes]
-    monkeypatch.setattr(flow_module, "far_matches", lambda own, flow: (flow, flow[:, :, :1] > 1e9))
+    monkeypatch.setattr(
+        flow_module, "global_matches", lambda own, flow: (flow, flow[:, :, :1] > 1e9)
+    )
     without = [error(*scene) for scene in scenes]
     assert sum(errors) < 0.85 * sum(without)

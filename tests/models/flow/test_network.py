@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from interp_cli.models.flow import network as flow_module
 from interp_cli.models.flow.cost_volume import cost_volume
-from interp_cli.models.flow.large_motion import far_matches
+from interp_cli.models.flow.large_motion import global_matches
 from interp_cli.models.flow.layers import CoarseBranch, SwapConv, activated_conv, unit
 from interp_cli.models.flow.network import Flow, Matcher
 from interp_cli.models.render import render
@@ -258,6 +258,6 @@ def test_what_training_compiles_can_be_compiled():
             torch.autograd.grad(work(picture).square().mean(), [*branch.parameters()])
             for work in (branch, torch.compile(branch, dynamic=False))
         ]
-        found = torch.compile(far_matches, dynamic=False)(own, flow)
+        found = torch.compile(global_matches, dynamic=False)(own, flow)
     torch.testing.assert_close(*gradients)
-    torch.testing.assert_close(found, far_matches(own, flow))
+    torch.testing.assert_close(found, global_matches(own, flow))

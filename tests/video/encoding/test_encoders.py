@@ -17,12 +17,12 @@ from interp_cli.pipeline.double import double_video
 from interp_cli.video.colour import from_rgb, to_rgb
 from interp_cli.video.encoding import hardware
 from interp_cli.video.encoding.encoders import choose_encoder, why_not
-from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.pixel_format import (
-    PictureFormat,
+    PixelFormat,
     image_of,
     native_format,
-    picture_format,
+    pixel_format_of,
     planes_of,
 )
 from interp_cli.video.probe import ColourTags, probe
@@ -81,14 +81,14 @@ def patches(size: tuple[int, int] = (4 * PATCH, 3 * PATCH)) -> torch.Tensor:
 
 def drawn(name: str, tags: ColourTags, size: tuple[int, int] = (4 * PATCH, 3 * PATCH)):
     """The patches in a pixel format, opacity 3/4, and their layout."""
-    layout = picture_format(native_format(av.VideoFrame(*size, name)), tags)
+    layout = pixel_format_of(native_format(av.VideoFrame(*size, name)), tags)
     alpha = torch.full((1, 1, size[1], size[0]), 0.75) if layout.has_alpha else None
     planes = from_rgb(patches(size), alpha, layout)
     return image_of(tuple(p[0].numpy().astype(layout.dtype) for p in planes), layout), layout
 
 
-def write(target: Path, image: av.VideoFrame, layout: PictureFormat, tags: ColourTags, **options):
-    picture = PictureDescription(layout, tags)
+def write(target: Path, image: av.VideoFrame, layout: PixelFormat, tags: ColourTags, **options):
+    picture = FrameTags(layout, tags)
     rate = Fraction(25)
     with VideoWriter(target, picture, 1 / rate, rate, EncodeOptions(**options)) as writer:
         for pts in range(3):
@@ -99,7 +99,7 @@ def write(target: Path, image: av.VideoFrame, layout: PictureFormat, tags: Colou
 def colours_of(image: av.VideoFrame, tags: ColourTags) -> tuple[torch.Tensor, torch.Tensor | None]:
     image = native_format(image)
     planes = tuple(torch.from_numpy(plane.copy())[None] for plane in planes_of(image))
-    return to_rgb(planes, picture_format(image, tags))
+    return to_rgb(planes, pixel_format_of(image, tags))
 
 
 @pytest.mark.parametrize(("encoder", "source"), some(product(TARGETS, SOURCES), every=5))
@@ -133,7 +133,7 @@ def test_fewer_bits_are_rounded_not_cut_off(tmp_path: Path, depth: int, kind: st
     """The mean error of random codes is none where one rounds, half a code where one cuts."""
     tags = ColourTags(0 if kind == "gbrp" else 1, kind != "yuv444p")
     image = av.VideoFrame(128, 96, f"{kind}{depth}le")
-    layout = picture_format(image, tags)
+    layout = pixel_format_of(image, tags)
     random = np.random.default_rng(depth)
     for plane in planes_of(image):
         plane[...] = random.integers(0, 1 << depth, plane.shape)
@@ -163,7 +163,7 @@ def test_fewer_bits_are_rounded_not_cut_off(tmp_path: Path, depth: int, kind: st
     ],
 )
 def test_what_loses_least_is_stored(encoder: str, given: str, stored: str):
-    layout = picture_format(native_format(av.VideoFrame(16, 16, given)), ColourTags())
+    layout = pixel_format_of(native_format(av.VideoFrame(16, 16, given)), ColourTags())
     choice = choose_encoder(encoder, layout, EncodeOptions())
     assert choice.pixel_format == stored
     assert bool(choice.warnings) == (choice.traits != layout.traits)
@@ -239,7 +239,7 @@ def test_a_pixel_format_asked_for_is_stored_or_refused(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
-@pytest.mark.parametrize("keep_every", [8, 1000])
+@pytest.mark.parametrize("segment_frames", [8, 1000])
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
@@ -249,12 +249,12 @@ def test_a_pixel_format_asked_for_is_stored_or_refused(tmp_path: Path):
     ],
 )
 def test_settings_that_do_not_work_are_refused_before_a_frame_is_made(
-    tmp_path: Path, averaging, monkeypatch, settings, reason, keep_every
+    tmp_path: Path, averaging, monkeypatch, settings, reason, segment_frames
 ):
     asked: list[object] = []
     monkeypatch.setattr(averaging, "forward", lambda *frames: asked.append(frames))
     source = clips.moving_clip(tmp_path / "in.mkv", 9, size=(64, 48))
-    options = DoubleOptions(keep_every=keep_every, encode=EncodeOptions(**settings))
+    options = DoubleOptions(segment_frames=segment_frames, encode=EncodeOptions(**settings))
     with pytest.raises(EncodeError, match=f"out.mkv: {reason}"):
         double_video(source, tmp_path / "out.mkv", options, interpolator=Interpolator(averaging))
     assert asked == []
@@ -274,10 +274,10 @@ def test_hardware_is_tried_and_its_lack_told(tmp_path: Path, averaging, monkeypa
 
 def test_a_session_is_really_opened(monkeypatch: pytest.MonkeyPatch):
     """An encoder that works is found by encoding, one that cannot is passed over."""
-    layout = picture_format(av.VideoFrame(128, 96, "yuv420p"), ColourTags())
+    layout = pixel_format_of(av.VideoFrame(128, 96, "yuv420p"), ColourTags())
     x264 = choose_encoder("libx264", layout, EncodeOptions())
     assert why_not(x264, layout) == ""
-    small = picture_format(av.VideoFrame(1, 1, "yuv444p"), ColourTags())
+    small = pixel_format_of(av.VideoFrame(1, 1, "yuv444p"), ColourTags())
     x265 = choose_encoder("libx265", small, EncodeOptions())
     assert why_not(x265, small) == "Image size is too small (1x1)"
     tried = []
@@ -304,7 +304,7 @@ def test_a_session_is_really_opened(monkeypatch: pytest.MonkeyPatch):
     ],
 )
 def test_hardware_gets_quality_in_its_own_words(name: str, pixel_format: str, expected: str):
-    layout = picture_format(av.VideoFrame(64, 64, pixel_format), ColourTags())
+    layout = pixel_format_of(av.VideoFrame(64, 64, pixel_format), ColourTags())
     choice = choose_encoder(name, layout, EncodeOptions(crf=21))
     assert " ".join(choice.arguments) == expected
     assert choice.warnings == ()

@@ -18,7 +18,7 @@ from interp_cli.video.images.codecs import (
     with_colours_of,
 )
 from interp_cli.video.images.float_curve import FloatCurve, float_image, float_planes
-from interp_cli.video.pixel_format import native_format, picture_format, planes_of
+from interp_cli.video.pixel_format import native_format, pixel_format_of, planes_of
 from interp_cli.video.probe import ColourTags
 
 JFIF = ColourTags(matrix=5, full_range=True)
@@ -42,7 +42,7 @@ def drawn(name: str) -> av.VideoFrame:
 def file_of(path: Path, kind, name: str) -> av.VideoFrame:
     """Write a drawn picture; the frame that was written."""
     image = drawn(name)
-    encoder = ImageEncoder(kind, picture_format(image, JFIF))
+    encoder = ImageEncoder(kind, pixel_format_of(image, JFIF))
     if "f32" in name:  # what a program that knows nothing of curves would write
         curve = FloatCurve()
         colours = 1 if name.startswith("gray") else 3
@@ -74,7 +74,7 @@ def test_sixteen_bits_of_grey_with_opacity_stay_grey(tmp_path: Path, ending: str
     image = drawn("rgba64le")
     samples = planes_of(image)[0]
     samples[..., 1] = samples[..., 2] = samples[..., 0]
-    encoder = ImageEncoder(kind, picture_format(image, JFIF), "ya16be")
+    encoder = ImageEncoder(kind, pixel_format_of(image, JFIF), "ya16be")
     path = tmp_path / f"a{ending}"
     path.write_bytes(encoder.encode(image))
     back = read_image(path)
@@ -99,7 +99,7 @@ def test_an_input_file_of_another_kind_keeps_its_values_exactly(tmp_path: Path):
     values = np.random.default_rng(2).normal(0, 3, (17, 31)).astype(np.float32)
     source = tmp_path / "a.tif"
     cv2.imwrite(str(source), values)
-    layout = picture_format(float_image((values,)), ColourTags())
+    layout = pixel_format_of(float_image((values,)), ColourTags())
     target = tmp_path / "a.exr"
     target.write_bytes(ImageEncoder(EXR, layout).encode_file(source))
     np.testing.assert_array_equal(float_planes(read_image(target))[0], values)
@@ -107,7 +107,7 @@ def test_an_input_file_of_another_kind_keeps_its_values_exactly(tmp_path: Path):
 
 def test_half_precision_stays_half(tmp_path: Path):
     image = drawn("gbrpf32le")
-    encoder = ImageEncoder(EXR, picture_format(image, ColourTags()), "gbrpf16le")
+    encoder = ImageEncoder(EXR, pixel_format_of(image, ColourTags()), "gbrpf16le")
     path = tmp_path / "a.exr"
     path.write_bytes(encoder.encode(image))
     assert read_image(path).format.name == "gbrpf16le"
@@ -129,7 +129,7 @@ def test_jpeg_keeps_its_own_pixel_format(tmp_path: Path, name: str):
     image = drawn(name)
     for plane in planes_of(image):  # smooth, so that only the coding shows
         plane[...] = np.arange(plane.shape[1])[None] * 4 + 20
-    path.write_bytes(ImageEncoder(JPEG, picture_format(image, JFIF)).encode(image))
+    path.write_bytes(ImageEncoder(JPEG, pixel_format_of(image, JFIF)).encode(image))
     back = read_image(path)
     assert back.format.name == name
     for plane, expected in zip(planes_of(back), planes_of(image), strict=True):
@@ -139,7 +139,7 @@ def test_jpeg_keeps_its_own_pixel_format(tmp_path: Path, name: str):
 @pytest.mark.parametrize("source", ["", "yuv420p"])
 def test_webp_loses_nothing_of_a_video_but_as_much_as_one_that_did(source: str):
     image = drawn("yuv420p")
-    layout = picture_format(image, ColourTags(matrix=6, full_range=False))
+    layout = pixel_format_of(image, ColourTags(matrix=6, full_range=False))
     content = ImageEncoder(WEBP, layout, source).encode(image)
     assert content[12:16] == (b"VP8 " if source else b"VP8L")
 
@@ -160,13 +160,13 @@ def test_webp_is_lossless_for_rgb(tmp_path: Path):
     ],
 )
 def test_what_a_kind_cannot_hold_is_named(kind, name: str, lost: str):
-    assert ImageEncoder(kind, picture_format(drawn(name), JFIF)).warnings == (lost,)
+    assert ImageEncoder(kind, pixel_format_of(drawn(name), JFIF)).warnings == (lost,)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(PNG, "grayf32le"), (EXR, "rgb24")])
 def test_no_one_decides_unasked_what_white_is(kind, name: str):
     with pytest.raises(EncodeError, match=rf"{kind.name} does not hold the input's .* choose "):
-        ImageEncoder(kind, picture_format(drawn(name), JFIF))
+        ImageEncoder(kind, pixel_format_of(drawn(name), JFIF))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_what_is_no_single_picture_of_its_kind_is_refused(tmp_path: Path):
 
 def test_a_synthesized_file_is_shown_as_its_neighbours_are():
     image = drawn("rgb24")
-    layout = picture_format(image, JFIF)
+    layout = pixel_format_of(image, JFIF)
     made = ImageEncoder(PNG, layout).encode(image)
     gamma = b"\0\0\0\4gAMA\0\0\xb1\x8f\x0b\xfc\x61\x05"
     original = made[:33] + gamma + made[33:]

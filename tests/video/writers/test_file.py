@@ -8,9 +8,9 @@ import pytest
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.encoders import choose_encoder
-from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.ffmpeg import FfmpegRun
-from interp_cli.video.pixel_format import picture_format, planes_of
+from interp_cli.video.pixel_format import pixel_format_of, planes_of
 from interp_cli.video.probe import ColourTags, probe
 from interp_cli.video.writers.file import VideoWriter
 
@@ -30,8 +30,8 @@ def images(name: str = "yuv420p") -> list[av.VideoFrame]:
 
 def write(target: Path, options: EncodeOptions = LOSSLESS, **described) -> VideoWriter:
     frames = images()
-    layout = picture_format(frames[0], described.get("colour", ColourTags()))
-    picture = PictureDescription(layout, **described)
+    layout = pixel_format_of(frames[0], described.get("colour", ColourTags()))
+    picture = FrameTags(layout, **described)
     with VideoWriter(target, picture, Fraction(1, 30), Fraction(30), options) as writer:
         for image, pts in zip(frames, TIMES, strict=True):
             writer.write(image, pts)
@@ -67,11 +67,11 @@ def test_only_the_finished_file_has_the_name(tmp_path: Path):
 
 
 def test_an_error_leaves_nothing(tmp_path: Path):
-    layout = picture_format(images()[0], ColourTags())
+    layout = pixel_format_of(images()[0], ColourTags())
     with (
         pytest.raises(RuntimeError, match="elsewhere"),
         VideoWriter(
-            tmp_path / "out.mkv", PictureDescription(layout), Fraction(1, 30), Fraction(30)
+            tmp_path / "out.mkv", FrameTags(layout), Fraction(1, 30), Fraction(30)
         ) as writer,
     ):
         writer.write(images()[0], 0)
@@ -80,7 +80,7 @@ def test_an_error_leaves_nothing(tmp_path: Path):
 
 
 def test_an_encoder_that_cannot_be_fed_leaves_nothing(tmp_path: Path):
-    picture = PictureDescription(picture_format(images()[0], ColourTags()))
+    picture = FrameTags(pixel_format_of(images()[0], ColourTags()))
     with pytest.raises(OverflowError):  # a rate that FFmpeg cannot say
         VideoWriter(tmp_path / "out.mkv", picture, Fraction(1, 30), Fraction(2**32, 7))
     assert list(tmp_path.iterdir()) == []
@@ -135,7 +135,7 @@ def test_what_cannot_be_written_costs_one_line(tmp_path, name, options, message)
     ],
 )
 def test_the_pixel_format_that_loses_least_is_stored(encoder, given, stored):
-    layout = picture_format(av.VideoFrame(16, 16, given), ColourTags())
+    layout = pixel_format_of(av.VideoFrame(16, 16, given), ColourTags())
     choice = choose_encoder(encoder, layout, EncodeOptions())
     assert choice.pixel_format == stored
     changed = stored != given.replace("yuvj", "yuv")

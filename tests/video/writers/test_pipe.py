@@ -20,9 +20,9 @@ from interp_cli.errors import DecodeError, EncodeError, OpenError, PipeClosedErr
 from interp_cli.models.registry import create_model
 from interp_cli.models.weights import save_weights
 from interp_cli.options import DoubleOptions
-from interp_cli.video.encoding.frame_tags import PictureDescription
+from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.ffmpeg import ffmpeg_path
-from interp_cli.video.pixel_format import PictureFormat, picture_format, planes_of
+from interp_cli.video.pixel_format import PixelFormat, pixel_format_of, planes_of
 from interp_cli.video.probe import probe
 from interp_cli.video.readers.file import VideoReader
 from interp_cli.video.readers.pipe import PipeReader
@@ -126,10 +126,10 @@ def test_a_reader_stops_though_its_pipe_stays_silent(tmp_path: Path):
     os.close(writing)
 
 
-def description(name: str = "yuv420p") -> tuple[PictureDescription, list]:
+def description(name: str = "yuv420p") -> tuple[FrameTags, list]:
     images = [_grey(name, 40 * n) for n in range(3)]
-    layout: PictureFormat = picture_format(images[0], probe_tags())
-    return PictureDescription(layout, sample_aspect=Fraction(4, 3)), images
+    layout: PixelFormat = pixel_format_of(images[0], probe_tags())
+    return FrameTags(layout, sample_aspect=Fraction(4, 3)), images
 
 
 def probe_tags():
