@@ -45,7 +45,7 @@ _OTHER_ENCODERS = (
     "h264_videotoolbox",
     "hevc_videotoolbox",
 )
-_REINSTALL = "install it again: pip install --force-reinstall, as the first time"
+_REINSTALL = "install it again with `pip install --force-reinstall`, as the first time"
 _LITTLE_DISK_BYTES = 1 << 30
 _TEST_FRAMES = 6
 
@@ -117,7 +117,9 @@ def self_test(double: Callable[[Path, Path], object]) -> Check:
             return Check("self-test", "broken", str(error), "put right what the line says")
         fault = _compare(source, target)
     if fault:
-        return Check("self-test", "broken", fault, "please report this with --json's output")
+        return Check(
+            "self-test", "broken", fault, "report this with the output of `interp doctor --json`"
+        )
     seconds = time.perf_counter() - started
     return Check(
         "self-test",

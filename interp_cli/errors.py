@@ -9,9 +9,12 @@
   * WeightsError
   * TrainingError
   * ResourceError
+* OptionError (a ValueError)
 
-A message names the file, what was found, what was expected and what to do. Misuse of the Python
-API (a wrong type, shape or range) is a plain `ValueError`.
+A message names the file, what was found, what was expected and what to do. It names options in
+backticks, as Python spells them; the command line shows flags instead. An option's wrong value
+is an `OptionError`, and other misuse of the Python API (a wrong type, shape or range) a plain
+`ValueError`.
 """
 
 import errno
@@ -23,6 +26,7 @@ __all__ = [
     "EncodeError",
     "InterpError",
     "OpenError",
+    "OptionError",
     "PipeClosedError",
     "ResourceError",
     "TrainingError",
@@ -66,6 +70,10 @@ class TrainingError(InterpError):
 
 class ResourceError(InterpError):
     """Memory, disk or a device is not there or not enough."""
+
+
+class OptionError(ValueError):
+    """An option has a value that it cannot have, or contradicts another option."""
 
 
 @contextmanager

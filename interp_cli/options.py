@@ -1,6 +1,6 @@
-"""Every option but those of training, with its default, in one place (torch-free).
+"""Every option except those of training, with its default and its check (torch-free).
 
-The command line, the Python API and the tests build these; nothing else carries a default.
+The command line, the Python API and the tests build these classes and take the defaults from them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import shlex
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from interp_cli.errors import OptionError
 from interp_cli.passthrough import find_fault
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
@@ -23,42 +24,79 @@ OutputFormat = Literal["y4m", "nut"]
 AtCut = Literal["nearest", "blend"]
 Duplicates = Literal["keep", "retime"]
 
-OUTPUT_FORMATS: tuple[OutputFormat, ...] = ("y4m", "nut")
-# More equal frames than these are a still, and no slow motion to make even.
+# A longer run of equal frames is a still, not slow animation.
 MAX_DUPLICATE_RUN = 8
-PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16", "bf16")
-QUALITIES: tuple[Quality, ...] = ("auto", "fast", "balanced", "best")
-TRAJECTORIES: tuple[Trajectory, ...] = ("cubic", "linear")
 DEFAULT_MODEL = "flow"
-# Pictures a second of a sequence, as in FFmpeg.
+# Pictures per second of a sequence, as in FFmpeg.
 DEFAULT_INPUT_RATE = Fraction(25)
+_TYPE_NAMES: dict[type, str] = {int: "a whole number", bool: "True or False"}
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 def require(condition: bool, message: str) -> None:
-    """Refuse an option's value.
+    """Refuse an option's value unless a condition holds.
 
     Raises:
-        ValueError: The condition does not hold.
+        OptionError: The condition does not hold.
     """
     if not condition:
-        raise ValueError(message)
+        raise OptionError(message)
+
+
+def check_choices(options: Any) -> None:
+    """Refuse a value that is not among those that its field's `Literal` lists.
+
+    A field such as `int | Literal["auto"]` may also hold a value of the other type.
+
+    Args:
+        options: An option dataclass.
+
+    Raises:
+        OptionError: A field has another value.
+    """
+    for name, (choices, types) in _choices(type(options)).items():
+        value = getattr(options, name)
+        if value in choices or (isinstance(value, types) and not _is_misplaced_bool(value, types)):
+            continue
+        words = [str(choice) for choice in choices]
+        words += [_TYPE_NAMES[each] for each in types if each in _TYPE_NAMES]
+        listed = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+        raise OptionError(f"`{name}` must be {listed}, not {value!r}")
+
+
+def _choices(cls: type) -> dict[str, tuple[tuple[Any, ...], tuple[type, ...]]]:
+    """For each field with a `Literal`, the values listed and the other types allowed."""
+    found = {}
+    for name, hint in get_type_hints(cls).items():
+        parts = (hint,) if get_origin(hint) is Literal else get_args(hint)
+        choices = [
+            value for part in parts if get_origin(part) is Literal for value in get_args(part)
+        ]
+        if choices:
+            types = tuple(part for part in parts if isinstance(part, type))
+            found[name] = (tuple(choices), types)
+    return found
+
+
+def _is_misplaced_bool(value: object, types: tuple[type, ...]) -> bool:
+    """Whether a truth value stands where only a number is meant."""
+    return isinstance(value, bool) and bool not in types
 
 
 def require_device(name: str) -> None:
-    """Refuse what is no device's name.
+    """Refuse a text that is no device name.
 
     Raises:
-        ValueError: It is none.
+        OptionError: The name is unknown.
     """
     require(
         _DEVICE.fullmatch(name) is not None,
-        f"device must be auto, cpu, cuda, cuda:N or mps, not {name!r}",
+        f"`device` must be auto, cpu, cuda, cuda:N or mps, not {name!r}",
     )
 
 
 def _require_frame_rate(name: str, rate: object) -> None:
-    """Refuse what is no rate that FFmpeg, whose fractions are of 32-bit integers, can have."""
+    """Refuse a rate that FFmpeg cannot store (its fractions are pairs of 32-bit integers)."""
     require(
         rate is None
         or (
@@ -67,7 +105,7 @@ def _require_frame_rate(name: str, rate: object) -> None:
             and rate.numerator < 2**31
             and rate.denominator < 2**31
         ),
-        f"{name} must be a fraction from 1/3600 (one frame an hour) to 1000, not {rate}",
+        f"`{name}` must be a fraction from 1/3600 (one frame per hour) to 1000, not {rate}",
     )
 
 
@@ -102,25 +140,14 @@ class InferenceOptions:
     def __post_init__(self) -> None:
         """Check every value."""
         require_device(self.device)
+        check_choices(self)
         require(
-            self.precision in PRECISIONS,
-            f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}",
+            isinstance(self.batch, str) or self.batch >= 1,
+            f"`batch` must be auto or at least 1, not {self.batch!r}",
         )
         require(
-            self.quality in QUALITIES,
-            f"quality must be one of {', '.join(QUALITIES)}, not {self.quality!r}",
-        )
-        require(
-            self.trajectory in TRAJECTORIES,
-            f"trajectory must be {' or '.join(TRAJECTORIES)}, not {self.trajectory!r}",
-        )
-        require(
-            self.batch == "auto" or (isinstance(self.batch, int) and self.batch >= 1),
-            f"batch must be 'auto' or at least 1, not {self.batch!r}",
-        )
-        require(
-            self.tile in ("auto", "off") or (isinstance(self.tile, int) and self.tile >= 128),
-            f"tile must be 'auto', 'off' or at least 128 pixels, not {self.tile!r}",
+            isinstance(self.tile, str) or self.tile >= 128,
+            f"`tile` must be auto, off or at least 128 pixels, not {self.tile!r}",
         )
 
 
@@ -149,8 +176,10 @@ class EncodeOptions:
     def __post_init__(self) -> None:
         """Check every value."""
         fault = find_fault(self.ffmpeg_output)
-        require(fault is None, f"ffmpeg output: {fault}")
-        require(self.crf is None or 0 <= self.crf <= 100, f"crf must be 0 to 100, not {self.crf!r}")
+        require(fault is None, f"`ffmpeg_output`: {fault}")
+        require(
+            self.crf is None or 0 <= self.crf <= 100, f"`crf` must be 0 to 100, not {self.crf!r}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,64 +243,53 @@ class DoubleOptions:
 
     def __post_init__(self) -> None:
         """Check every value."""
+        check_choices(self)
         start = self.start_seconds or 0.0
-        require(start >= 0, f"start must not be negative, not {start!r}")
+        require(start >= 0, f"`start_seconds` must be at least 0, not {start!r}")
         require(
             self.end_seconds is None or self.end_seconds > start,
-            f"end must lie after start ({start:g} s), not at {self.end_seconds!r}",
+            f"`end_seconds` must be greater than `start_seconds` ({start:g}),"
+            f" not {self.end_seconds!r}",
         )
         for name in ("factor", "slow_motion"):
             value = getattr(self, name)
             require(
                 value is None or (isinstance(value, int) and value >= 2),
-                f"{name.replace('_', ' ')} must be a whole number from 2 on, not {value!r}",
+                f"`{name}` must be a whole number of at least 2, not {value!r}",
             )
-        _require_frame_rate("frame rate", self.frame_rate)
+        _require_frame_rate("frame_rate", self.frame_rate)
         require(
             self.factor is None or self.frame_rate is None,
-            "factor and frame rate both say how many frames come out: give one of them",
+            "`factor` and `frame_rate` both set the number of output frames: give one of them",
         )
         require(
             self.factor is None or self.slow_motion is None,
-            "factor and slow motion both say how many frames come out: give one of them",
+            "`factor` and `slow_motion` both set the number of output frames: give one of them",
         )
         require(
             self.slow_motion is None
             or not any(w == "-af" or w.startswith("-filter:a") for w in self.encode.ffmpeg_output),
-            "ffmpeg output: slow motion filters the sound itself; leave the filter for sound out",
+            "`ffmpeg_output`: `slow_motion` already filters the sound; remove the audio filter",
         )
         require(
-            self.fields in ("refuse", "deinterlace", "detelecine"),
-            f"fields must be refuse, deinterlace or detelecine, not {self.fields!r}",
-        )
-        require(
-            self.max_gap_seconds > 0, f"max gap must be above 0 s, not {self.max_gap_seconds!r}"
+            self.max_gap_seconds > 0,
+            f"`max_gap_seconds` must be greater than 0, not {self.max_gap_seconds!r}",
         )
         require(
             isinstance(self.segment_frames, int) and self.segment_frames >= 4,
-            f"segment frames must be a whole number from 4 on, not {self.segment_frames!r}",
+            f"`segment_frames` must be a whole number of at least 4, not {self.segment_frames!r}",
         )
-        _require_frame_rate("input fps", self.input_frame_rate)
-        require(self.white_level > 0, f"white level must be above 0, not {self.white_level!r}")
+        _require_frame_rate("input_frame_rate", self.input_frame_rate)
         require(
-            self.output_format in (None, *OUTPUT_FORMATS),
-            f"output format must be {' or '.join(OUTPUT_FORMATS)}, not {self.output_format!r}",
+            self.white_level > 0, f"`white_level` must be greater than 0, not {self.white_level!r}"
         )
         require(
             self.flow_scale_px is None or self.flow_scale_px > 0,
-            f"flow scale must be above 0 pixels, not {self.flow_scale_px!r}",
+            f"`flow_scale_px` must be greater than 0, not {self.flow_scale_px!r}",
         )
         require(
             self.scene_threshold is None or 0 < self.scene_threshold <= 1,
-            f"scene threshold must be above 0 and at most 1, not {self.scene_threshold!r}",
-        )
-        require(
-            self.at_cut in ("nearest", "blend"),
-            f"at cut must be nearest or blend, not {self.at_cut!r}",
-        )
-        require(
-            self.duplicates in ("keep", "retime"),
-            f"duplicates must be keep or retime, not {self.duplicates!r}",
+            f"`scene_threshold` must be greater than 0 and at most 1, not {self.scene_threshold!r}",
         )
 
     @property
@@ -284,24 +302,26 @@ def parse_ffmpeg_output(text: str) -> tuple[str, ...]:
     """Split words as a shell does.
 
     Raises:
-        ValueError: A quotation mark has no partner.
+        OptionError: A quotation mark has no partner.
     """
     try:
         return tuple(shlex.split(text))
     except ValueError as error:
-        raise ValueError(f"ffmpeg output: {error} in {text!r}") from None
+        raise OptionError(f"`ffmpeg_output`: {error} in {text!r}") from None
 
 
 def parse_frame_rate(text: str) -> Fraction:
     """A frame rate as people write it: `60`, `12.5`, `60000/1001`, and `59.94` for the latter.
 
     Raises:
-        ValueError: It is no number.
+        OptionError: The text is not a number.
     """
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"frame rate must be like 60, 59.94 or 60000/1001, not {text!r}") from None
+        raise OptionError(
+            f"a frame rate must be like 60, 59.94 or 60000/1001, not {text!r}"
+        ) from None
     # Decimals round the rates of television, which are whole rates slowed by 1000/1001.
     television = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
     if rate.denominator > 1 and "/" not in text and abs(rate - television) < Fraction(1, 200):
@@ -347,8 +367,8 @@ class EvalOptions:
         """Check every value."""
         for name in ("skip", "limit"):
             value = getattr(self, name)
-            require(value is None or value >= 1, f"{name} must be at least 1, not {value!r}")
-        require(self.worst >= 0, f"worst must not be negative, not {self.worst!r}")
+            require(value is None or value >= 1, f"`{name}` must be at least 1, not {value!r}")
+        require(self.worst >= 0, f"`worst` must be at least 0, not {self.worst!r}")
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -389,7 +409,7 @@ class BenchOptions:
         for width, height in self.sizes:
             require(
                 width >= 32 and height >= 32 and width % 2 == height % 2 == 0,
-                f"size must be even and at least 32x32, not {width}x{height}",
+                f"`sizes` must be even and at least 32x32, not {width}x{height}",
             )
         for command in self.compare_commands:
             try:
@@ -398,19 +418,19 @@ class BenchOptions:
                 words = ""
             require(
                 "{input}" in words and "{output}" in words,
-                "compare command must be like 'rife -i {input} -o {output}', with both names in"
+                "`compare_commands` must be like 'rife -i {input} -o {output}', with both names in"
                 f" braces and quotation marks in pairs, not {command!r}",
             )
         require(
             self.seconds is None or self.seconds > 0,
-            f"seconds must be above 0, not {self.seconds!r}",
+            f"`seconds` must be greater than 0, not {self.seconds!r}",
         )
         require(
             self.seconds is None or self.input is not None,
-            "seconds are of an input; a drawn clip has frames",
+            "`seconds` needs `input`; the length of a drawn clip is set by `frames`",
         )
-        require(self.rounds >= 1, f"rounds must be at least 1, not {self.rounds!r}")
+        require(self.rounds >= 1, f"`rounds` must be at least 1, not {self.rounds!r}")
         require(
             self.frames is None or self.frames >= 2,
-            f"frames must be at least 2, not {self.frames!r}",
+            f"`frames` must be at least 2, not {self.frames!r}",
         )

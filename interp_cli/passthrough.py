@@ -1,4 +1,4 @@
-"""What `--ffmpeg-output` may say: options of the encoder and the muxer, and no more.
+"""What `ffmpeg_output` may contain: options of the encoder and the muxer, and no more.
 
 ffmpeg's own options are all known by name here, since those without a value would turn the next
 word into a file name. Everything else is an option of a codec or a muxer, which always has one.
@@ -42,14 +42,14 @@ _REFUSED = _names("""
     output_ts_offset avoid_negative_ts fflags protocol_whitelist protocol_blacklist use_editlist
 """)
 _INSTEAD = {
-    "vcodec": "--encoder",
-    "pix_fmt": "--pixel-format",
-    "r": "--fps or --factor",
-    "an": "--no-audio",
-    "ss": "--start",
-    "t": "--end",
-    "to": "--end",
-    "y": "--overwrite",
+    "vcodec": "`encoder`",
+    "pix_fmt": "`pixel_format`",
+    "r": "`frame_rate` or `factor`",
+    "an": "`audio=False`",
+    "ss": "`start_seconds`",
+    "t": "`end_seconds`",
+    "to": "`end_seconds`",
+    "y": "`overwrite`",
 }
 # Filters after which there would be other frames, other times or another size.
 _REFUSED_FILTERS = _names("""
@@ -80,7 +80,7 @@ def find_fault(words: Sequence[str]) -> str | None:
         name, specifier = match.groups()
         instead = _INSTEAD.get(name)
         if name in ("c", "codec") and specifier[1:2] not in ("a", "s"):
-            instead, name = "--encoder", "vcodec"
+            instead, name = _INSTEAD["vcodec"], "vcodec"
         if name in _REFUSED or name.removeprefix("no") in _REFUSED:
             return f"{word} is not for you to set" + (f"; use {instead}" if instead else "")
         if i + 1 == len(words):

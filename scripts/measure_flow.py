@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -42,7 +42,7 @@ from interp_cli.evaluation.invariants import (
     triplets,
 )
 from interp_cli.evaluation.metrics import psnr
-from interp_cli.options import DEFAULT_MODEL, TRAJECTORIES
+from interp_cli.options import DEFAULT_MODEL, Trajectory
 
 VIDEO_ENDINGS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".y4m")
 MIDDLE = Fraction(1, 2)
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, nargs="*", default=[], help="videos or folders")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or file of the weights")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--trajectory", default="cubic", choices=TRAJECTORIES)
+    parser.add_argument("--trajectory", default="cubic", choices=get_args(Trajectory))
     parser.add_argument("--groups", type=int, default=4, help="groups of 13 frames a video")
     parser.add_argument("--limit", type=int, help="triplets of each set, its first ones")
     parser.add_argument("--size", default="640x360", help="of what is drawn (default: 640x360)")

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 
 from interp_cli import InterpError, evaluate
-from interp_cli.options import DEFAULT_MODEL, QUALITIES, EvalOptions, InferenceOptions
+from interp_cli.options import DEFAULT_MODEL, EvalOptions, InferenceOptions, Quality
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     screen = Console(stderr=True)
     scores: dict[str, dict[str, float]] = {}
     try:
-        for quality in QUALITIES[1:]:
+        for quality in get_args(Quality)[1:]:
             inference = InferenceOptions(arguments.model, quality=quality)
             others = ("minterpolate", "blend") if quality == "best" else ()
             options = EvalOptions(

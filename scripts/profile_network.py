@@ -13,6 +13,7 @@ import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from typing import get_args
 
 import cv2
 import torch
@@ -22,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from interp_cli import InterpError, Interpolator
 from interp_cli.devices import DTYPES
 from interp_cli.inference.trajectory import AdjacentMotion
-from interp_cli.options import DEFAULT_MODEL, QUALITIES
+from interp_cli.options import DEFAULT_MODEL, Quality
 
 _KINDS = {
     "convolutions, matrix products": ("conv", "mm", "matmul"),
@@ -40,7 +41,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", default="1280x720", metavar="WIDTHxHEIGHT")
-    parser.add_argument("--quality", default="balanced", choices=QUALITIES[1:])
+    parser.add_argument("--quality", default="balanced", choices=get_args(Quality)[1:])
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a bundled model or weights file")
     parser.add_argument("--pairs", type=int, default=8, metavar="N", help="runs to average over")
     arguments = parser.parse_args()

@@ -14,6 +14,7 @@ import argparse
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from interp_cli import InferenceOptions, InterpError, Interpolator
 from interp_cli.evaluation.baselines import Blend, DisFlow, Picture
 from interp_cli.evaluation.invariants import Triplet, triplets
 from interp_cli.evaluation.metrics import psnr
-from interp_cli.options import DEFAULT_MODEL, QUALITIES
+from interp_cli.options import DEFAULT_MODEL, Quality
 
 COLUMNS = ("before", "truth", "ours", "DIS", "after", "error of ours")
 LABEL_PX = 26
@@ -62,7 +63,7 @@ def main() -> None:
         help="lowest in PSNR, or in its gain over averaging",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name or file of the weights")
-    parser.add_argument("--quality", default="best", choices=QUALITIES)
+    parser.add_argument("--quality", default="best", choices=get_args(Quality))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--cell", type=int, default=400, help="width of a picture, in pixels")
     arguments = parser.parse_args()

@@ -2,7 +2,15 @@ from fractions import Fraction
 
 import pytest
 
-from interp_cli.options import DoubleOptions, EncodeOptions, parse_ffmpeg_output, parse_frame_rate
+from interp_cli.errors import OptionError
+from interp_cli.options import (
+    DoubleOptions,
+    EncodeOptions,
+    InferenceOptions,
+    parse_ffmpeg_output,
+    parse_frame_rate,
+)
+from interp_cli.training.options import TrainOptions
 
 
 @pytest.mark.parametrize(
@@ -27,33 +35,36 @@ def test_a_rate_is_read_as_people_write_it(text: str, rate: Fraction):
 
 @pytest.mark.parametrize("text", ["fast", "60/0", "", "60fps"])
 def test_no_rate_is_refused(text: str):
-    with pytest.raises(ValueError, match=r"must be like 60, 59\.94 or 60000/1001"):
+    with pytest.raises(OptionError, match=r"must be like 60, 59\.94 or 60000/1001"):
         parse_frame_rate(text)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"factor": 1}, "factor must be a whole number from 2 on, not 1"),
-        ({"slow_motion": 0}, "slow motion must be a whole number from 2 on, not 0"),
-        ({"factor": 2, "frame_rate": Fraction(60)}, "factor and frame rate both say"),
-        ({"factor": 2, "slow_motion": 2}, "factor and slow motion both say"),
-        ({"frame_rate": Fraction(0)}, "frame rate must be a fraction from 1/3600"),
-        ({"frame_rate": 59.94}, "frame rate must be a fraction from 1/3600"),
-        ({"frame_rate": Fraction(1, 3601)}, "frame rate must be a fraction from 1/3600"),
-        ({"frame_rate": Fraction(1001)}, "frame rate must be a fraction .* to 1000"),
-        ({"frame_rate": Fraction(2**31 + 1, 2**31)}, "frame rate must be a fraction"),
-        ({"input_frame_rate": Fraction(1, 3601)}, "input fps must be a fraction from 1/3600"),
-        ({"max_gap_seconds": 0}, "max gap must be above 0 s"),
-        ({"fields": "weave"}, "fields must be refuse, deinterlace or detelecine"),
+        ({"factor": 1}, "`factor` must be a whole number of at least 2, not 1"),
+        ({"slow_motion": 0}, "`slow_motion` must be a whole number of at least 2, not 0"),
+        ({"factor": 2, "frame_rate": Fraction(60)}, "`factor` and `frame_rate` both set"),
+        ({"factor": 2, "slow_motion": 2}, "`factor` and `slow_motion` both set"),
+        ({"frame_rate": Fraction(0)}, "`frame_rate` must be a fraction from 1/3600"),
+        ({"frame_rate": 59.94}, "`frame_rate` must be a fraction from 1/3600"),
+        ({"frame_rate": Fraction(1, 3601)}, "`frame_rate` must be a fraction from 1/3600"),
+        ({"frame_rate": Fraction(1001)}, "`frame_rate` must be a fraction .* to 1000"),
+        ({"frame_rate": Fraction(2**31 + 1, 2**31)}, "`frame_rate` must be a fraction"),
+        (
+            {"input_frame_rate": Fraction(1, 3601)},
+            "`input_frame_rate` must be a fraction from 1/3600",
+        ),
+        ({"max_gap_seconds": 0}, "`max_gap_seconds` must be greater than 0"),
+        ({"fields": "weave"}, "`fields` must be refuse, deinterlace or detelecine, not 'weave'"),
         (
             {"slow_motion": 2, "encode": EncodeOptions(ffmpeg_output=("-af", "volume=2"))},
-            "slow motion filters the sound itself",
+            "`slow_motion` already filters the sound",
         ),
     ],
 )
 def test_what_contradicts_itself_is_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(OptionError, match=message):
         DoubleOptions(**options)
 
 
@@ -63,11 +74,11 @@ def test_what_contradicts_itself_is_refused(options, message):
         ("-i other.mp4", "-i is not for you to set"),
         ("-map 0:a", "-map is not for you to set"),
         ("-f matroska", "-f is not for you to set"),
-        ("-y", "-y is not for you to set; use --overwrite"),
-        ("-an", "-an is not for you to set; use --no-audio"),
-        ("-c:v libx265", "-c:v is not for you to set; use --encoder"),
-        ("-codec libx265", "-codec is not for you to set; use --encoder"),
-        ("-r 30", "-r is not for you to set; use --fps or --factor"),
+        ("-y", "-y is not for you to set; use `overwrite`"),
+        ("-an", "-an is not for you to set; use `audio=False`"),
+        ("-c:v libx265", "-c:v is not for you to set; use `encoder`"),
+        ("-codec libx265", "-codec is not for you to set; use `encoder`"),
+        ("-r 30", "-r is not for you to set; use `frame_rate` or `factor`"),
         ("-crf 20 -copyts", "-copyts is not for you to set"),
         ("-shortest second.mp4", "-shortest is not for you to set"),
         ("-noautorotate x", "-noautorotate is not for you to set"),
@@ -83,7 +94,7 @@ def test_what_contradicts_itself_is_refused(options, message):
     ],
 )
 def test_ffmpeg_options_that_would_break_a_promise_are_refused(text, message):
-    with pytest.raises(ValueError, match="ffmpeg output: ") as error:
+    with pytest.raises(OptionError, match="`ffmpeg_output`: ") as error:
         EncodeOptions(ffmpeg_output=parse_ffmpeg_output(text))
     assert message in str(error.value)
 
@@ -103,6 +114,28 @@ def test_ffmpeg_options_for_encoder_and_muxer_pass(text):
     assert EncodeOptions(ffmpeg_output=words).ffmpeg_output == words
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (lambda: InferenceOptions(precision="fp8"), "`precision` must be auto, fp32, fp16 or bf16"),
+        (lambda: InferenceOptions(batch="many"), "`batch` must be auto or a whole number"),
+        (lambda: InferenceOptions(batch=True), "`batch` must be auto or a whole number, not True"),
+        (lambda: InferenceOptions(batch=0), "`batch` must be auto or at least 1, not 0"),
+        (lambda: InferenceOptions(tile=16), "`tile` must be auto, off or at least 128 pixels"),
+        (lambda: DoubleOptions(output_format="avi"), "`output_format` must be y4m or nut"),
+        (lambda: TrainOptions("flow", steps=1, compile="no"), "`compile` must be auto or True or"),
+    ],
+)
+def test_a_choice_is_one_that_its_field_lists(options, message):
+    with pytest.raises(OptionError, match=message):
+        options()
+
+
+def test_choices_may_be_left_open():
+    assert DoubleOptions().output_format is None
+    assert InferenceOptions(batch=4, tile="off").batch == 4
+
+
 def test_a_missing_quotation_mark_is_named():
-    with pytest.raises(ValueError, match="ffmpeg output: No closing quotation"):
+    with pytest.raises(OptionError, match="`ffmpeg_output`: No closing quotation"):
         parse_ffmpeg_output("-metadata title='x")

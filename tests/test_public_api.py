@@ -30,6 +30,7 @@ EXPORTED = {
     "EncodeError",
     "InterpError",
     "OpenError",
+    "OptionError",
     "ResourceError",
     "TrainingError",
     "VideoError",

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from interp_cli.cli.render import results, say_error
-from interp_cli.errors import InterpError, PipeClosedError
+from interp_cli.errors import InterpError, OptionError, PipeClosedError
 
 # What a shell reports of a program that wrote into a closed pipe: 128 and SIGPIPE.
 _PIPE_CLOSED = 141
@@ -57,24 +57,14 @@ def main() -> NoReturn:
     try:
         app()  # exits by itself with 0, 2 or 130
     except PipeClosedError:
-        sys.exit(_PIPE_CLOSED)  # as what reads us wished, so nothing is said
-    except (InterpError, ValueError) as error:
-        # ValueError: an option's value, checked where the option is defined.
-        if not _is_ours(error):
-            raise
+        sys.exit(_PIPE_CLOSED)  # the reader had enough: nothing to report
+    except OptionError as error:
         say_error(error)
-        sys.exit(1 if isinstance(error, InterpError) else 2)
+        sys.exit(2)
+    except InterpError as error:
+        say_error(error)
+        sys.exit(1)
     sys.exit(0)
-
-
-def _is_ours(error: InterpError | ValueError) -> bool:
-    """Whether a ValueError comes from checking options rather than from a defect."""
-    if isinstance(error, InterpError):
-        return True
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "interp_cli.options"
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -26,10 +26,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from interp_cli.cli.messages import with_flags
+
 # Messages and bars; results go to stdout through `results`.
 console = Console(stderr=True, highlight=False)
 results = Console(highlight=False)
 
+# Fields of results that hold messages for people.
+_MESSAGES = ("notes", "warnings")
 # Pause between plain lines of progress.
 PLAIN_LINE_SECONDS = 10.0
 
@@ -97,17 +101,17 @@ def print_json(value: Any, *, on_stdout: bool = True) -> None:
     """One JSON value on stdout (or stderr); dataclasses, paths and fractions become plain."""
     content = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
     stream = sys.stdout if on_stdout else sys.stderr
-    stream.write(json.dumps(content, default=_plain_value, indent=2) + "\n")
+    stream.write(json.dumps(_messages_with_flags(content), default=_plain_value, indent=2) + "\n")
 
 
 def warn(text: str) -> None:
-    """Tell of what did not go as planned but stops nothing, in one line."""
-    console.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+    """Show a warning of the library."""
+    console.print(f"[yellow]warning:[/] {escape(with_flags(text))}", soft_wrap=True)
 
 
 def error_text(error: BaseException) -> str:
-    """An error in one line, with what was noted on it."""
-    return " ".join((str(error), *getattr(error, "__notes__", ())))
+    """An error and its notes in one line."""
+    return with_flags(" ".join((str(error), *getattr(error, "__notes__", ()))))
 
 
 def say_error(error: BaseException) -> None:
@@ -198,6 +202,20 @@ def _plain(label: str, pace: _Pace) -> Update:
         console.print(", ".join(said), soft_wrap=True)
 
     return update
+
+
+def _messages_with_flags(content: Any) -> Any:
+    """Replace options by flags in the library's messages; everything else is data."""
+    if isinstance(content, list | tuple):
+        return [_messages_with_flags(item) for item in content]
+    if not isinstance(content, dict):
+        return content
+    return {
+        key: [with_flags(text) for text in value]
+        if key in _MESSAGES and isinstance(value, list | tuple)
+        else _messages_with_flags(value)
+        for key, value in content.items()
+    }
 
 
 def _plain_value(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from interp_cli.options import PRECISIONS, Precision, require, require_device
+from interp_cli.options import Precision, check_choices, require, require_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         """Check every value."""
+        check_choices(self)
         lengths = [n for n in (self.steps, self.epochs, self.minutes) if n is not None]
         require(
             len(lengths) == 1 and lengths[0] > 0,
@@ -127,10 +128,6 @@ class TrainOptions:
             require(value >= 1, f"{name} must be at least 1, not {value!r}")
         for name in ("learning_rate", "validate_minutes", "checkpoint_minutes"):
             require(getattr(self, name) > 0, f"{name} must be above 0, not {getattr(self, name)!r}")
-        require(
-            self.schedule in ("constant", "cosine"),
-            f"schedule must be constant or cosine, not {self.schedule!r}",
-        )
         require(self.muon >= 0, f"muon must not be negative, not {self.muon!r}")
         require(0 <= self.ema < 1, f"ema must be at least 0 and below 1, not {self.ema!r}")
         for name in ("synthetic", "synthetic_end", "hard_mining"):
@@ -139,10 +136,6 @@ class TrainOptions:
                 share is None or 0 <= share <= 1, f"{name} must be between 0 and 1, not {share!r}"
             )
         require_device(self.device)
-        require(
-            self.precision in PRECISIONS,
-            f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}",
-        )
         require(
             self.ranks == "auto" or (isinstance(self.ranks, int) and self.ranks >= 1),
             f"ranks must be 'auto' or at least 1, not {self.ranks!r}",

@@ -145,7 +145,7 @@ def test_quality_says_how_large_the_pictures_are_that_are_seen():
     assert Interpolator(Sliding(), device="cpu", quality="auto").quality == "balanced"
     assert Interpolator(Sliding(), device="cpu").quality == "best"
     assert Interpolator(Blur(), device="cpu", quality="fast").reduction(2160, 3840) == 1
-    with pytest.raises(ValueError, match="quality must be one of auto, fast, balanced, best"):
+    with pytest.raises(ValueError, match="`quality` must be auto, fast, balanced or best"):
         Interpolator(Sliding(), quality="superb")
 
 
@@ -173,6 +173,6 @@ def test_a_straight_sequence_is_made_of_its_pairs(net, averaging):
 
 
 def test_trajectories_have_names():
-    with pytest.raises(ValueError, match="trajectory must be cubic or linear, not 'round'"):
+    with pytest.raises(ValueError, match="`trajectory` must be cubic or linear, not 'round'"):
         Interpolator("flow", "cpu", trajectory="round")
     assert Interpolator("fusion", "cpu").trajectory == "linear"

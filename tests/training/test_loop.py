@@ -349,7 +349,7 @@ def test_devices_and_precisions_that_are_not_there():
     assert choose_precision(cpu, "auto") in ("fp32", "bf16")
     with pytest.raises(ResourceError, match="precision fp16: not for training on a CPU"):
         choose_precision(cpu, "fp16")
-    with pytest.raises(ValueError, match="device must be"):
+    with pytest.raises(ValueError, match="`device` must be"):
         choose_device("tpu9")
     if not torch.cuda.is_available():
         with pytest.raises(ResourceError, match="device cuda:0 is not here"):

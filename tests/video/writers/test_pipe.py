@@ -253,5 +253,5 @@ def test_a_reader_that_leaves_ends_it_quietly(weights, tmp_path: Path):
 
 
 def test_the_rate_of_pictures_is_no_pipe_option():
-    with pytest.raises(ValueError, match="output format must be y4m or nut, not 'avi'"):
+    with pytest.raises(ValueError, match="`output_format` must be y4m or nut, not 'avi'"):
         DoubleOptions(output_format="avi")
