@@ -219,7 +219,6 @@ class _Bench:
             stages=found,
             network=self._network_speed(stages, found),
             memory=PeakMemory(watch.host_bytes, watch.children_bytes, watch.device_bytes),
-            copies=stages.copies,
             rows=_rows((ours, *others), runs),
             cores=available_cores() if self.interpolator.device.type == "cpu" else None,
         )

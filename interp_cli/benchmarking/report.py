@@ -118,8 +118,6 @@ class ClipSpeed:
         stages: In the order of a frame's way.
         network: Of the stages, the network, in its own unit.
         memory: Of the whole.
-        copies: Bytes that a frame out costs in the host's memory each time that frames are written
-            there anew, by what is written.
         rows: `interp` first.
         cores: Cores that all share; `None` where the network has a device of its own.
     """
@@ -133,7 +131,6 @@ class ClipSpeed:
     stages: tuple[StageSpeed, ...]
     network: NetworkSpeed
     memory: PeakMemory
-    copies: dict[str, float]
     rows: tuple[ContenderSpeed, ...]
     cores: int | None
 
@@ -148,7 +145,7 @@ class ClipSpeed:
         return min(self.stages, key=lambda stage: stage.fps.median)
 
     @property
-    def share_of_bottleneck(self) -> float:
+    def fraction_of_bottleneck(self) -> float:
         """The whole's speed over that of its slowest stage alone."""
         return self.whole.fps.median / self.bottleneck.fps.median
 
@@ -160,7 +157,7 @@ class ClipSpeed:
         return self.cores / sum(stage.core_seconds for stage in self.stages)
 
     @property
-    def share_of_cores(self) -> float | None:
+    def fraction_of_cores(self) -> float | None:
         """The whole's speed over what the cores allow."""
         allowed = self.cores_allow_fps
         return None if allowed is None else self.whole.fps.median / allowed
@@ -170,9 +167,9 @@ class ClipSpeed:
         return {
             **asdict(self),
             "bottleneck": self.bottleneck.name,
-            "share_of_bottleneck": self.share_of_bottleneck,
+            "fraction_of_bottleneck": self.fraction_of_bottleneck,
             "cores_allow_fps": self.cores_allow_fps,
-            "share_of_cores": self.share_of_cores,
+            "fraction_of_cores": self.fraction_of_cores,
         }
 
 

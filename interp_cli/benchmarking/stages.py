@@ -78,7 +78,6 @@ class Stages:
         stages: In the order of a frame's way.
         batch: Pairs that a run of the network takes.
         gmac_per_pair: See `NetworkSpeed`.
-        copies: See `ClipSpeed`.
     """
 
     def __init__(
@@ -115,7 +114,6 @@ class Stages:
             *self._inner_stages(decoded, made),
             Stage("encode", 1, self._encode),
         ]
-        self.copies = self._count_copies(decoded, made)
 
     def _neighbours(self) -> list[SourceFrame]:
         """The frames, of which nothing is worked out yet."""
@@ -148,31 +146,11 @@ class Stages:
                 writer.write(frame.image, frame.pts)
         return writer.frames_written
 
-    def _count_copies(self, decoded: float, made: float) -> dict[str, float]:
-        """Bytes that a frame out costs in the host's memory, each time frames are written there.
-
-        What a stage writes and reads again within itself does not count.
-        """
-        planes = _plane_bytes(self._frames[0])
-        copies = {"decoded planes": decoded * planes}
-        if self._interpolator.device.type == "cpu":
-            copies["pictures for the network"] = decoded * self._picture_bytes
-            if self._interpolator.has_flow:  # both neighbours' samples as numbers, then one's
-                samples = 4.0 * sum(plane.size for plane in planes_of(self._frames[0].image))
-                copies |= {"moved planes": made * 2 * samples, "middles": made * samples}
-            else:  # both pairs of a frame are put side by side
-                copies["pictures in pairs"] = made * 2 * self._picture_bytes
-                copies["middles"] = made * self._picture_bytes
-        return copies | {
-            "planes of middles": made * 2 * planes,  # as they come from the device, and as a frame
-            "pipe": 3.0 * planes,  # the muxer's packet, into the pipe, out of it
-        }
-
     def _inner_stages(self, decoded: float, made: float) -> list[Stage]:
         """From planes to planes, on the pairs of one step; as many steps at once as in use."""
         interpolator = self._interpolator
         step = _Step(interpolator, self._layout, self._neighbours())
-        self.batch, self._picture_bytes = step.batch, step.pictures[0].nbytes
+        self.batch = step.batch
         # A replay multiplies what nobody counts.
         with interpolator.runner.cuda_graphs.paused(), FlopCounterMode(display=False) as counter:
             step.run_network()

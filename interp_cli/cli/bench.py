@@ -153,12 +153,12 @@ def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
     from interp_cli.doctor import cores_text
 
     whole = (
-        f"The whole reaches {clip.share_of_bottleneck:.2f} of {clip.bottleneck.name} alone"
+        f"The whole reaches {clip.fraction_of_bottleneck:.2f} of {clip.bottleneck.name} alone"
         f" ({clip.frames_in} frames in, {clip.whole.frames_out} out)"
     )
     if clip.cores is not None and clip.cores_allow_fps is not None:
         whole += (
-            f", and {clip.share_of_cores:.2f} of the {_figure(clip.cores_allow_fps)} frames/s that"
+            f", and {clip.fraction_of_cores:.2f} of the {_figure(clip.cores_allow_fps)} frames/s that"
             f" {cores_text(clip.cores)} would allow if never idle and if every stage cost what it"
             " costs alone"
         )
@@ -179,10 +179,7 @@ def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
         )
         if size is not None
     ]
-    copies = ", ".join(f"{name} {_figure(size / 1e6)}" for name, size in clip.copies.items())
-    total = _figure(sum(clip.copies.values()) / 1e6)
-    written = f"Host memory written for a frame out: {total} MB ({copies})"
-    return [f"{line}." for line in (whole, made, f"Peak memory: {', '.join(peaks)}", written)]
+    return [f"{line}." for line in (whole, made, f"Peak memory: {', '.join(peaks)}")]
 
 
 def _graphs_text(cuda_graphs: GraphUse) -> str:
