@@ -56,7 +56,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt $(BIN)/.pip
 
 $(BIN)/.installed-tools: $(BIN)/.installed
 	@echo "Installing the development tools into $(VENV)"
-	@$(PIP) install $(PINNED) -e '.[train]' --group dev
+	@$(PIP) install $(PINNED) -e '.[train,plot]' --group dev
 	@touch $@
 
 clean:

@@ -18,20 +18,21 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from interp_cli import DoubleOptions, InterpError, Interpolator, double_video
 from interp_cli.benchmarking.benchmark import draw_clip
-from interp_cli.benchmarking.contenders import load_rivals
+from interp_cli.benchmarking.contenders import load_interpolators
 from interp_cli.benchmarking.peak_memory import MemoryWatch
-from interp_cli.benchmarking.plot import BLUE, ORANGE, Line, LinePanel, draw_lines, save_chart
+from interp_cli.benchmarking.plot import COLOURS, check_chart, new_figure, save_figure
 from interp_cli.doctor import describe_machine
 from interp_cli.options import DEFAULT_MODEL, BenchOptions, InferenceOptions
 
 # The speed is that of parts of the clip, none so short that a batch shows.
 PARTS, SHORTEST_PART = 20, 25
-COLOURS = (ORANGE, BLUE)
+LINE_COLOURS = (COLOURS["interp"], COLOURS["bottleneck"])
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,11 @@ def main() -> None:
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     try:
+        check_chart(arguments.chart)
         options = BenchOptions(
             inference=InferenceOptions(device=arguments.device), compare=(arguments.model,)
         )
-        interpolator = load_rivals(options)[arguments.model]
+        interpolator = load_interpolators(options)[arguments.model]
         with tempfile.TemporaryDirectory(prefix="interp-growth-") as folder:
             clips = [
                 draw_clip(Path(folder) / f"{frames}.mp4", width, height, frames)
@@ -82,7 +84,7 @@ def main() -> None:
                 for clip, frames in zip(clips, arguments.frames, strict=True)
             ]
         about = f"{interpolator.name} at {arguments.size} on {describe_machine()}"
-        save_chart(chart(courses, about), arguments.chart)
+        save_figure(chart(courses, about), arguments.chart)
     except InterpError as error:
         raise SystemExit(f"error: {error}") from error
     if arguments.json:
@@ -122,26 +124,28 @@ def measure(clip: Path, interpolator: Interpolator, frames: int) -> Course:
     )
 
 
-def chart(courses: list[Course], about: str) -> np.ndarray:
+def chart(courses: list[Course], about: str) -> Figure:
     """Speed, cost and memory, each over the part of the clip that is done."""
-
-    def panel(heading: str, values: str, places: str | None = None) -> LinePanel:
-        lines = []
-        for course, colour in zip(courses, COLOURS, strict=True):
+    figure = new_figure("Cost grows with the work and nothing else", about, (13.6, 4.6))
+    panels = figure.subplots(1, 3)
+    for panel, heading, values, places in (
+        (panels[0], "Frames in a second", "fps", None),
+        (panels[1], "Core-ms a frame in", "core_ms", None),
+        (panels[2], "Resident memory, MB", "own_megabytes", "done_percent"),
+    ):
+        for course, colour in zip(courses, LINE_COLOURS, strict=True):
             y = getattr(course, values)
             x = getattr(course, places) if places else middles(len(y))
-            lines.append(Line(f"{course.frames:,} frames", x, y, colour))
-        return LinePanel(heading, "% of the clip done", 100, lines)
-
-    return draw_lines(
-        "Cost grows with the work and nothing else",
-        about,
-        [
-            panel("Frames in a second", "fps"),
-            panel("Core-ms a frame in", "core_ms"),
-            panel("Resident memory, MB", "own_megabytes", "done_percent"),
-        ],
-    )
+            panel.plot(x, y, color=colour, label=f"{course.frames:,} frames")
+        panel.set_title(heading, loc="left", fontsize=11, fontweight="bold")
+        panel.set_xlabel("% of the clip done")
+        panel.set_xlim(0, 100)
+        highest = max(max(getattr(course, values)) for course in courses)
+        panel.set_ylim(0, 1.1 * highest)
+        panel.grid(color="#e2e5ea")
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.legend(frameon=False, loc="lower right")
+    return figure
 
 
 def middles(parts: int) -> list[float]:

@@ -1,7 +1,7 @@
-"""How fast every stage is and the whole, and whatever doubles the same clip beside us.
+"""Measure the speed of every stage, of the whole, and of whatever it is compared with.
 
-Whatever is compared is timed in turns (ours, theirs, ours, theirs …), so that a machine that slows
-down meanwhile slows both. Medians are reported, with the slowest and the fastest round.
+All contenders run in turns (ours, theirs, ours, theirs …), so that a machine that slows down
+meanwhile slows all of them. The report has medians, with the slowest and the fastest round.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from interp_cli.benchmarking.contenders import (
     count_frames,
     create_contenders,
     double_options,
-    load_rivals,
+    load_interpolators,
 )
 from interp_cli.benchmarking.peak_memory import MemoryWatch
 from interp_cli.benchmarking.report import (
@@ -55,7 +55,7 @@ from interp_cli.video.probe import probe
 
 __all__ = ["benchmark", "draw_clip"]
 
-# A drawn clip is so long that we double it in about this time.
+# A drawn clip is so long that doubling it takes about this time.
 _RUN_SECONDS = 8.0
 _MIN_FRAMES, _MAX_FRAMES = 3, 240
 
@@ -68,22 +68,24 @@ def benchmark(
     interpolator: Interpolator | None = None,
     progress: Progress | None = None,
 ) -> BenchReport:
-    """Time every stage alone, and the whole beside what it is compared with.
+    """Measure the speed of every stage alone, of the whole, and of what it is compared with.
 
-    The model is loaded and warm before anything is timed; decoders and encoders start anew each
-    time, as they do in use.
+    The model is loaded and warm before anything is timed. Decoders and encoders are started again
+    for every run, as they are in use.
 
     Args:
-        options: Model, sizes, clip, what to compare with.
-        interpolator: One that is already loaded; otherwise `options.inference` describes it.
-        progress: Called before each timed run with those done, their number, and what comes.
+        options: Model, sizes, clip and contenders; the defaults of `BenchOptions` if `None`.
+        interpolator: Loaded model; `None` loads the one that `options.inference` describes.
+        progress: Callback that gets, before each timed run, the number of finished runs, the
+            number of all runs, and a description of the next one.
 
     Raises:
-        InterpError: Model, device or input cannot be used, or an encoder or another program failed.
+        InterpError: The model, the device or the input cannot be used, or an encoder or another
+            program failed.
     """
     options = options or BenchOptions()
     interpolator = interpolator or Interpolator.from_options(options.inference)
-    rivals = load_rivals(options)
+    interpolators = load_interpolators(options)
     names = ["interp", *options.compare, *options.compare_commands]
     clips = 1 if options.input is not None else len(options.sizes)
     total = clips * options.rounds * (len(dict.fromkeys(names)) + 1)
@@ -98,7 +100,9 @@ def benchmark(
     peak_teraflops = matrix_teraflops(interpolator.device, interpolator.precision)
     with tempfile.TemporaryDirectory(prefix="interp-bench-") as name:
         doubling = double_options(options)
-        bench = _Bench(interpolator, rivals, options, doubling, Path(name), peak_teraflops, report)
+        bench = _Bench(
+            interpolator, interpolators, options, doubling, Path(name), peak_teraflops, report
+        )
         found = tuple(bench.time(path, label) for path, label in bench.clips())
     return BenchReport(
         model=interpolator.name,
@@ -125,17 +129,17 @@ class _Bench:
     """What all clips have in common.
 
     Attributes:
-        interpolator: Ours.
-        rivals: From `load_rivals`.
-        options: What to do.
-        doubling: How clips are doubled.
-        folder: For clips and results.
-        peak_teraflops: What the device reaches.
-        report: To be called before each timed run.
+        interpolator: Model that is measured.
+        interpolators: Other models and methods, from `load_interpolators`.
+        options: Options of the benchmark.
+        doubling: Options of `double`.
+        folder: Folder for clips and outputs.
+        peak_teraflops: See `BenchReport`.
+        report: Callback before each timed run.
     """
 
     interpolator: Interpolator
-    rivals: dict[str, Interpolator]
+    interpolators: dict[str, Interpolator]
     options: BenchOptions
     doubling: DoubleOptions
     folder: Path
@@ -155,7 +159,7 @@ class _Bench:
             yield clip, "drawn"
 
     def _bearable_frames(self, width: int, height: int) -> int:
-        """As many as we double in `_RUN_SECONDS`, by a try on a few."""
+        """The number of frames that take `_RUN_SECONDS` to double, estimated from a few."""
         few = max(_MIN_FRAMES, 1 + self.interpolator.batch_size(height, width))
         clip = draw_clip(self.folder / "few.mp4", width, height, few)
         seconds = 0.0
@@ -172,21 +176,24 @@ class _Bench:
         )
 
     def time(self, clip: Path, label: str) -> ClipSpeed:
-        """In turns: double a clip with everything that is compared, and run each stage alone.
+        """Run all contenders and all stages in turns.
 
-        The first run of each warms it up and is not timed; in ours the memory is watched.
+        The first run of each contender warms it up and is not timed. Memory is watched in the
+        first run of `interp`.
         """
         info = probe(clip)
         title = f"{label} {info.width}x{info.height}"
         ours = Contender("interp", self.folder / "interp.mkv", lambda: self._double(clip))
-        others = create_contenders(clip, self.folder, self.options, self.rivals)
-        for each in others:  # a wrong command line is told at once
-            if each.name not in self.rivals:
+        others = create_contenders(clip, self.folder, self.options, self.interpolators)
+        for each in others:  # a wrong command line fails at once
+            if each.name not in self.interpolators:
                 each.run()
-        with MemoryWatch(self.interpolator.device) as watch:  # before rivals leave memory behind
+        with MemoryWatch(
+            self.interpolator.device
+        ) as watch:  # before other models leave memory behind
             result = self._double(clip)
         for each in others:
-            if each.name in self.rivals:
+            if each.name in self.interpolators:
                 each.run()
         if result.synthesized == 0:
             raise InterpError(
@@ -219,7 +226,7 @@ class _Bench:
             stages=found,
             network=self._network_speed(stages, found),
             memory=PeakMemory(watch.host_bytes, watch.children_bytes, watch.device_bytes),
-            rows=_rows((ours, *others), runs),
+            contenders=_speeds((ours, *others), runs),
             cores=available_cores() if self.interpolator.device.type == "cpu" else None,
         )
 
@@ -238,7 +245,7 @@ class _Bench:
 
 
 class _Run(NamedTuple):
-    """One run of a doubler: frames in its output, those a second, core-seconds for each."""
+    """One run of a contender: output frames, output frames a second, core-seconds per frame."""
 
     frames: int
     fps: float
@@ -255,7 +262,7 @@ def _timed(contender: Contender) -> _Run:
     return _Run(frames, frames / seconds, cost / frames)
 
 
-def _rows(
+def _speeds(
     contenders: Sequence[Contender], stage_rounds: list[list[_Run]]
 ) -> tuple[ContenderSpeed, ...]:
     return tuple(

@@ -1,4 +1,4 @@
-"""Everything that can double a clip: us, other models, classical methods, other programs."""
+"""Everything that can double a clip: models, classical methods and other programs."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from interp_cli.video.pixel_format import pixel_format_of
 from interp_cli.video.probe import open_video
 from interp_cli.video.readers.file import VideoReader
 
-__all__ = ["Contender", "count_frames", "create_contenders", "double_options", "load_rivals"]
+__all__ = ["Contender", "count_frames", "create_contenders", "double_options", "load_interpolators"]
 
 _FILTER = "minterpolate"
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way from file to file.
+    """Something that doubles the clip, from file to file.
 
     Attributes:
-        name: How tables call it.
-        target: The file that it makes.
-        run: Make it.
+        name: Name in tables.
+        target: Output file.
+        run: Function that makes the output file.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Contender:
 
 
 def double_options(options: BenchOptions) -> DoubleOptions:
-    """How we double a clip: as `double` does, with its settings stated for the others to share."""
+    """The options of `double`, with the encoder that all contenders share."""
     return DoubleOptions(
         inference=options.inference,
         encode=EncodeOptions(encoder="libx264", preset=options.preset, crf=17),
@@ -56,37 +56,40 @@ def double_options(options: BenchOptions) -> DoubleOptions:
     )
 
 
-def load_rivals(options: BenchOptions) -> dict[str, Interpolator]:
-    """What goes through our own pipeline besides our model: other models, and dis and blend.
+def load_interpolators(options: BenchOptions) -> dict[str, Interpolator]:
+    """Load everything in `options.compare` that goes through the pipeline of `double`.
+
+    Returns:
+        Interpolators by name: other models, and the methods dis and blend.
 
     Raises:
-        InterpError: A name is none of a method, of a model or of a file.
+        InterpError: A name is neither a method nor a model nor a file.
     """
     return {
-        name: _load_rival(name, options)
+        name: _load_interpolator(name, options)
         for name in dict.fromkeys(options.compare)
         if name != _FILTER
     }
 
 
-def _load_rival(name: str, options: BenchOptions) -> Interpolator:
+def _load_interpolator(name: str, options: BenchOptions) -> Interpolator:
     if name in BASELINES:
-        rival = Interpolator(_PredictorNet(BASELINES[name]), device="cpu", precision="fp32")
-        rival.name = name
-        return rival
+        interpolator = Interpolator(_PredictorNet(BASELINES[name]), device="cpu", precision="fp32")
+        interpolator.name = name
+        return interpolator
     return Interpolator.from_options(replace(options.inference, model=name))
 
 
 def create_contenders(
-    source: Path, folder: Path, options: BenchOptions, rivals: dict[str, Interpolator]
+    source: Path, folder: Path, options: BenchOptions, interpolators: dict[str, Interpolator]
 ) -> list[Contender]:
-    """What the clip's doubling is compared with, in the order asked for.
+    """The contenders that `options` name, in that order.
 
     Args:
-        source: The clip.
-        folder: Where results go.
-        options: What to compare with, and the encoder's preset.
-        rivals: From `load_rivals`.
+        source: Clip to double.
+        folder: Folder for the outputs.
+        options: Names, command lines and the encoder's preset.
+        interpolators: Loaded models and methods, from `load_interpolators`.
     """
     double = double_options(options)
     contenders: list[Contender] = []
@@ -97,7 +100,7 @@ def create_contenders(
             command = _minterpolate_command(source, target, double.encode)
             run = _runner("ffmpeg's minterpolate", command, target)
         else:
-            run = partial(double_video, source, target, double, interpolator=rivals[name])
+            run = partial(double_video, source, target, double, interpolator=interpolators[name])
         contenders.append(Contender(name, target, run))
     for line in dict.fromkeys(options.compare_commands):
         target = folder / f"{len(contenders)}.mp4"
@@ -121,7 +124,7 @@ def count_frames(path: Path) -> int:
 
 
 def _minterpolate_command(source: Path, target: Path, options: EncodeOptions) -> list[str]:
-    """What people type to double a frame rate with ffmpeg, with the encoder that we use."""
+    """The usual ffmpeg command line to double a frame rate, with the encoder of `double`."""
     with VideoReader(source) as reader:
         info = reader.info
         layout = pixel_format_of(next(iter(reader)).image, info.colour)
@@ -137,7 +140,7 @@ def _minterpolate_command(source: Path, target: Path, options: EncodeOptions) ->
 
 
 def _runner(name: str, command: Sequence[str], target: Path) -> Callable[[], None]:
-    """A call of another program, which must write `target`."""
+    """A function that runs another program, which must write `target`."""
 
     def run() -> None:
         target.unlink(missing_ok=True)  # some ask before they replace a file
@@ -169,7 +172,8 @@ def _runner(name: str, command: Sequence[str], target: Path) -> Callable[[], Non
 class _PredictorNet(nn.Module):
     """A classical method in the place of a network; it works on 8-bit pictures.
 
-    The pipeline runs several at once, so each thread gets its own: OpenCV's keep what they work on.
+    The pipeline calls it from several threads. Each thread gets its own instance, because the
+    methods of OpenCV keep state.
     """
 
     supports_timestep = True
@@ -184,7 +188,7 @@ class _PredictorNet(nn.Module):
         return 1
 
     def forward(self, frame0: Tensor, frame1: Tensor, timestep: Tensor) -> Tensor:
-        """Make each pair's picture, (N, 3, H, W)."""
+        """Make one picture for each pair, (N, 3, H, W)."""
         if not hasattr(self._own, "predictor"):
             self._own.predictor = self._create()
         made = []

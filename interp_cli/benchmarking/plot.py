@@ -1,268 +1,167 @@
-"""Measurements as a picture: bars for speeds, lines for what changes over time."""
+"""Charts of measurements, drawn with matplotlib (the extra `plot`).
+
+Figures are made without pyplot, so that nothing depends on a screen or on global state.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
+from interp_cli.benchmarking.report import BenchReport, ClipSpeed, Spread, three_digits
 from interp_cli.errors import InterpError
 
-__all__ = ["Bar", "BarPanel", "Line", "LinePanel", "draw_bars", "draw_lines", "save_chart"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-Picture = npt.NDArray[np.uint8]
-Colour = tuple[int, int, int]
+__all__ = [
+    "COLOURS",
+    "check_chart",
+    "new_figure",
+    "plot_speeds",
+    "save_figure",
+]
 
-# RGB.
-INK, FAINT, GRID = (38, 43, 51), (112, 120, 132), (226, 229, 234)
-BLUE, ORANGE, GREY, LIGHT_BLUE = (36, 99, 178), (226, 114, 34), (158, 165, 176), (138, 180, 226)
+# By what they stand for: our own row, the slowest stage, other stages, other programs.
+COLOURS = {"interp": "#e27222", "bottleneck": "#2463b2", "stage": "#8ab4e2", "other": "#9ea5b0"}
 
-_MARGIN = 36
-_ROW = 28
-_TITLE_HEIGHT = 84
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One bar with the ends of its spread.
-
-    Attributes:
-        label: What stands left of it.
-        value: Its length; above 0, as the ends are.
-        low: Lower end.
-        high: Upper end.
-        figure: What stands right of it.
-        colour: Of its area.
-    """
-
-    label: str
-    value: float
-    low: float
-    high: float
-    figure: str
-    colour: Colour
+_COLUMNS = 2
+_MAX_LABEL_CHARACTERS = 28
+_DPI = 100
 
 
-@dataclass(frozen=True, slots=True)
-class BarPanel:
-    """Bars below a heading."""
-
-    heading: str
-    bars: Sequence[Bar]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Points that are joined: their name, places and heights."""
-
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    colour: Colour
-
-
-@dataclass(frozen=True, slots=True)
-class LinePanel:
-    """Lines over one axis from 0 to `x_end`; heights begin at 0."""
-
-    heading: str
-    x_label: str
-    x_end: float
-    lines: Sequence[Line]
-
-
-def draw_bars(title: str, note: str, panels: Sequence[BarPanel], width_px: int = 1360) -> Picture:
-    """Draw panels, two beside each other, on one logarithmic scale.
+def check_chart(path: Path) -> None:
+    """Make sure that a chart can be drawn and written before hours of measuring.
 
     Args:
-        title: The first line.
-        note: A smaller line below it.
-        panels: At least one, each with at least one bar.
-        width_px: Columns of the picture.
-
-    Returns:
-        RGB, (H, W, 3).
-    """
-    columns = min(2, len(panels))
-    rows = max(len(panel.bars) for panel in panels)
-    values = [v for panel in panels for bar in panel.bars for v in (bar.low, bar.high, bar.value)]
-    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    decades = range(first, max(last, first + 1) + 1)
-    height = 76 + rows * _ROW
-    lines = -(-len(panels) // columns)
-    page = _page(title, note, (width_px, _TITLE_HEIGHT + lines * height + _MARGIN // 2))
-    wide = (width_px - _MARGIN) // columns
-    for number, panel in enumerate(panels):
-        left = _MARGIN + number % columns * wide
-        top = _TITLE_HEIGHT + number // columns * height
-        _draw_bar_panel(page, panel, decades, (left, top, wide - _MARGIN))
-    return page
-
-
-def draw_lines(title: str, note: str, panels: Sequence[LinePanel], width_px: int = 1360) -> Picture:
-    """Draw panels beside each other, each with a legend.
-
-    Args:
-        title: The first line.
-        note: A smaller line below it.
-        panels: At least one, each with at least one line of at least one point.
-        width_px: Columns of the picture.
-
-    Returns:
-        RGB, (H, W, 3).
-    """
-    page = _page(title, note, (width_px, _TITLE_HEIGHT + 400))
-    wide = (width_px - _MARGIN) // len(panels)
-    for number, panel in enumerate(panels):
-        place = (_MARGIN + number * wide, _TITLE_HEIGHT, wide - _MARGIN, 370)
-        _draw_line_panel(page, panel, place)
-    return page
-
-
-def save_chart(chart: Picture, path: Path) -> None:
-    """Write a chart as a picture of the kind that the path's ending says.
+        path: The file to write.
 
     Raises:
-        InterpError: It cannot be written.
+        InterpError: matplotlib is missing, or no chart can be written there.
     """
     try:
-        done, data = cv2.imencode(path.suffix or ".png", chart[..., ::-1])
-        if not done:
-            raise OSError("no encoder for it")
-        path.write_bytes(data.tobytes())
-    except (OSError, cv2.error) as error:
+        from matplotlib.figure import Figure
+    except ImportError as error:
         raise InterpError(
-            f"{path}: the chart cannot be written there; name a file that ends in .png in a folder"
-            " that exists."
+            f"{path}: drawing a chart needs matplotlib: pip install 'interp-cli[plot]'"
         ) from error
+    endings = Figure().canvas.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in endings or not path.parent.is_dir():
+        raise _unwritable(path)
 
 
-def _draw_bar_panel(
-    page: Picture, panel: BarPanel, decades: range, place: tuple[int, int, int]
-) -> None:
-    left, top, width = place
-    labels = min(max(_text_width(bar.label, 15) for bar in panel.bars) + 12, width // 3)
-    start, room = left + labels, width - labels - 64  # behind the longest bar stands its value
-    bottom = top + 40 + len(panel.bars) * _ROW
+def new_figure(title: str, note: str, size_inches: tuple[float, float]) -> Figure:
+    """An empty figure with a title and a smaller line at the bottom.
 
-    def x(value: float) -> int:
-        share = (math.log10(value) - decades[0]) / (decades[-1] - decades[0])
-        return start + round(share * room)
+    Args:
+        title: The heading.
+        note: What was measured and where.
+        size_inches: Width and height.
+    """
+    from matplotlib.figure import Figure
 
-    _text(page, panel.heading, (left, top + 22), 19, weight=600)
-    for decade in decades:
-        _line(page, (x(10.0**decade), top + 36), (x(10.0**decade), bottom), GRID)
-        _text(page, f"{10.0**decade:g}", (x(10.0**decade), bottom + 18), 13, FAINT, align=0.5)
-    for number, bar in enumerate(panel.bars):
-        middle = top + 40 + number * _ROW + _ROW // 2
-        label = _shortened(bar.label, 15, labels - 12)
-        _text(page, label, (start - 10, middle + 5), 15, align=1.0)
-        cv2.rectangle(page, (start, middle - 9), (x(bar.value), middle + 9), bar.colour, -1)
-        _line(page, (x(bar.low), middle), (x(bar.high), middle), INK, 2)
-        end = max(x(bar.value), x(bar.high)) + 8
-        _text(page, bar.figure, (end, middle + 5), 15, weight=600)
+    figure = Figure(figsize=size_inches, dpi=_DPI, layout="constrained")
+    figure.suptitle(title, fontsize=15, fontweight="bold", wrap=True, parse_math=False)
+    figure.supxlabel(note, fontsize=9, color="dimgray", wrap=True, parse_math=False)
+    return figure
 
 
-def _draw_line_panel(page: Picture, panel: LinePanel, place: tuple[int, int, int, int]) -> None:
-    left, top, width, height = place
-    steps_y = _steps(max(max(line.y) for line in panel.lines) * 1.1)
-    labels = max(_text_width(f"{y:,.10g}", 13) for y in steps_y) + 12
-    frame_left, frame_top = left + labels, top + 62
-    frame_right, frame_bottom = left + width, top + height - 46
+def plot_speeds(report: BenchReport, note: str) -> Figure:
+    """Bars on one logarithmic scale: each stage alone, the whole, and what it is compared with.
 
-    def x(value: float) -> int:
-        return frame_left + round(value / panel.x_end * (frame_right - frame_left))
-
-    def y(value: float) -> int:
-        return frame_bottom - round(value / steps_y[-1] * (frame_bottom - frame_top))
-
-    _text(page, panel.heading, (left, top + 22), 19, weight=600)
-    legend = left
-    for line in panel.lines:
-        _line(page, (legend, top + 42), (legend + 22, top + 42), line.colour, 3)
-        legend = _text(page, line.name, (legend + 28, top + 47), 14) + 24
-    for step in steps_y:
-        _line(page, (frame_left, y(step)), (frame_right, y(step)), GRID)
-        _text(page, f"{step:,.10g}", (frame_left - 8, y(step) + 5), 13, FAINT, align=1.0)
-    for step in _steps(panel.x_end):
-        if step <= panel.x_end:
-            _text(page, f"{step:,.10g}", (x(step), frame_bottom + 18), 13, FAINT, align=0.5)
-    middle = (frame_left + frame_right) // 2
-    _text(page, panel.x_label, (middle, frame_bottom + 38), 14, FAINT, align=0.5)
-    for line in panel.lines:
-        points = np.array([(x(a), y(b)) for a, b in zip(line.x, line.y, strict=True)], np.int32)
-        cv2.polylines(page, [points], False, line.colour, 2, cv2.LINE_AA)
-        cv2.circle(page, tuple(map(int, points[-1])), 4, line.colour, -1, cv2.LINE_AA)
+    Args:
+        report: What was measured; one panel for each clip.
+        note: What was measured and where.
+    """
+    columns = min(_COLUMNS, len(report.clips))
+    lines = -(-len(report.clips) // columns)
+    bars = max(len(clip.stages) + len(clip.contenders) for clip in report.clips)
+    size = (6.8 * columns, 1.2 + lines * (0.9 + 0.3 * bars))
+    title = "Output frames a second (logarithmic)"
+    figure = new_figure(title, note, size)
+    panels = figure.subplots(lines, columns, squeeze=False, sharex=True)
+    for panel in panels.flat[len(report.clips) :]:
+        panel.set_visible(False)
+    for panel, clip in zip(panels.flat, report.clips, strict=False):
+        _draw_bars(panel, clip)
+    spreads = [fps for clip in report.clips for _, fps, _ in _bars_of(clip)]
+    first = math.floor(math.log10(min(fps.low for fps in spreads) / 1.5))
+    # To the right of the longest bar there is room for its value.
+    panels[0, 0].set_xlim(10.0**first, 3 * max(fps.high for fps in spreads))
+    return figure
 
 
-def _page(title: str, note: str, size: tuple[int, int]) -> Picture:
-    page = np.full((size[1], size[0], 3), 255, np.uint8)
-    _text(page, title, (_MARGIN, 38), 24, weight=700)
-    _text(page, _shortened(note, 14, size[0] - 2 * _MARGIN), (_MARGIN, 64), 14, FAINT)
-    return page
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's ending.
+
+    Raises:
+        InterpError: The file cannot be written.
+    """
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path) from error
 
 
-def _steps(most: float) -> list[float]:
-    """Round numbers from 0 up to at least `most`, four to six of them."""
-    least = most / 5
-    power = 10.0 ** math.floor(math.log10(least))
-    step = next(n * power for n in (1, 2, 2.5, 5, 10) if n * power >= least)
-    return [number * step for number in range(math.ceil(most / step) + 1)]
+def _draw_bars(panel: Axes, clip: ClipSpeed) -> None:
+    rows = _bars_of(clip)
+    medians = [fps.median for _, fps, _ in rows]
+    errors = (
+        [fps.median - fps.low for _, fps, _ in rows],
+        [fps.high - fps.median for _, fps, _ in rows],
+    )
+    places = range(len(rows))
+    panel.set_xscale("log")
+    panel.barh(
+        places,
+        medians,
+        xerr=errors,
+        color=[colour for *_, colour in rows],
+        error_kw={"elinewidth": 1.5, "ecolor": "#262b33"},
+    )
+    for place, (_, fps, _) in enumerate(rows):
+        panel.annotate(
+            three_digits(fps.median),
+            (max(fps.median, fps.high), place),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            fontweight="bold",
+        )
+    labels = [_shortened(name) for name, *_ in rows]
+    panel.set_yticks(places, labels, fontsize=9, parse_math=False)
+    panel.invert_yaxis()
+    panel.set_title(clip.title, loc="left", fontsize=11, fontweight="bold", parse_math=False)
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.tick_params(axis="x", labelbottom=True, labelsize=8)
+    panel.grid(axis="x", color="#e2e5ea")
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
 
 
-def _line(
-    page: Picture, start: tuple[int, int], end: tuple[int, int], colour: Colour, width: int = 1
-) -> None:
-    cv2.line(page, start, end, colour, width)
+def _bars_of(clip: ClipSpeed) -> list[tuple[str, Spread, str]]:
+    """Name, speed and colour of each bar, from top to bottom."""
+    stages = [
+        (stage.name, stage.fps, COLOURS["bottleneck" if stage is clip.bottleneck else "stage"])
+        for stage in clip.stages
+    ]
+    whole = ("interp, the whole", clip.whole.fps, COLOURS["interp"])
+    others = [(each.name, each.fps, COLOURS["other"]) for each in clip.contenders[1:]]
+    return [*stages, whole, *others]
 
 
-def _text(
-    page: Picture,
-    text: str,
-    place: tuple[int, int],
-    size: int,
-    colour: Colour = INK,
-    weight: int = 400,
-    align: float = 0.0,
-) -> int:
-    """Write on a base line; `align` is the share of the text left of `place`. Returns its end."""
-    width = _text_width(text, size, weight)
-    left = round(place[0] - align * width)
-    font = _font()
-    if isinstance(font, int):
-        plain = text.encode("ascii", "replace").decode()
-        thickness = 2 if weight > 500 else 1
-        scale = cv2.getFontScaleFromHeight(font, round(size * 0.7), thickness)
-        cv2.putText(page, plain, (left, place[1]), font, scale, colour, thickness, cv2.LINE_AA)
-    else:
-        cv2.putText(page, text, (left, place[1]), colour, font, size, weight)
-    return left + width
+def _shortened(label: str) -> str:
+    """A label of at most `_MAX_LABEL_CHARACTERS`, such as for a command line."""
+    if len(label) <= _MAX_LABEL_CHARACTERS:
+        return label
+    return label[: _MAX_LABEL_CHARACTERS - 1] + "…"
 
 
-def _text_width(text: str, size: int, weight: int = 400) -> int:
-    font = _font()
-    if isinstance(font, int):
-        thickness = 2 if weight > 500 else 1
-        scale = cv2.getFontScaleFromHeight(font, round(size * 0.7), thickness)
-        return int(cv2.getTextSize(text, font, scale, thickness)[0][0])
-    return int(cv2.getTextSize((1 << 14, 64), text, (0, 0), font, size, weight)[2])
-
-
-def _font() -> Any:
-    """The font that comes with OpenCV 5; before that there are only strokes, by a number."""
-    return cv2.FontFace("sans") if hasattr(cv2, "FontFace") else cv2.FONT_HERSHEY_SIMPLEX
-
-
-def _shortened(text: str, size: int, width: int) -> str:
-    """Text that fits, with its end left out where it must be."""
-    if _text_width(text, size) <= width:
-        return text
-    while text and _text_width(text + "…", size) > width:
-        text = text[:-1]
-    return text + "…"
+def _unwritable(path: Path) -> InterpError:
+    return InterpError(
+        f"{path}: the chart cannot be written there; name a file that ends in .png, .svg or .pdf"
+        " in a folder that exists."
+    )

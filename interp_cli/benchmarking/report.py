@@ -1,4 +1,4 @@
-"""What a benchmark found: numbers, and what follows from them."""
+"""The results of a benchmark: measurements, and what follows from them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ __all__ = [
     "PeakMemory",
     "Spread",
     "StageSpeed",
+    "three_digits",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Measurements of the same thing: their median, the lowest, the highest."""
+    """The median of several measurements, with the lowest and the highest."""
 
     median: float
     low: float
@@ -29,19 +30,19 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Sum up at least one value."""
+        """Summarize at least one value."""
         return cls(median(values), min(values), max(values))
 
 
 @dataclass(frozen=True, slots=True)
 class StageSpeed:
-    """One stage with nothing else at work.
+    """The speed of one stage while nothing else runs.
 
     Attributes:
-        name: Of the stage.
-        fps: Frames out a second that it alone would allow. Decoding one frame is good for two of
-            them, as is making one middle.
-        core_seconds: Processor time that it costs a frame out, over all cores, children included.
+        name: Name in tables.
+        fps: Output frames a second if all other stages took no time. One decoded frame counts for
+            two output frames, and so does one synthesized frame.
+        core_seconds: Processor time per output frame, summed over all cores and child processes.
     """
 
     name: str
@@ -51,16 +52,16 @@ class StageSpeed:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpeed:
-    """The network alone, on tensors that are on the device.
+    """The speed of the network alone, on tensors that are already on the device.
 
     Attributes:
-        batch: Pairs a step.
-        pairs_per_second: Middle frames made.
-        gmac_per_pair: Multiplications with addition, in thousand millions, of convolutions and
-            matrix products (padding counts, element-wise work does not).
-        teraflops: Operations of those that it did a second, in millions of millions; two a
-            multiplication with addition.
-        fraction_of_peak: The same over what a matrix product reaches on this device.
+        batch: Batch size in frame pairs.
+        pairs_per_second: Frame pairs a second.
+        gmac_per_pair: Multiply-accumulate operations of convolutions and matrix products per pair,
+            in units of 10⁹. Padding counts, element-wise operations do not.
+        teraflops: Floating-point operations a second, in units of 10¹²; two for each
+            multiply-accumulate.
+        fraction_of_peak: `teraflops` divided by what a matrix product reaches on this device.
     """
 
     batch: int
@@ -72,12 +73,12 @@ class NetworkSpeed:
 
 @dataclass(frozen=True, slots=True)
 class PeakMemory:
-    """The most that was taken while a clip was doubled; `None`: it cannot be told here.
+    """The peak memory while a clip was doubled; `None` where the system does not report it.
 
     Attributes:
-        host_bytes: Of this process, with Python, torch and the model.
-        children_bytes: Of the encoder's process.
-        device_bytes: Of a GPU, by torch.
+        host_bytes: Memory of this process, with Python, torch and the model.
+        children_bytes: Memory of the encoder's process.
+        device_bytes: GPU memory that torch reserved.
     """
 
     host_bytes: int | None
@@ -87,14 +88,14 @@ class PeakMemory:
 
 @dataclass(frozen=True, slots=True)
 class ContenderSpeed:
-    """A whole way from file to file.
+    """The speed from file to file.
 
     Attributes:
-        name: `interp`, or what it is compared with.
-        frames_out: Frames in its output.
-        fps: Frames out a second, decoding and encoding included.
-        times_interp: Its frames a second over ours, of the same round.
-        core_seconds: Processor time that a frame out costs, over all cores, children included.
+        name: `interp`, or the name of another program or method.
+        frames_out: Frames in the output.
+        fps: Output frames a second, including decoding and encoding.
+        times_interp: Speed divided by that of `interp` in the same round.
+        core_seconds: Processor time per output frame, summed over all cores and child processes.
     """
 
     name: str
@@ -106,20 +107,20 @@ class ContenderSpeed:
 
 @dataclass(frozen=True, slots=True)
 class ClipSpeed:
-    """One clip: each stage alone, the whole, and everything that is compared.
+    """The speeds on one clip: each stage alone, and every contender from file to file.
 
     Attributes:
-        clip: The file's name, or `drawn`.
-        width: Columns.
-        height: Rows.
-        frames_in: Frames of the clip.
-        synthesized: Middle frames that the network made; cuts and repeats need none.
+        clip: Name of the file, or `drawn`.
+        width: Width in pixels.
+        height: Height in pixels.
+        frames_in: Frames in the clip.
+        synthesized: Frames made by the network; cuts and duplicates need none.
         encoder: Encoder of every output, with its preset and quality.
-        stages: In the order of a frame's way.
-        network: Of the stages, the network, in its own unit.
-        memory: Of the whole.
-        rows: `interp` first.
-        cores: Cores that all share; `None` where the network has a device of its own.
+        stages: Stages in the order in which a frame passes them.
+        network: Speed of the network stage in frame pairs.
+        memory: Peak memory of `interp`.
+        contenders: Everything that doubles the clip, `interp` first.
+        cores: Cores that all stages share; `None` where the network runs on a device of its own.
     """
 
     clip: str
@@ -131,39 +132,44 @@ class ClipSpeed:
     stages: tuple[StageSpeed, ...]
     network: NetworkSpeed
     memory: PeakMemory
-    rows: tuple[ContenderSpeed, ...]
+    contenders: tuple[ContenderSpeed, ...]
     cores: int | None
 
     @property
+    def title(self) -> str:
+        """Name and size, for headings."""
+        return f"{self.clip} {self.width}x{self.height}"
+
+    @property
     def whole(self) -> ContenderSpeed:
-        """Our own way from file to file."""
-        return self.rows[0]
+        """The speed of `interp` from file to file."""
+        return self.contenders[0]
 
     @property
     def bottleneck(self) -> StageSpeed:
-        """The stage that is slowest alone."""
+        """The slowest stage."""
         return min(self.stages, key=lambda stage: stage.fps.median)
 
     @property
     def fraction_of_bottleneck(self) -> float:
-        """The whole's speed over that of its slowest stage alone."""
+        """Speed from file to file divided by that of the slowest stage alone."""
         return self.whole.fps.median / self.bottleneck.fps.median
 
     @property
     def cores_allow_fps(self) -> float | None:
-        """Frames out a second if no core were ever idle and stages cost what they cost alone."""
+        """Output frames a second if no core were ever idle; `None` where `cores` is."""
         if self.cores is None:
             return None
         return self.cores / sum(stage.core_seconds for stage in self.stages)
 
     @property
     def fraction_of_cores(self) -> float | None:
-        """The whole's speed over what the cores allow."""
+        """Speed from file to file divided by what the cores allow; `None` where `cores` is."""
         allowed = self.cores_allow_fps
         return None if allowed is None else self.whole.fps.median / allowed
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, and what follows from it."""
+        """All measurements and what follows from them, for JSON."""
         return {
             **asdict(self),
             "bottleneck": self.bottleneck.name,
@@ -178,10 +184,10 @@ class GraphUse:
     """CUDA graphs of the network.
 
     Attributes:
-        recorded: How many, one for each part of the network and size of its pictures; parts with
-            many or large pictures run without.
-        seconds: What recording them took.
-        notes: Why there are none any more, where that is so.
+        recorded: Number of graphs, one for each part of the network and input size. Parts with
+            large inputs run without a graph.
+        seconds: Time that recording took.
+        notes: Reason why graphs were switched off, where they were.
     """
 
     recorded: int
@@ -191,18 +197,19 @@ class GraphUse:
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """What `benchmark` found.
+    """The results of `benchmark`.
 
     Attributes:
-        model: The model's name.
-        parameters: Numbers that were trained.
-        device: Where it ran.
-        precision: In which arithmetic.
-        threads: Threads of the network on the CPU.
-        rounds: Rounds behind each median.
-        peak_teraflops: What a matrix product of that precision reaches on the device.
-        cuda_graphs: What was recorded of the network on a GPU; `None` elsewhere.
-        clips: One for each size, or the input.
+        model: Name of the model.
+        parameters: Number of trained parameters.
+        device: Device of the network.
+        precision: Precision of the network.
+        threads: Threads of the network on a CPU.
+        rounds: Number of rounds behind each median.
+        peak_teraflops: Floating-point operations a second of a large matrix product in this
+            precision on this device, in units of 10¹².
+        cuda_graphs: CUDA graphs of the network; `None` on other devices.
+        clips: Results of each clip.
     """
 
     model: str
@@ -218,3 +225,8 @@ class BenchReport:
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain dictionaries and lists, for JSON."""
         return {**asdict(self), "clips": [clip.as_dict() for clip in self.clips]}
+
+
+def three_digits(value: float) -> str:
+    """A number with three significant digits, without an exponent."""
+    return f"{float(f'{value:.3g}'):,.10g}"

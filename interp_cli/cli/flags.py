@@ -28,6 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Progress = Annotated[
     ProgressStyle, typer.Option(help="A bar on terminals, plain lines, or nothing.")
 ]
+NoProgress = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the results.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 
 

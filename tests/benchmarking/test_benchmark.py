@@ -49,17 +49,17 @@ def test_all_run_in_turns_beside_each_stage(small: Interpolator, h264_clip: Path
     assert (clip.clip, clip.width, clip.height) == ("h264.mp4", *clips.SIZE)
     assert (clip.frames_in, clip.synthesized) == (12, 11)
     assert clip.encoder == "libx264 preset ultrafast crf 17"
-    assert [row.name for row in clip.rows] == rows
+    assert [row.name for row in clip.contenders] == rows
     # minterpolate drops the ends, and a copy stays what it was.
-    ours, filtered, blended, copied = (row.frames_out for row in clip.rows)
+    ours, filtered, blended, copied = (row.frames_out for row in clip.contenders)
     assert (ours, blended, copied) == (24, 24, 12)
     assert 18 <= filtered <= 24
-    for each in (*clip.rows, *clip.stages):
+    for each in (*clip.contenders, *clip.stages):
         assert 0 < each.fps.low <= each.fps.median <= each.fps.high
     # All but the copy take more than a tick of the clock.
-    assert all(row.core_seconds > 0 for row in clip.rows[:-1])
+    assert all(row.core_seconds > 0 for row in clip.contenders[:-1])
     assert clip.whole.times_interp == Spread(1, 1, 1)
-    for row in clip.rows[1:]:
+    for row in clip.contenders[1:]:
         slowest = row.fps.low / clip.whole.fps.high
         fastest = row.fps.high / clip.whole.fps.low
         assert slowest <= row.times_interp.low <= row.times_interp.high <= fastest
@@ -82,7 +82,7 @@ def test_the_beginning_of_a_video_is_enough(small: Interpolator, h264_clip: Path
     options = BenchOptions(input=h264_clip, seconds=0.28, compare=("blend",), rounds=1)
     (clip,) = benchmark(options, interpolator=small).clips
     assert 7 <= clip.frames_in <= 9  # packets are copied in the order of decoding
-    assert [row.frames_out for row in clip.rows] == [2 * clip.frames_in] * 2
+    assert [row.frames_out for row in clip.contenders] == [2 * clip.frames_in] * 2
 
 
 def test_sizes_are_drawn(small: Interpolator) -> None:

@@ -12,7 +12,7 @@ from interp_cli.benchmarking.contenders import (
     Contender,
     count_frames,
     create_contenders,
-    load_rivals,
+    load_interpolators,
 )
 from interp_cli.errors import InterpError, WeightsError
 from interp_cli.evaluation.baselines import Blend, DisFlow
@@ -31,7 +31,7 @@ COPY = python("import shutil, sys; shutil.copy(*sys.argv[1:])")
 def contender(clip: Path, folder: Path, **options: object) -> Contender:
     """The only one that is asked for."""
     asked = BenchOptions(**options)
-    (made,) = create_contenders(clip, folder, asked, load_rivals(asked))
+    (made,) = create_contenders(clip, folder, asked, load_interpolators(asked))
     return made
 
 
@@ -84,31 +84,31 @@ def test_classical_methods_go_through_our_pipeline(
 
 @pytest.mark.parametrize("method", [Blend, DisFlow])
 def test_their_pictures_are_those_of_eval(method: type[Blend | DisFlow]) -> None:
-    rival = load_rivals(BenchOptions(compare=(method.name,)))[method.name]
-    assert rival.name == method.name
+    interpolator = load_interpolators(BenchOptions(compare=(method.name,)))[method.name]
+    assert interpolator.name == method.name
     frames = [clips.true_frame(0), clips.true_frame(2)]
     ((expected,),) = method().between(frames, [Fraction(1, 2)])
-    assert np.array_equal(rival(*frames), expected)
+    assert np.array_equal(interpolator(*frames), expected)
 
 
 def test_several_threads_may_ask_at_once() -> None:
     # OpenCV's flow keeps what it works on: shared, it ended the process.
-    rival = load_rivals(BenchOptions(compare=("dis",)))["dis"]
+    interpolator = load_interpolators(BenchOptions(compare=("dis",)))["dis"]
     pairs = [(clips.true_frame(n), clips.true_frame(n + 2)) for n in range(8)]
-    alone = [rival(*pair) for pair in pairs]
+    alone = [interpolator(*pair) for pair in pairs]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda pair: rival(*pair), pairs))
+        together = list(pool.map(lambda pair: interpolator(*pair), pairs))
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
 def test_a_name_of_nothing_is_refused() -> None:
     with pytest.raises(WeightsError, match="rife"):
-        load_rivals(BenchOptions(compare=("minterpolate", "rife")))
+        load_interpolators(BenchOptions(compare=("minterpolate", "rife")))
 
 
 def test_each_is_run_once_though_named_twice(h264_clip: Path, tmp_path: Path) -> None:
     options = BenchOptions(compare=("blend", "blend"), compare_commands=(COPY, COPY))
-    made = create_contenders(h264_clip, tmp_path, options, load_rivals(options))
+    made = create_contenders(h264_clip, tmp_path, options, load_interpolators(options))
     assert [each.name for each in made] == ["blend", COPY]
     assert len({each.target for each in made}) == 2
 
