@@ -36,7 +36,15 @@ FACTS = {"crf": "17", "input": "abc"}
 EVERY = 8
 OPTIONS = DoubleOptions(segment_frames=EVERY, encode=EncodeOptions(preset="ultrafast"))
 LOSSLESS = DoubleOptions(segment_frames=EVERY, encode=EncodeOptions(encoder="ffv1"))
-COUNTS = ("frames_in", "frames_out", "synthesized", "cuts", "repeats", "retimed", "video_seconds")
+COUNTS = (
+    "frames_in",
+    "frames_out",
+    "synthesized",
+    "cuts",
+    "duplicates",
+    "retimed",
+    "video_seconds",
+)
 
 
 def kept(target: Path, facts: dict[str, str] = FACTS, *, resume: bool = True) -> SegmentJournal:

@@ -112,7 +112,7 @@ def test_planes_are_moved_each_at_its_own_size(pixel_format: str):
         np.testing.assert_array_equal(middle[inner], shifted[inner])
 
 
-@pytest.mark.parametrize(("quality", "seen"), [("best", 640), ("balanced", 320), ("fast", 160)])
+@pytest.mark.parametrize(("quality", "encoded"), [("best", 640), ("balanced", 320), ("fast", 160)])
 def test_what_is_seen_small_moves_the_large_frame(quality: Quality, encoded: int):
     """The pan of the small picture, enlarged, moves every pixel of the frame by whole pixels."""
     frames, layout = video(pan(2, (640, 540), (24, 12)), "yuv420p")

@@ -40,7 +40,7 @@ WHOLE = Region(0, 96, 0, 128)
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "yuv444p12le", "rgb24", "gbrp"])
 @pytest.mark.parametrize(
-    "area", [Region(12, 84, 0, 128), Region(0, 96, 20, 110), Region(8, 90, 4, 120)]
+    "region", [Region(12, 84, 0, 128), Region(0, 96, 20, 110), Region(8, 90, 4, 120)]
 )
 def test_bars_are_found(region: Region, pix_fmt: str):
     assert found(framed(region, pix_fmt)) == region
@@ -48,8 +48,8 @@ def test_bars_are_found(region: Region, pix_fmt: str):
 
 def test_the_picture_begins_on_a_whole_sample_of_chroma():
     assert found(framed(Region(13, 83, 0, 128), "yuv444p")) == Region(13, 83, 0, 128)
-    found_area = found(framed(Region(13, 83, 0, 128), "yuv420p"))
-    assert found_area == Region(12, 84, 0, 128)
+    found_region = found(framed(Region(13, 83, 0, 128), "yuv420p"))
+    assert found_region == Region(12, 84, 0, 128)
 
 
 def test_a_codec_may_leave_two_codes_in_a_bar():
@@ -71,7 +71,7 @@ def test_a_line_of_fractions_below_white_is_not_black():
 
 
 @pytest.mark.parametrize(
-    "area",
+    "region",
     [
         WHOLE,
         Region(12, 96, 0, 128),

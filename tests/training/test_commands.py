@@ -157,10 +157,10 @@ def test_fine_tuning_shows_what_it_gained(prepared_folder, tmp_path):
         (("--device", "gpu"), "--device must be auto, cpu, cuda, cuda:N or mps, not 'gpu'"),
         (("--precision", "fp7"), "--precision must be auto, fp32, fp16 or bf16, not 'fp7'"),
         (("--synthetic", "1.5"), "synthetic must be between 0 and 1, not 1.5"),
-        (("--synthetic-end", "-1"), "late_synthetic must be between 0 and 1, not -1.0"),
+        (("--synthetic-end", "-1"), "synthetic_end must be between 0 and 1, not -1.0"),
         (("--muon", "-1"), "muon must not be negative, not -1.0"),
         (("--ema", "1"), "ema must be at least 0 and below 1, not 1.0"),
-        (("--hard-mining", "2"), "hard_share must be between 0 and 1, not 2.0"),
+        (("--hard-mining", "2"), "hard_mining must be between 0 and 1, not 2.0"),
         (("--batch", "16", "--ranks", "3"), "batch must be a multiple of ranks (3), not 16"),
     ],
 )

@@ -114,7 +114,7 @@ def test_half_precision_stays_half(tmp_path: Path):
 
 
 def test_the_curve_is_the_root_up_to_white_and_clips_nothing():
-    curve = FloatCurve(white=4.0)
+    curve = FloatCurve(white_level=4.0)
     values = np.array([0, 1, 4, -1, 65504, np.nan], np.float32)
     codes = curve.to_codes(values)
     np.testing.assert_allclose(codes[:4], [0, 0.5, 1, -0.5])

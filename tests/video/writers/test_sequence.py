@@ -110,7 +110,7 @@ def test_the_same_samples_in_another_order_are_one_format(double, tmp_path: Path
 @pytest.mark.parametrize("scale", [1.0, 50.0])
 def test_floating_point_values_beyond_white_are_kept(double, tmp_path: Path, scale: float):
     pictures(tmp_path / "in", numbered(2, ".tif"), np.float32, 3, scale)
-    result = double("in", "out/%03d.exr", white=scale / 2)
+    result = double("in", "out/%03d.exr", white_level=scale / 2)
     back, middle, _ = (_exr(tmp_path / "out" / f"{n:03d}.exr") for n in (1, 2, 3))
     before, after = (read(tmp_path / "in" / name) for name in numbered(2, ".tif"))
     np.testing.assert_array_equal(back, before[..., ::-1])
