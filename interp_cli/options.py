@@ -27,6 +27,7 @@ Duplicates = Literal["keep", "retime"]
 # A longer run of equal frames is a still, not slow animation.
 MAX_DUPLICATE_RUN = 8
 DEFAULT_MODEL = "flow"
+DEFAULT_DETECTOR = "adaptive"
 # Pictures per second of a sequence, as in FFmpeg.
 DEFAULT_INPUT_RATE = Fraction(25)
 _TYPE_NAMES: dict[type, str] = {int: "a whole number", bool: "True or False"}
@@ -92,6 +93,18 @@ def require_device(name: str) -> None:
     require(
         _DEVICE.fullmatch(name) is not None,
         f"`device` must be auto, cpu, cuda, cuda:N or mps, not {name!r}",
+    )
+
+
+def require_scene_threshold(threshold: float | None) -> None:
+    """Refuse a threshold that is not a likelihood.
+
+    Raises:
+        OptionError: It is not.
+    """
+    require(
+        threshold is None or 0 < threshold <= 1,
+        f"`scene_threshold` must be greater than 0 and at most 1, not {threshold!r}",
     )
 
 
@@ -198,7 +211,9 @@ class DoubleOptions:
             frames, or film is taken out of its fields again.
         max_gap_seconds: A longer gap between two frames (and longer than two frames of the
             nominal rate) is no motion: the earlier frame is held.
-        scene_threshold: How likely a cut must be to count as one, 0 to 1; `None` looks for no cuts.
+        scene_threshold: Likelihood from which a pair of frames is a cut, greater than 0 to 1;
+            `None` detects no cuts.
+        scene_detector: Name of the scene detector.
         at_cut: What is shown between the frames beside a cut or a flash: the nearest of them, or
             both blended.
         duplicates: Whether repeated frames (animation on twos) stay, or all but the first of a run
@@ -226,6 +241,7 @@ class DoubleOptions:
     fields: Fields = "refuse"
     max_gap_seconds: float = 0.25
     scene_threshold: float | None = 0.5
+    scene_detector: str = DEFAULT_DETECTOR
     at_cut: AtCut = "nearest"
     duplicates: Duplicates = "keep"
     audio: bool = True
@@ -287,10 +303,7 @@ class DoubleOptions:
             self.flow_scale_px is None or self.flow_scale_px > 0,
             f"`flow_scale_px` must be greater than 0, not {self.flow_scale_px!r}",
         )
-        require(
-            self.scene_threshold is None or 0 < self.scene_threshold <= 1,
-            f"`scene_threshold` must be greater than 0 and at most 1, not {self.scene_threshold!r}",
-        )
+        require_scene_threshold(self.scene_threshold)
 
     @property
     def frames_for_each(self) -> int:

@@ -30,8 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.options import DoubleOptions
-from interp_cli.scenes.cuts import CutDetector, PairKind, Thumbnail, change, luma_thumbnail
-from interp_cli.training.options import PrepareOptions
+from interp_cli.scenes.base import PairKind, Thumbnail
+from interp_cli.scenes.cuts import CutDetector, change
+from interp_cli.scenes.thumbnails import luma_thumbnail
 from interp_cli.video.pixel_format import native_format, planes_of
 
 Frames = NDArray[np.float32]
@@ -39,6 +40,8 @@ Frames = NDArray[np.float32]
 SIDE_PX = 112
 LOOKS = ("as it is", "as it is", "noise", "low light", "letterbox", "pillarbox")
 BLACK, WHITE = 16.0, 235.0
+# The rule that was used first: a pair with a larger `change` is a cut.
+EARLIER_CHANGE = 0.27
 # First frames of new shots, and of steps within whip pans that may count as either.
 KNOWN: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "phone_repeats.mp4": (
@@ -321,17 +324,16 @@ def judged(
     thumbnails: Sequence[Thumbnail],
 ) -> tuple[list[PairKind], list[tuple[float, ...] | None]]:
     """What the detector says of each pair, and what it weighed."""
-    judge = CutDetector(DoubleOptions().scene_threshold)
+    detector = CutDetector(DoubleOptions().scene_threshold or 1.0)
     for thumbnail in thumbnails:
-        judge.add(thumbnail)
-    features = [judge.features(i) for i in range(len(thumbnails) - 1)]
-    return [judge.judge(i) for i in range(len(thumbnails) - 1)], features
+        detector.add(thumbnail)
+    features = [detector.features(i) for i in range(len(thumbnails) - 1)]
+    return [detector.judge(i) for i in range(len(thumbnails) - 1)], features
 
 
 def earlier_rule(thumbnails: Sequence[Thumbnail]) -> list[bool]:
     """Cuts by `change` of each pair alone."""
-    limit = PrepareOptions().scene_threshold
-    return [change(a, b) > limit for a, b in pairwise(thumbnails)]
+    return [change(a, b) > EARLIER_CHANGE for a, b in pairwise(thumbnails)]
 
 
 @dataclass

@@ -30,7 +30,7 @@ from score_cuts import is_for_test
 
 from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.pairs import PairClassifier
-from interp_cli.scenes.cuts import PairKind
+from interp_cli.scenes.base import PairKind
 from interp_cli.video.pixel_format import native_format, pixel_format_of
 from interp_cli.video.probe import tags_of
 

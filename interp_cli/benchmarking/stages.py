@@ -34,6 +34,7 @@ from interp_cli.pipeline.planner import PlannedFrame, Planner
 from interp_cli.pipeline.synthesizer import Synthesizer
 from interp_cli.pipeline.timeline import timeline_of
 from interp_cli.scenes.letterbox import Region
+from interp_cli.scenes.registry import create_detector
 from interp_cli.video.colour import from_rgb
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.pixel_format import PixelFormat, pixel_format_of, planes_of
@@ -126,7 +127,8 @@ class Stages:
 
     def _plan(self) -> int:
         times = input_times(self._info, self._options, self._frames[0], 0)
-        judge = PairClassifier(self._options.scene_threshold, longest_gap(times, self._options))
+        detector = create_detector(self._options.scene_threshold, self._options.scene_detector)
+        judge = PairClassifier(detector, longest_gap(times, self._options))
         planner = Planner(timeline_of(times, self._options.frames_for_each), judge)
         for _ in planner.plan(self._neighbours()):
             pass

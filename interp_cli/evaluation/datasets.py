@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from interp_cli.errors import OpenError, VideoError
-from interp_cli.scenes.cuts import luma_thumbnail, split_at_cuts
+from interp_cli.scenes.base import split_at_cuts
+from interp_cli.scenes.registry import create_detector
+from interp_cli.scenes.thumbnails import luma_thumbnail
 from interp_cli.video.colour import to_rgb8
 from interp_cli.video.probe import probe, refuse_interlaced
 from interp_cli.video.readers.file import VideoReader
@@ -161,7 +163,7 @@ class VideoRun:
         """
         with VideoReader(self.path) as reader:
             images = (frame.image for frame in islice(reader, self.most))
-            split = split_at_cuts(images, luma_thumbnail, self.scene_threshold)
+            split = split_at_cuts(images, luma_thumbnail, create_detector(self.scene_threshold))
             for index, (image, cut) in enumerate(split):
                 yield _Frame(f"{self.prefix}{index}", to_rgb8(image, reader.info.colour), cut)
 

@@ -24,8 +24,9 @@ from interp_cli.evaluation.dataset_layouts import find_sets
 from interp_cli.evaluation.evaluate import ModelPredictor
 from interp_cli.evaluation.metrics import finite_psnr
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.scenes.cuts import change, luma_thumbnail
+from interp_cli.scenes.cuts import change
 from interp_cli.scenes.duplicates import is_duplicate
+from interp_cli.scenes.thumbnails import luma_thumbnail
 from interp_cli.video.colour import to_rgb8
 from interp_cli.video.probe import refuse_interlaced
 from interp_cli.video.readers.base import Frame

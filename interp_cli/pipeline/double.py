@@ -32,7 +32,8 @@ from interp_cli.pipeline.pairs import PairClassifier
 from interp_cli.pipeline.planner import Planner
 from interp_cli.pipeline.synthesizer import WAITING_FRAMES, Synthesizer
 from interp_cli.pipeline.timeline import Timeline, timeline_of
-from interp_cli.scenes.cuts import PairKind
+from interp_cli.scenes.base import PairKind
+from interp_cli.scenes.registry import create_detector
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.images.sequence_names import find_pictures, is_sequence
@@ -159,7 +160,8 @@ def double_video(
             times, options.frames_for_each, options.frame_rate, options.slow_motion or 1
         )
         _check_model(interpolator, timeline, options)
-        judge = PairClassifier(options.scene_threshold, longest_gap(times, options))
+        detector = create_detector(options.scene_threshold, options.scene_detector)
+        judge = PairClassifier(detector, longest_gap(times, options))
         planner = Planner(timeline, judge, options.at_cut, options.duplicates)
         total = expected_frames(info, options)
         interlaced = 0

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from interp_cli.inference.transfers import upload
-from interp_cli.scenes.cuts import (
-    Thumbnail,
-    luma_thumbnail,
-)
+from interp_cli.scenes.base import Thumbnail
 from interp_cli.scenes.letterbox import Region, picture_region
+from interp_cli.scenes.thumbnails import luma_thumbnail
 from interp_cli.video.colour import channels_of, to_rgb
 from interp_cli.video.pixel_format import PixelFormat, planes_of
 

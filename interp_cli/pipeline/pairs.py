@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections import deque
 
 from interp_cli.pipeline.frames import SourceFrame
-from interp_cli.scenes.cuts import (
+from interp_cli.scenes.base import PairKind, SceneDetector
+from interp_cli.scenes.duplicates import (
     RECENT_PAIRS,
-    CutDetector,
-    PairKind,
+    is_duplicate,
+    is_near_duplicate,
+    luma_difference,
 )
-from interp_cli.scenes.duplicates import is_duplicate, is_near_duplicate, luma_difference
 
 
 class PairClassifier:
     """Decides what lies between two neighbours."""
 
-    def __init__(self, scene_threshold: float | None, longest_gap: int) -> None:
+    def __init__(self, detector: SceneDetector | None, longest_gap: int) -> None:
         """Keep the limits.
 
         Args:
-            scene_threshold: How likely a cut must be to count as one; `None` looks for no cuts.
+            detector: Finds cuts and flashes; `None` looks for none.
             longest_gap: In units of the input; after a longer one nothing is known of the motion.
         """
-        self._looks_for_cuts = scene_threshold is not None
-        self._scenes = CutDetector(scene_threshold)
+        self._detector = detector
         self._longest_gap = longest_gap
         self._last: SourceFrame | None = None
         self._recent: deque[float] = deque(maxlen=RECENT_PAIRS)  # how much the last pairs differed
@@ -32,8 +32,8 @@ class PairClassifier:
     def add(self, frame: SourceFrame) -> PairKind | None:
         """Take the next frame; what lies before it, where the two alone tell that."""
         last, self._last = self._last, frame
-        if self._looks_for_cuts:
-            self._scenes.add(frame.thumbnail)
+        if self._detector is not None:
+            self._detector.add(frame.thumbnail)
         if last is None:
             return None
         if self.is_gap(last, frame):
@@ -50,8 +50,8 @@ class PairClassifier:
 
     def is_ready(self, number: int) -> bool:
         """Whether enough frames have come to judge the pair of frame `number` and the next."""
-        return self._scenes.is_ready(number)
+        return self._detector is None or self._detector.is_ready(number)
 
     def judge(self, number: int) -> PairKind:
         """Whether there is motion, a cut or a flash between frame `number` and the next."""
-        return self._scenes.judge(number)
+        return PairKind.CONTINUOUS if self._detector is None else self._detector.judge(number)

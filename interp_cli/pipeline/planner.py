@@ -18,10 +18,7 @@ from interp_cli.options import MAX_DUPLICATE_RUN, AtCut, Duplicates
 from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.pairs import PairClassifier
 from interp_cli.pipeline.timeline import Timeline
-from interp_cli.scenes.cuts import (
-    MAX_AHEAD,
-    PairKind,
-)
+from interp_cli.scenes.base import MAX_AHEAD, PairKind
 from interp_cli.scenes.letterbox import Region
 
 # Of pairs beside each other, how many times longer one may last for its motion to tell anything.

@@ -1,4 +1,4 @@
-"""Is a frame a duplicate of the one before? The full planes are compared block by block."""
+"""Duplicates: frames that repeat the one before. Full planes are compared block by block."""
 
 from __future__ import annotations
 
@@ -9,30 +9,38 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from interp_cli.scenes.cuts import (
-    _BLOCK_PX,
-    _NEAR_BLOCK,
-    _NEAR_BLOCK_GAIN,
-    _NEAR_MEAN,
-    _REFINED_BLOCK,
-    _REFINED_MEAN,
-    _REPEAT_BLOCK,
-    _REPEAT_MEAN,
-    _SHIFT_BLOCK_PX,
-    _block_means,
-)
 from interp_cli.video.pixel_format import planes_of, white_code
+
+# A duplicate differs by the codec's noise: on a phone's recording by up to 0.01 codes of 255 on
+# average and 1.3 in any block, whereas a near-still scene has 0.5 and 4.
+_REPEAT_MEAN = 0.1
+_REPEAT_BLOCK = 1.5
+_BLOCK_PX = 16
+# Noise that is encoded again differs more, but evenly. Measured on duplicates in 6 clips with noise
+# of 3 codes, H.264 at crf 18: blocks up to 3.3 where the mean is 0.7 to 2.1, up to 0.05 of the
+# difference explained by small shifts, of up to 0.11 px in nine of ten blocks. A pan by 0.1 px a
+# frame has blocks from 2.1 where the mean is 0.1, and 0.09 and more is explained.
+_NEAR_MEAN = 2.5
+_NEAR_BLOCK = 1.8
+_NEAR_BLOCK_GAIN = 2.5
+_SHIFT_BLOCK_PX = 64
+# H.264 at crf 23 and above refines what it repeats: up to 6.5 in a block, but the mean is far below
+# that of the motion just before it. Slow motion keeps its mean.
+_REFINED_MEAN = 1 / 6
+_REFINED_BLOCK = 6.5
+# Pairs before a pair that show how much motion there is: enough for animation on fours.
+RECENT_PAIRS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class _Slight:
-    """How much of a difference small shifts and changes of brightness explain; also, at most.
+    """Small shifts and changes of brightness between two frames, measured or as a limit.
 
     Attributes:
-        explained: Share of the squared difference that shifts of blocks explain.
-        middle_shift_px: Shift of a block: the median.
-        large_shift_px: What nine of ten blocks' shifts do not exceed.
-        brightness: Largest change of a block's mean, in codes of 255.
+        explained: Fraction of the squared difference that shifts of blocks explain.
+        middle_shift_px: Median shift of a block in pixels.
+        large_shift_px: 90th percentile of the blocks' shifts in pixels.
+        brightness: Maximum change of a block's mean, in codes of 255.
     """
 
     explained: float
@@ -41,7 +49,7 @@ class _Slight:
     brightness: float
 
     def is_within(self, limit: _Slight) -> bool:
-        """Whether nothing of it is larger."""
+        """Whether no value is larger than its limit."""
         return (
             self.explained <= limit.explained
             and self.middle_shift_px <= limit.middle_shift_px
@@ -51,15 +59,13 @@ class _Slight:
 
 
 _NOISE = (_Slight(0.1, 0.12, 0.12, 0.6),)
-
-
-# Blocks that are refined seem to shift, the others do not: either little is explained, or little
-# shifts. Chosen with what `scripts/score_repeats.py` makes in view.
+# Refined blocks seem to shift, the others do not: either little is explained, or little shifts.
+# Chosen on the clips of `scripts/score_repeats.py`.
 _REFINEMENT = (_Slight(0.35, 0.12, 0.12, 0.6), _Slight(0.2, 0.05, 0.3, 1.6))
 
 
 def is_duplicate(image0: av.VideoFrame, image1: av.VideoFrame) -> bool:
-    """Whether the second frame shows the first one's picture again, but for a codec's noise."""
+    """Whether the second frame repeats the first, apart from a codec's noise."""
     unit = white_code(image0) / 255
     for plane0, plane1 in zip(planes_of(image0), planes_of(image1), strict=True):
         difference = cv2.absdiff(plane0, plane1).astype(np.float32)
@@ -82,11 +88,12 @@ def is_near_duplicate(
     """Whether two frames differ by noise alone, and not by slow motion, a small thing or a fade.
 
     Args:
-        image0: A frame.
-        image1: The next one.
-        recent_motion: The largest `luma_difference` of the `RECENT_PAIRS` pairs before them.
+        image0: First frame.
+        image1: Next frame, in the same pixel format.
+        recent_motion: Maximum `luma_difference` of the `RECENT_PAIRS` pairs before, in codes of
+            255. Default 0: unknown.
     """
-    refined: bool | None = None  # told by the first plane
+    refined: bool | None = None  # known after the first plane
     unit = white_code(image0) / 255
     for plane0, plane1 in zip(planes_of(image0), planes_of(image1), strict=True):
         difference = cv2.absdiff(plane0, plane1)
@@ -106,6 +113,12 @@ def is_near_duplicate(
         return False
     found = _slight_changes(luma0, luma1)
     return any(found.is_within(limit) for limit in (_REFINEMENT if refined else _NOISE))
+
+
+def _block_means(values: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
+    height, width = values.shape[:2]
+    size = (-(-width // side_px), -(-height // side_px))
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _slight_changes(luma0: NDArray[np.float32], luma1: NDArray[np.float32]) -> _Slight:

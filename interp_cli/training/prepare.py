@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp_cli.errors import OpenError, TrainingError, VideoError, full_disk
-from interp_cli.scenes.cuts import change, luma_thumbnail
+from interp_cli.scenes.cuts import change
 from interp_cli.scenes.duplicates import is_duplicate
+from interp_cli.scenes.thumbnails import luma_thumbnail
 from interp_cli.training.options import PrepareOptions
 from interp_cli.training.sources import Source, find_sources
 from interp_cli.video.colour import to_rgb8

@@ -107,8 +107,9 @@ def test_a_drawn_clip_is_as_long_as_time_allows(
 
 @pytest.mark.parametrize("size", [(64, 32), (180, 320), (1280, 720)])
 def test_a_drawn_clip_moves_and_has_no_cut(tmp_path: Path, size: tuple[int, int]) -> None:
-    from interp_cli.scenes.cuts import change, luma_thumbnail
+    from interp_cli.scenes.cuts import change
     from interp_cli.scenes.duplicates import is_duplicate
+    from interp_cli.scenes.thumbnails import luma_thumbnail
 
     frames = clips.decoded(draw_clip(tmp_path / "clip.mp4", *size, 4))
     assert len(frames) == 4

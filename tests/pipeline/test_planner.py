@@ -13,7 +13,8 @@ from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.pairs import PairClassifier
 from interp_cli.pipeline.planner import Planner
 from interp_cli.pipeline.timeline import InputTimes, timeline_of
-from interp_cli.scenes.cuts import MAX_AHEAD, PairKind
+from interp_cli.scenes.base import MAX_AHEAD, PairKind
+from interp_cli.scenes.registry import create_detector
 from interp_cli.video.pixel_format import pixel_format_of
 from interp_cli.video.probe import ColourTags
 
@@ -33,7 +34,9 @@ def planned(pictures, stamps=None, rate=None, threshold=0.5, gap=6, **how):
         SourceFrame(i, s, layout, torch.device("cpu")) for i, s in zip(images, stamps, strict=True)
     ]
     times = InputTimes(Fraction(1, 25), 0, 1, Fraction(25))
-    planner = Planner(timeline_of(times, 2, rate), PairClassifier(threshold, gap), **how)
+    planner = Planner(
+        timeline_of(times, 2, rate), PairClassifier(create_detector(threshold), gap), **how
+    )
     place = {id(frame): n for n, frame in enumerate(frames)}
     place[id(None)] = None
     return planner, [
@@ -117,7 +120,7 @@ def test_a_small_thing_in_a_still_holds_few_frames_back():
             yield SourceFrame(frame, n, pixel_format_of(frame, ColourTags()), torch.device("cpu"))
 
     times = InputTimes(Fraction(1, 25), 0, 1, Fraction(25))
-    planner = Planner(timeline_of(times, 2), PairClassifier(0.5, 6))
+    planner = Planner(timeline_of(times, 2), PairClassifier(create_detector(0.5), 6))
     held = [read - shown.before.pts for shown in planner.plan(frames())]
     assert len(held) == 80
     assert max(held) <= MAX_AHEAD + 3

@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from interp_cli.options import DoubleOptions
 from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.pairs import PairClassifier
-from interp_cli.scenes.cuts import (
+from interp_cli.scenes.base import PairKind, split_at_cuts
+from interp_cli.scenes.cuts import CutDetector
+from interp_cli.scenes.duplicates import (
     RECENT_PAIRS,
-    CutDetector,
-    PairKind,
-    luma_thumbnail,
-    split_at_cuts,
+    is_duplicate,
+    is_near_duplicate,
+    luma_difference,
 )
-from interp_cli.scenes.duplicates import is_duplicate, is_near_duplicate, luma_difference
+from interp_cli.scenes.registry import create_detector
+from interp_cli.scenes.thumbnails import luma_thumbnail
 from interp_cli.video.pixel_format import pixel_format_of
 from interp_cli.video.probe import tags_of
 
@@ -36,7 +37,7 @@ def drawn(time: float, scene: int = 0) -> np.ndarray:
 
 def between(pictures: list[np.ndarray]) -> dict[int, PairKind]:
     """What lies before each picture that does not go on from the one before it."""
-    judge = CutDetector(DoubleOptions().scene_threshold)
+    judge = CutDetector(0.5)
     for picture in pictures:
         judge.add(luma_thumbnail(image(np.rint(picture).clip(0, 255).astype(np.uint8))))
     found = {i + 1: judge.judge(i) for i in range(len(pictures) - 1)}
@@ -46,13 +47,14 @@ def between(pictures: list[np.ndarray]) -> dict[int, PairKind]:
 def test_cuts_stand_out_from_motion(cut_clip: Path):
     with av.open(cut_clip) as container:
         images = container.decode(video=0)
-        found = [cut for _, cut in split_at_cuts(images, luma_thumbnail, 0.5)]
+        found = [cut for _, cut in split_at_cuts(images, luma_thumbnail, CutDetector(0.5))]
     assert [i for i, cut in enumerate(found) if cut] == [5, 11]
 
 
 def test_without_a_threshold_there_are_no_cuts(cut_clip: Path):
     with av.open(cut_clip) as container:
-        found = list(split_at_cuts(container.decode(video=0), luma_thumbnail, None))
+        detector = create_detector(None)
+        found = list(split_at_cuts(container.decode(video=0), luma_thumbnail, detector))
     assert [cut for _, cut in found] == [False] * 16
 
 
