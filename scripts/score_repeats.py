@@ -24,15 +24,13 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from score_cuts import is_for_test
 
 from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.pairs import PairClassifier
 from interp_cli.scenes.base import PairKind
-from interp_cli.video.pixel_format import native_format, pixel_format_of
-from interp_cli.video.probe import tags_of
+from interp_cli.video.pixel_format import native_format
 
 Picture = NDArray[np.uint8]  # planes of 4:2:0 below each other
 
@@ -141,10 +139,8 @@ def scenes_of(
 
 def found_in(frames: Sequence[av.VideoFrame]) -> list[bool]:
     """For each pair, whether the product takes it for a repeat."""
-    layout = pixel_format_of(frames[0], tags_of(frames[0]))
     judge = PairClassifier(None, 10)
-    cpu = torch.device("cpu")
-    found = [judge.add(SourceFrame(f, pts, layout, cpu)) for pts, f in enumerate(frames)]
+    found = [judge.add(SourceFrame(n, n, f)) for n, f in enumerate(frames)]
     return [between is PairKind.DUPLICATE for between in found[1:]]
 
 

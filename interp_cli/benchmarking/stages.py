@@ -117,9 +117,8 @@ class Stages:
         ]
 
     def _neighbours(self) -> list[SourceFrame]:
-        """The frames, of which nothing is worked out yet."""
-        device = self._interpolator.device
-        return [SourceFrame(f.image, f.pts, self._layout, device) for f in self._frames]
+        """The frames, as the planner gets them."""
+        return [SourceFrame(index, f.pts, f.image) for index, f in enumerate(self._frames)]
 
     def _decode(self) -> int:
         with VideoReader(self._source, info=self._info) as reader:
@@ -129,7 +128,7 @@ class Stages:
         times = input_times(self._info, self._options, self._frames[0], 0)
         detector = create_detector(self._options.scene_threshold, self._options.scene_detector)
         judge = PairClassifier(detector, longest_gap(times, self._options))
-        planner = Planner(timeline_of(times, self._options.frames_for_each), judge)
+        planner = Planner(timeline_of(times, self._options.frames_for_each), judge, self._layout)
         for _ in planner.plan(self._neighbours()):
             pass
         return planner.frames_in
@@ -190,7 +189,7 @@ class _Step:
     def make_pictures(self) -> int:
         """The first part, for frames of which nothing is known yet; returns their number."""
         for frame in self._frames:
-            self._picture_of(SourceFrame(frame.image, 0, self._layout, self._interpolator.device))
+            self._picture_of(SourceFrame(frame.index, 0, frame.image))
         return len(self._frames)
 
     def run_network(self) -> int:
@@ -227,7 +226,7 @@ class _Step:
     def _picture_of(self, frame: SourceFrame) -> Tensor:
         if self._interpolator.has_flow:
             return self._synthesizer.small_pictures(frame, self._area)
-        return frame.pictures
+        return self._synthesizer.pictures(frame)
 
     def _find(self) -> list[Any]:
         """What the network finds: of each pair one result for each of its pictures."""

@@ -162,18 +162,18 @@ def double_video(
         _check_model(interpolator, timeline, options)
         detector = create_detector(options.scene_threshold, options.scene_detector)
         judge = PairClassifier(detector, longest_gap(times, options))
-        planner = Planner(timeline, judge, options.at_cut, options.duplicates)
+        planner = Planner(timeline, judge, layout, options.at_cut, options.duplicates)
         total = expected_frames(info, options)
         interlaced = 0
         stamps: list[int] = []  # of the first frames
 
         def neighbours() -> Iterator[SourceFrame]:
             nonlocal interlaced
-            for frame in itertools.chain((first,), frames):
+            for index, frame in enumerate(itertools.chain((first,), frames)):
                 interlaced += bool(frame.image.interlaced_frame)
                 if len(stamps) < LOOKED_AT:
                     stamps.append(frame.pts)
-                yield SourceFrame(frame.image, frame.pts - shift, layout, interpolator.device)
+                yield SourceFrame(index, frame.pts - shift, frame.image)
 
         picture = FrameTags.of(info, layout)
         side = None

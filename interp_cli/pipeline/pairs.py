@@ -1,4 +1,4 @@
-"""Decides what lies between two neighbouring frames."""
+"""Decides what lies between two consecutive frames."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from interp_cli.scenes.duplicates import (
     is_near_duplicate,
     luma_difference,
 )
+from interp_cli.scenes.thumbnails import luma_thumbnail
 
 
 class PairClassifier:
-    """Decides what lies between two neighbours."""
+    """Decides what lies between two consecutive frames, from their times and pictures."""
 
     def __init__(self, detector: SceneDetector | None, longest_gap: int) -> None:
-        """Keep the limits.
+        """Set the limits.
 
         Args:
-            detector: Finds cuts and flashes; `None` looks for none.
-            longest_gap: In units of the input; after a longer one nothing is known of the motion.
+            detector: Finds cuts and flashes; `None`: no pair is one.
+            longest_gap: Duration in units of the input above which a pair is a gap.
         """
         self._detector = detector
         self._longest_gap = longest_gap
         self._last: SourceFrame | None = None
-        self._recent: deque[float] = deque(maxlen=RECENT_PAIRS)  # how much the last pairs differed
+        self._recent: deque[float] = deque(maxlen=RECENT_PAIRS)  # differences of the last pairs
 
     def add(self, frame: SourceFrame) -> PairKind | None:
-        """Take the next frame; what lies before it, where the two alone tell that."""
+        """Take the next frame; what lies before it, where these two frames alone decide that."""
         last, self._last = self._last, frame
         if self._detector is not None:
-            self._detector.add(frame.thumbnail)
+            self._detector.add(luma_thumbnail(frame.image))
         if last is None:
             return None
         if self.is_gap(last, frame):
@@ -48,10 +49,10 @@ class PairClassifier:
         """Whether too much time lies between two frames."""
         return after.pts - before.pts > self._longest_gap
 
-    def is_ready(self, number: int) -> bool:
-        """Whether enough frames have come to judge the pair of frame `number` and the next."""
-        return self._detector is None or self._detector.is_ready(number)
+    def is_ready(self, index: int) -> bool:
+        """Whether enough frames have come to judge the pair of frame `index` and the next one."""
+        return self._detector is None or self._detector.is_ready(index)
 
-    def judge(self, number: int) -> PairKind:
-        """Whether there is motion, a cut or a flash between frame `number` and the next."""
-        return PairKind.CONTINUOUS if self._detector is None else self._detector.judge(number)
+    def judge(self, index: int) -> PairKind:
+        """Whether there is motion, a cut or a flash between frame `index` and the next one."""
+        return PairKind.CONTINUOUS if self._detector is None else self._detector.judge(index)

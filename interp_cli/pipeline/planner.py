@@ -1,8 +1,8 @@
-"""What is shown at each moment of the output: an original, or a frame made between two.
+"""Plans the output: for each of its times, an original or a frame to synthesize from two.
 
-`Planner` asks the timeline which moments lie between two neighbours and `PairClassifier` whether
-there is motion between them to follow. It sees the frames one after the other and hands on what is
-to be shown in order, so a rule that must look further ahead may hold frames back.
+`Planner` asks the timeline which output times lie between two frames, and `PairClassifier` what
+lies between their pictures. It reads the frames in order and yields the plan in order, holding
+frames back where a decision depends on what follows. It needs no torch.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.pairs import PairClassifier
 from interp_cli.pipeline.timeline import Timeline
 from interp_cli.scenes.base import MAX_AHEAD, PairKind
-from interp_cli.scenes.letterbox import Region
+from interp_cli.scenes.letterbox import Region, picture_region
+from interp_cli.video.pixel_format import PixelFormat
 
-# Of pairs beside each other, how many times longer one may last for its motion to tell anything.
-_MAX_UNEQUAL = 3
+# A neighbouring pair whose duration differs by more than this factor is no guide to the motion.
+_MAX_DURATION_RATIO = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +31,15 @@ class PlannedFrame:
     """A frame of the output, before it is made.
 
     Attributes:
-        pts: Its time stamp, in units of the timeline.
-        before: The original that is shown, or the earlier one of the two it is made from.
-        after: The later one; `None`: `before` itself is shown.
-        timestep: Between `before` (0) and `after` (1).
-        frames_done: Frames of the input that are dealt with once this one is written.
-        region: What is made of it; around it are the black bars of `before`. `None`: nothing, the
-            two are blended.
-        earlier: The frame before `before`, if motion leads from there to here in the same area.
-        later: The frame after `after`, likewise.
+        pts: Time stamp in units of the timeline.
+        before: The original that is shown, or the earlier frame of the pair to interpolate.
+        after: The later frame of the pair; `None` where `before` itself is shown.
+        timestep: Position between `before` (0) and `after` (1).
+        frames_done: Frames of the input that are complete once this one is written.
+        region: The part to synthesize, surrounded by the black bars of `before`; `None` where
+            nothing is synthesized. A frame with `after` and no region is a blend.
+        earlier: The frame before `before`, if the same motion leads from it to `before`.
+        later: The frame after `after`, if the same motion leads from `after` to it.
     """
 
     pts: int
@@ -52,72 +53,101 @@ class PlannedFrame:
 
     @property
     def is_synthesized(self) -> bool:
-        """Whether the network makes it."""
+        """Whether the network makes the frame."""
         return self.after is not None and self.region is not None
 
     @property
     def intervals(self) -> tuple[float, float]:
-        """How long the pairs beside its own last, in units of that; 1 where there are none."""
+        """Durations of the pairs before and after, in units of its own pair's; 1 where unknown."""
         if self.after is None:
             return 1.0, 1.0
-        length = self.after.pts - self.before.pts
+        duration = self.after.pts - self.before.pts
         return (
-            1.0 if self.earlier is None else _ratio(self.before.pts - self.earlier.pts, length),
-            1.0 if self.later is None else _ratio(self.later.pts - self.after.pts, length),
+            1.0 if self.earlier is None else _ratio(self.before.pts - self.earlier.pts, duration),
+            1.0 if self.later is None else _ratio(self.later.pts - self.after.pts, duration),
         )
 
 
-def _ratio(interval: int, length: int) -> float:
-    """An interval in units of another, both between time stamps; equal but for rounding is 1."""
-    rounded = abs(interval - length) <= max(length / 10, min(1, length / 4))
-    return 1.0 if rounded else interval / length
+def _ratio(interval: int, duration: int) -> float:
+    """An interval in units of another. Intervals that differ by rounding alone count as equal."""
+    is_rounding = abs(interval - duration) <= max(duration / 10, min(1, duration / 4))
+    return 1.0 if is_rounding else interval / duration
 
 
-@dataclass(slots=True)
-class _Held:
-    """A frame that waits until what comes after it is known."""
+class _HeldFrame:
+    """A frame that waits until the frames after it are known.
 
-    frame: SourceFrame
-    number: int
-    between: PairKind | None  # it and the frame before
+    Attributes:
+        frame: The frame.
+        kind: What lies between the frame before and this one; `None`: not known yet.
+    """
+
+    def __init__(
+        self, frame: SourceFrame, kind: PairKind | None, pixel_format: PixelFormat
+    ) -> None:
+        self.frame = frame
+        self.kind = kind
+        self._pixel_format = pixel_format
+        self._region: Region | None = None
+        self._is_region_known = False
+
+    @property
+    def region(self) -> Region | None:
+        """The picture between black bars; `None` where all is black. Found once for both pairs."""
+        if not self._is_region_known:
+            self._region = picture_region(self.frame.image, self._pixel_format)
+            self._is_region_known = True
+        return self._region
 
 
 class Planner:
-    """Goes through the input and says what is shown at each moment of the output.
+    """Goes through the input and decides what each frame of the output shows.
 
     Attributes:
-        counts: How often each thing lay between two neighbours; a flash counts once.
+        counts: Number of pairs of each kind; a flash counts once.
         frames_in: Frames of the input so far.
-        retimed: Repeated frames in whose place one was made that follows the motion.
+        retimed: Duplicates replaced by a synthesized frame that follows the motion.
     """
 
     def __init__(
         self,
         timeline: Timeline,
-        judge: PairClassifier,
+        classifier: PairClassifier,
+        pixel_format: PixelFormat,
         at_cut: AtCut = "nearest",
         duplicates: Duplicates = "keep",
     ) -> None:
-        """Keep the timeline, the judge, and what is done at a cut and with repeated frames."""
+        """Start with an empty plan.
+
+        Args:
+            timeline: The times of the output.
+            classifier: Decides what lies between two frames.
+            pixel_format: Format of the input's frames.
+            at_cut: What a frame between two shots shows.
+            duplicates: Whether duplicates stay or are retimed.
+        """
         self.timeline = timeline
-        self.judge = judge
+        self.classifier = classifier
         self.counts: Counter[PairKind] = Counter()
         self.frames_in = 0
         self.retimed = 0
+        self._pixel_format = pixel_format
+        self._whole = Region.whole(pixel_format)
         self._at_cut = at_cut
-        self._longest_run = MAX_DUPLICATE_RUN if duplicates == "retime" else 1
-        self._held: list[_Held] = []
-        self._area: Region | None = None  # of the pictures of this shot so far
+        self._max_run = MAX_DUPLICATE_RUN if duplicates == "retime" else 1
+        self._held: list[_HeldFrame] = []
+        self._shot_region: Region | None = None  # union over the frames of this shot so far
         self._in_flash = False
 
     def plan(self, frames: Iterable[SourceFrame]) -> Iterator[PlannedFrame]:
         """Yield the frames of the output in order."""
-        for number, frame in enumerate(frames):
-            self._held.append(_Held(frame, number, self.judge.add(frame)))
-            while self._knows_enough():
-                yield from self._next()
+        for frame in frames:
+            kind = self.classifier.add(frame)
+            self._held.append(_HeldFrame(frame, kind, self._pixel_format))
+            while self._can_plan_next():
+                yield from self._plan_next()
         while len(self._held) > 1:
-            yield from self._next()
+            yield from self._plan_next()
         if not self._held:
             return
         last = self._held.pop().frame
@@ -127,53 +157,53 @@ class Planner:
             done = self.frames_in - (number < len(stamps))
             yield PlannedFrame(pts, last, None, Fraction(0), done)
 
-    def _run(self) -> int:
-        """How many frames at the front show one picture, as far as that matters: 1 and more.
+    def _run_length(self) -> int:
+        """Number of held frames at the front that show one picture and are to be retimed.
 
-        More than one only where they are to be retimed, so not at the end of a longer run.
+        It is 1 where duplicates stay, and within a run that is too long.
         """
-        if self._longest_run == 1 or self._held[0].between is PairKind.DUPLICATE:
+        if self._max_run == 1 or self._held[0].kind is PairKind.DUPLICATE:
             return 1
         run = 1
-        while run < len(self._held) and self._held[run].between is PairKind.DUPLICATE:
+        while run < len(self._held) and self._held[run].kind is PairKind.DUPLICATE:
             run += 1
-        return run if run <= self._longest_run else 1
+        return run if run <= self._max_run else 1
 
-    def _knows_enough(self) -> bool:
-        """Whether it can be said what is shown from the first frame that is held on."""
-        run = self._run()
+    def _can_plan_next(self) -> bool:
+        """Whether enough frames are held to plan from the first of them on."""
+        run = self._run_length()
         if run == len(self._held):
             return False
-        if self._held[run].between is not None or len(self._held) > run + MAX_AHEAD:
+        if self._held[run].kind is not None or len(self._held) > run + MAX_AHEAD:
             return True
-        return self.judge.is_ready(self._held[run].number - 1)
+        return self.classifier.is_ready(self._held[run].frame.index - 1)
 
-    def _next(self) -> Iterator[PlannedFrame]:
-        """What is shown from the first frame that is held on, until the next or the run's end."""
-        run = self._run()
+    def _plan_next(self) -> Iterator[PlannedFrame]:
+        """Plan from the first held frame to the next one, or to the end of a run to retime."""
+        run = self._run_length()
         if 1 < run < len(self._held):
-            is_gap = self.judge.is_gap(self._held[0].frame, self._held[run].frame)
-            if not is_gap and self._between(run) is PairKind.CONTINUOUS:
-                return self._span(run)
-        return self._span(1)
+            is_gap = self.classifier.is_gap(self._held[0].frame, self._held[run].frame)
+            if not is_gap and self._kind(run) is PairKind.CONTINUOUS:
+                return self._plan_span(run)
+        return self._plan_span(1)
 
-    def _between(self, index: int) -> PairKind:
-        """What lies before a frame that is held."""
-        held = self._held[index]
-        if held.between is None:
-            held.between = self.judge.judge(held.number - 1)
-        return held.between
+    def _kind(self, position: int) -> PairKind:
+        """What lies before a held frame."""
+        held = self._held[position]
+        if held.kind is None:
+            held.kind = self.classifier.judge(held.frame.index - 1)
+        return held.kind
 
-    def _span(self, length: int) -> Iterator[PlannedFrame]:
-        """What is shown between the first frame that is held and the one `length` after it."""
+    def _plan_span(self, length: int) -> Iterator[PlannedFrame]:
+        """Plan from the first held frame to the one `length` after it."""
         frames = [held.frame for held in self._held[: length + 1]]
         before, after = frames[0], frames[-1]
         moments = [self.timeline.between(a.pts, b.pts) for a, b in pairwise(frames)]
-        between, region = PairKind.CONTINUOUS, before.whole
+        kind, region = PairKind.CONTINUOUS, self._whole
         if length > 1 or any(0 < moment.timestep < 1 for moment in moments[0]):
-            between = self._between(length)
-            self._count(between, length)
-            region = self._area_of(before, after, between)
+            kind = self._kind(length)
+            self._count(kind, length)
+            region = self._pair_region(self._held[0], self._held[length], kind)
         del self._held[:length]
         for place, some in enumerate(moments):
             self.frames_in += 1
@@ -182,86 +212,89 @@ class Planner:
                 done = self.frames_in - (number < len(some))
                 timestep = (start + moment.timestep * step) / Fraction(after.pts - before.pts)
                 self.retimed += place > 0 and moment.timestep == 0
-                yield self._shown(moment.pts, before, after, timestep, done, between, region)
+                yield self._planned(moment.pts, before, after, timestep, done, kind, region)
 
-    def _shown(
+    def _planned(
         self,
         pts: int,
         before: SourceFrame,
         after: SourceFrame,
         timestep: Fraction,
         done: int,
-        between: PairKind,
+        kind: PairKind,
         region: Region,
     ) -> PlannedFrame:
-        """A frame that is made where there is motion, else an original or a blend."""
-        apart = between in (PairKind.CUT, PairKind.FLASH)
+        """A synthesized frame in continuous motion, otherwise an original or a blend."""
+        is_cut = kind in (PairKind.CUT, PairKind.FLASH)
         if 0 < timestep < 1:
-            if between is PairKind.CONTINUOUS:
+            if kind is PairKind.CONTINUOUS:
                 return PlannedFrame(pts, before, after, timestep, done, region)
-            if apart and self._at_cut == "blend":
+            if is_cut and self._at_cut == "blend":
                 return PlannedFrame(pts, before, after, timestep, done)
-        # At a cut the nearer one; two equal pictures are the earlier one.
-        later = timestep == 1 or (apart and timestep > Fraction(1, 2))
-        return PlannedFrame(pts, after if later else before, None, Fraction(0), done)
+        # At a cut the nearer frame; between two equal pictures the earlier one.
+        is_later = timestep == 1 or (is_cut and timestep > Fraction(1, 2))
+        return PlannedFrame(pts, after if is_later else before, None, Fraction(0), done)
 
-    def _count(self, between: PairKind, length: int) -> None:
+    def _count(self, kind: PairKind, length: int) -> None:
         self.counts[PairKind.DUPLICATE] += length - 1
         # A flash has two ends.
-        self._in_flash = between is PairKind.FLASH and not self._in_flash
-        self.counts[between] += between is not PairKind.FLASH or self._in_flash
+        self._in_flash = kind is PairKind.FLASH and not self._in_flash
+        self.counts[kind] += kind is not PairKind.FLASH or self._in_flash
 
-    def _area_of(self, before: SourceFrame, after: SourceFrame, between: PairKind) -> Region:
-        """What lies between the black bars of both frames and of all before them in this shot."""
-        if between is not PairKind.CONTINUOUS:
-            if between is not PairKind.DUPLICATE:
-                self._area = None
-            return before.whole
-        found = [a for a in (self._area, before.region, after.region) if a is not None]
+    def _pair_region(self, before: _HeldFrame, after: _HeldFrame, kind: PairKind) -> Region:
+        """The union of both frames' pictures and of all before them in this shot."""
+        if kind is not PairKind.CONTINUOUS:
+            if kind is not PairKind.DUPLICATE:
+                self._shot_region = None
+            return self._whole
+        regions = [self._shot_region, before.region, after.region]
+        found = [region for region in regions if region is not None]
         if not found:
-            return before.whole
-        self._area = reduce(Region.joined, found)
-        return self._area
+            return self._whole
+        self._shot_region = reduce(Region.union, found)
+        return self._shot_region
 
 
 def with_adjacent_pairs(plan: Iterable[PlannedFrame]) -> Iterator[PlannedFrame]:
-    """Tell each frame that is made from two which others stand beside them in the same motion.
+    """Fill in `earlier` and `later` where the pairs before and after belong to the same motion.
 
-    So the frames between two are held back until it is known what comes after them.
+    The frames of a pair are held back until the pair after it is planned.
     """
-    held: list[PlannedFrame] = []  # from the first frame made of a pair on
+    held: list[PlannedFrame] = []  # from the first synthesized frame of a pair on
     earlier: SourceFrame | None = None
-    for shown in plan:
+    for planned in plan:
         if held:
             pair = held[0]
-            same = shown.before is pair.before and shown.after is pair.after
-            if same or (shown.before is pair.after and not shown.is_synthesized):
-                held.append(shown)
+            is_same = planned.before is pair.before and planned.after is pair.after
+            if is_same or (planned.before is pair.after and not planned.is_synthesized):
+                held.append(planned)
                 continue
-            goes_on = _goes_on(pair, shown)
-            yield from _told(held, earlier, shown.after if goes_on else None)
-            earlier = pair.before if goes_on else None
+            continues = _continues(pair, planned)
+            yield from _with_neighbours(held, earlier, planned.after if continues else None)
+            earlier = pair.before if continues else None
             held = []
-        if shown.is_synthesized:
-            held.append(shown)
+        if planned.is_synthesized:
+            held.append(planned)
         else:
-            yield shown
-    yield from _told(held, earlier, None)
+            yield planned
+    yield from _with_neighbours(held, earlier, None)
 
 
-def _goes_on(pair: PlannedFrame, shown: PlannedFrame) -> bool:
-    """Whether the next frame shows how the motion of a pair goes on, not much later or earlier."""
-    if not shown.is_synthesized or shown.before is not pair.after or shown.region != pair.region:
+def _continues(pair: PlannedFrame, following: PlannedFrame) -> bool:
+    """Whether the next pair continues the motion of a pair, at a comparable duration."""
+    if not following.is_synthesized or following.before is not pair.after:
         return False
-    lengths = (s.after.pts - s.before.pts for s in (pair, shown) if s.after is not None)
-    shorter, longer = sorted(lengths)
-    return longer <= _MAX_UNEQUAL * shorter
+    if following.region != pair.region:
+        return False
+    durations = (p.after.pts - p.before.pts for p in (pair, following) if p.after is not None)
+    shorter, longer = sorted(durations)
+    return longer <= _MAX_DURATION_RATIO * shorter
 
 
-def _told(
+def _with_neighbours(
     held: list[PlannedFrame], earlier: SourceFrame | None, later: SourceFrame | None
 ) -> Iterator[PlannedFrame]:
-    for shown in held:
-        if shown.is_synthesized:
-            shown = replace(shown, earlier=earlier, later=later)
-        yield shown
+    for planned in held:
+        if planned.is_synthesized:
+            planned = replace(planned, earlier=earlier, later=later)
+        yield planned

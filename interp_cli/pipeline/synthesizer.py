@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from fractions import Fraction
+from weakref import ref
 
 import av
 import numpy as np
@@ -21,17 +22,25 @@ from torch import Tensor
 from interp_cli.devices import is_out_of_memory, worker_pool
 from interp_cli.errors import ResourceError
 from interp_cli.inference.conversion import flow_of
+from interp_cli.inference.frame_cache import FrameCache
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.inference.motion import OpticalFlow
 from interp_cli.inference.runner import EncodedFrames
 from interp_cli.inference.trajectory import AdjacentMotion
-from interp_cli.inference.transfers import Download
+from interp_cli.inference.transfers import Download, upload
 from interp_cli.models.pytree import joined
 from interp_cli.models.render import SynthesisParams, render
-from interp_cli.pipeline.frames import SourceFrame, stacked
+from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.planner import PlannedFrame, with_adjacent_pairs
 from interp_cli.scenes.letterbox import Region, paste
-from interp_cli.video.colour import from_rgb, planes_from, to_changes, to_small_rgb
+from interp_cli.video.colour import (
+    channels_of,
+    from_rgb,
+    planes_from,
+    to_changes,
+    to_rgb,
+    to_small_rgb,
+)
 from interp_cli.video.pixel_format import PixelFormat, Planes, image_of, planes_of
 
 # Frames that may wait, for the network as for the encoder; with the reader's own queue and the
@@ -77,6 +86,7 @@ class Synthesizer:
         self._with_motion = with_motion
         self._interpolator = interpolator
         self._layout = layout
+        self._cache = FrameCache()
         # Opacity is a picture of its own, at the same timesteps.
         self._pictures = 1 + layout.has_alpha
 
@@ -214,28 +224,46 @@ class Synthesizer:
         nothing: list[Tensor | None] = [None] * self._pictures
         if before is None or after is None:
             return nothing
-        with after.flow_lock:
-            if region not in after.motion:
-                encoded0, encoded1 = self._seen(before, region), self._seen(after, region)
-                after.motion[region] = self._interpolator.runner.motion(encoded0, encoded1)
-            found = after.motion[region]
+        found = self._cache.get(
+            after,
+            ("flow", region, ref(before)),
+            lambda: self._interpolator.runner.motion(
+                self._seen(before, region), self._seen(after, region)
+            ),
+        )
         return nothing if found is None else [found[i : i + 1] for i in range(len(found))]
 
     def _seen(self, frame: SourceFrame, region: Region) -> EncodedFrames:
         """What the network has worked out about a part of a frame, once."""
-        with frame.encode_lock:  # by both pairs that it belongs to, at once
-            if region not in frame.encoded:
-                pictures = self.small_pictures(frame, region)
-                frame.encoded[region] = self._interpolator.runner.encode(pictures)
-            encoded: EncodedFrames = frame.encoded[region]
-        return encoded
+        return self._cache.get(
+            frame,
+            ("encoded", region),
+            lambda: self._interpolator.runner.encode(self.small_pictures(frame, region)),
+        )
+
+    def pictures(self, frame: SourceFrame) -> Tensor:
+        """RGB, then opacity as a grey picture if the format has it: (1 or 2, 3, H, W)."""
+        return self._cache.get(
+            frame, "pictures", lambda: stacked(*to_rgb(self._planes(frame), self._layout))
+        )
+
+    def channels(self, frame: SourceFrame) -> dict[str, Tensor]:
+        """Channels of a frame by name, (1, H, W) in codes."""
+        return self._cache.get(
+            frame, "channels", lambda: channels_of(self._planes(frame), self._layout)
+        )
+
+    def _planes(self, frame: SourceFrame) -> tuple[Tensor, ...]:
+        """The decoded planes on the device."""
+        planes = (torch.from_numpy(plane)[None] for plane in planes_of(frame.image))
+        return upload(planes, self._interpolator.device)
 
     def small_pictures(self, frame: SourceFrame, region: Region) -> Tensor:
         """What a network that has motion is to see of a part of a frame."""
         layout = region.layout(self._layout)
         factor = self._interpolator.reduction(layout.height, layout.width)
         multiple = self._interpolator.net.size_multiple(layout.height, layout.width)
-        channels = {c: region.crop(x, layout.steps(c)) for c, x in frame.channels.items()}
+        channels = {c: region.crop(x, layout.steps(c)) for c, x in self.channels(frame).items()}
         return stacked(*to_small_rgb(channels, layout, factor, multiple))
 
     def moved_image(
@@ -261,7 +289,7 @@ class Synthesizer:
         made: dict[str, Tensor] = {}
         for (steps, is_opacity), names in groups.items():
             frames = [
-                torch.stack([region.crop(n.channels[c], steps).float() for c in names], 1)
+                torch.stack([region.crop(self.channels(n)[c], steps).float() for c in names], 1)
                 for n in (shown.before, shown.after)
             ]
             residual = torch.stack([changes[c] for c in names], 1)
@@ -291,7 +319,9 @@ class Synthesizer:
     def _by_pictures(self, batch: list[PlannedFrame], pairs: _Pairs, region: Region) -> list[Made]:
         layout = self._layout
         befores, afters = zip(*pairs, strict=True)
-        frames = [torch.cat([region.crop(n.pictures) for n in side]) for side in (befores, afters)]
+        frames = [
+            torch.cat([region.crop(self.pictures(n)) for n in side]) for side in (befores, afters)
+        ]
         rows = self._interpolator.between(frames[0], frames[1], self._timesteps(pairs))
         rgb, alpha = torch.cat(rows), None
         if layout.has_alpha:
@@ -321,6 +351,11 @@ class Synthesizer:
             return image_of(samples, layout)
 
         return _here(make()) if download.is_done else make
+
+
+def stacked(rgb: Tensor, alpha: Tensor | None) -> Tensor:
+    """Opacity as a grey picture after the RGB picture, if there is one: (1 or 2, 3, H, W)."""
+    return rgb if alpha is None else torch.cat((rgb, alpha.expand_as(rgb)))
 
 
 def _here(image: av.VideoFrame) -> Arriving:

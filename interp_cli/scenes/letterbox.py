@@ -8,13 +8,16 @@ bars: they are dark and colourless over the whole width (or height), at both end
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from interp_cli.video.pixel_format import PixelFormat, Planes, planes_of
+
+if TYPE_CHECKING:  # the planner needs regions and no torch
+    from torch import Tensor
 
 # Codes (of 255) by which a sample of a bar may be off; encoders leave one or two.
 _TOLERANCE = 2
@@ -37,7 +40,7 @@ class Region:
         """All of the frame."""
         return cls(0, layout.height, 0, layout.width)
 
-    def joined(self, other: Region) -> Region:
+    def union(self, other: Region) -> Region:
         """The smallest part that holds both."""
         return Region(
             min(self.top, other.top),

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import av
 import pytest
-import torch
 
 from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.planner import PlannedFrame, with_adjacent_pairs
@@ -16,7 +15,7 @@ from interp_cli.video.probe import ColourTags
 IMAGE = av.VideoFrame(64, 48, "yuv420p")
 LAYOUT = pixel_format_of(IMAGE, ColourTags())
 WHOLE = Region.whole(LAYOUT)
-FRAMES = [SourceFrame(IMAGE, n, LAYOUT, torch.device("cpu")) for n in range(7)]
+FRAMES = [SourceFrame(n, n, IMAGE) for n in range(7)]
 
 
 def planned(breaks=(), factor=2, smaller=()):
@@ -68,7 +67,7 @@ def test_no_motion_leads_across_a_cut_or_a_repeat(factor):
 
 
 def frame(pts):
-    return SourceFrame(IMAGE, pts, LAYOUT, torch.device("cpu"))
+    return SourceFrame(0, pts, IMAGE)
 
 
 @pytest.mark.parametrize(

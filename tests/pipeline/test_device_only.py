@@ -79,12 +79,13 @@ def test_middles_of_planes_stay_on_their_device(pixel_format):
     layout = pixel_format_of(image, ColourTags())
     interpolator = Interpolator("flow", device="cpu", quality="balanced")
     interpolator.net.to("meta")
+    interpolator.device = torch.device("meta")
     synthesizer = Synthesizer(interpolator, layout, with_motion=False)
-    frames = [SourceFrame(image, n, layout, torch.device("meta")) for n in range(2)]
+    frames = [SourceFrame(n, n, image) for n in range(2)]
     region = Region.whole(layout)
     shown = PlannedFrame(1, frames[0], frames[1], Fraction(1, 2), 1, region)
     for frame in frames:
-        assert frame.channels  # uploaded
+        assert synthesizer.channels(frame)  # uploaded
     with NoCopies():
         pictures = [synthesizer.small_pictures(frame, region) for frame in frames]
         encoded = [interpolator.runner.encode(picture) for picture in pictures]

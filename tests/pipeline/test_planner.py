@@ -1,12 +1,15 @@
 """What the planner shows: at cuts, gaps and repeats, and between black bars."""
 
+import subprocess
+import sys
+from collections import Counter
 from fractions import Fraction
+from importlib import import_module
 
 import av
 import clips
 import numpy as np
 import pytest
-import torch
 
 from interp_cli.options import MAX_DUPLICATE_RUN
 from interp_cli.pipeline.frames import SourceFrame
@@ -30,12 +33,10 @@ def planned(pictures, stamps=None, rate=None, threshold=0.5, gap=6, **how):
     images = [image(picture) for picture in pictures]
     layout = pixel_format_of(images[0], ColourTags())
     stamps = stamps or range(len(images))
-    frames = [
-        SourceFrame(i, s, layout, torch.device("cpu")) for i, s in zip(images, stamps, strict=True)
-    ]
+    frames = [SourceFrame(n, s, i) for n, (i, s) in enumerate(zip(images, stamps, strict=True))]
     times = InputTimes(Fraction(1, 25), 0, 1, Fraction(25))
     planner = Planner(
-        timeline_of(times, 2, rate), PairClassifier(create_detector(threshold), gap), **how
+        timeline_of(times, 2, rate), PairClassifier(create_detector(threshold), gap), layout, **how
     )
     place = {id(frame): n for n, frame in enumerate(frames)}
     place[id(None)] = None
@@ -117,13 +118,32 @@ def test_a_small_thing_in_a_still_holds_few_frames_back():
             picture[90:98, 4 * n + 20 : 4 * n + 28] = 150
             frame = image(picture)
             read += 1
-            yield SourceFrame(frame, n, pixel_format_of(frame, ColourTags()), torch.device("cpu"))
+            yield SourceFrame(n, n, frame)
 
     times = InputTimes(Fraction(1, 25), 0, 1, Fraction(25))
-    planner = Planner(timeline_of(times, 2), PairClassifier(create_detector(0.5), 6))
+    layout = pixel_format_of(image(still), ColourTags())
+    planner = Planner(timeline_of(times, 2), PairClassifier(create_detector(0.5), 6), layout)
     held = [read - shown.before.pts for shown in planner.plan(frames())]
     assert len(held) == 80
     assert max(held) <= MAX_AHEAD + 3
+
+
+def test_a_plan_needs_no_torch():
+    code = "import sys, interp_cli.pipeline.planner as p; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_each_picture_is_measured_once(monkeypatch):
+    """The thumbnail and the region between bars serve both pairs of a frame."""
+    calls = Counter()
+    for module, name in (("pairs", "luma_thumbnail"), ("planner", "picture_region")):
+        real = getattr(import_module(f"interp_cli.pipeline.{module}"), name)
+        monkeypatch.setattr(
+            f"interp_cli.pipeline.{module}.{name}",
+            lambda *a, name=name, real=real: calls.update([name]) or real(*a),
+        )
+    planned(shot(5))
+    assert calls == {"luma_thumbnail": 5, "picture_region": 5}
 
 
 def test_frames_count_as_done_with_the_last_that_is_made_of_them():

@@ -80,8 +80,7 @@ def video(
         for p in pictures
     ]
     layout = pixel_format_of(frames[0], TAGS)
-    device = torch.device("cpu")
-    return [SourceFrame(f, 2 * i, layout, device) for i, f in enumerate(frames)], layout
+    return [SourceFrame(i, 2 * i, f) for i, f in enumerate(frames)], layout
 
 
 def middles(
@@ -112,8 +111,8 @@ def test_planes_are_moved_each_at_its_own_size(pixel_format: str):
         np.testing.assert_array_equal(middle[inner], shifted[inner])
 
 
-@pytest.mark.parametrize(("quality", "encoded"), [("best", 640), ("balanced", 320), ("fast", 160)])
-def test_what_is_seen_small_moves_the_large_frame(quality: Quality, encoded: int):
+@pytest.mark.parametrize(("quality", "width"), [("best", 640), ("balanced", 320), ("fast", 160)])
+def test_what_is_seen_small_moves_the_large_frame(quality: Quality, width: int):
     """The pan of the small picture, enlarged, moves every pixel of the frame by whole pixels."""
     frames, layout = video(pan(2, (640, 540), (24, 12)), "yuv420p")
     factor = {"best": 1, "balanced": 2, "fast": 4}[quality]
@@ -121,7 +120,7 @@ def test_what_is_seen_small_moves_the_large_frame(quality: Quality, encoded: int
     assert interpolator.reduction(540, 640) == factor
     (made,) = middles(interpolator, frames, layout)
     assert {tuple(s.shape) for s in interpolator.net.encoded} == {
-        (1, 3, -(-540 // factor // 8) * 8, encoded)
+        (1, 3, -(-540 // factor // 8) * 8, width)
     }
     luma, middle = (planes_of(image)[0] for image in (frames[0].image, made))
     np.testing.assert_array_equal(middle[24:-24, 24:-24], luma[30 : -24 + 6, 36 : -24 + 12])
@@ -160,7 +159,7 @@ def test_several_at_once_make_what_one_makes():
     for count in (1, 3):
         interpolator = Interpolator("flow", "cpu", precision="fp32", batch=1)
         interpolator.workers = lambda height, width, count=count: count
-        fresh = [SourceFrame(f.image, f.pts, layout, interpolator.device) for f in frames]
+        fresh = [SourceFrame(f.index, f.pts, f.image) for f in frames]
         made[count] = [planes_of(image) for image in middles(interpolator, fresh, layout)]
     for one, three in zip(made[1], made[3], strict=True):
         for plane, other in zip(one, three, strict=True):
@@ -186,7 +185,7 @@ def test_opacity_has_motion_of_its_own():
         rgba = np.concatenate((pictures[0], opaque), 2)
         frames.append(av.VideoFrame.from_ndarray(rgba, format="rgba"))
     layout = pixel_format_of(frames[0], TAGS)
-    neighbours = [SourceFrame(f, i, layout, torch.device("cpu")) for i, f in enumerate(frames)]
+    neighbours = [SourceFrame(i, i, f) for i, f in enumerate(frames)]
     net = Known(16, 0)
     (made,) = middles(Interpolator(net, "cpu"), neighbours, layout)
     assert Counter(tuple(s.shape) for s in net.encoded) == {(2, 3, 96, 128): 2}
@@ -244,7 +243,7 @@ def test_what_speeds_up_is_not_shown_halfway():
     truth, scores = pictures[1::2], {}
     for trajectory in ("cubic", "linear"):
         interpolator = Interpolator("flow", "cpu", precision="fp32", trajectory=trajectory)
-        fresh = [SourceFrame(f.image, f.pts, layout, interpolator.device) for f in frames]
+        fresh = [SourceFrame(f.index, f.pts, f.image) for f in frames]
         made = [to_rgb8(image, TAGS) for image in middles(interpolator, fresh, layout)]
         inner = (slice(8, -8), slice(8, -40))  # without what comes in
         pairs = zip(made, truth[: len(made)], strict=True)
@@ -280,13 +279,11 @@ def test_opacity_has_neighbours_of_its_own():
         rgba = np.concatenate((ground[:, x : x + 160], opaque), 2)
         frames.append(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgba), format="rgba"))
     layout = pixel_format_of(frames[0], TAGS)
-    shown = [
-        SourceFrame(f, i, layout, torch.device("cpu")) for i, f in enumerate(frames) if i % 2 == 0
-    ]
+    shown = [SourceFrame(i, i, f) for i, f in enumerate(frames) if i % 2 == 0]
     errors = {}
     for trajectory in ("cubic", "linear"):
         interpolator = Interpolator("flow", "cpu", precision="fp32", trajectory=trajectory)
-        fresh = [SourceFrame(n.image, n.pts, layout, interpolator.device) for n in shown]
+        fresh = [SourceFrame(n.index, n.pts, n.image) for n in shown]
         made = planes_of(middles(interpolator, fresh, layout)[1])[0].astype(int)
         difference = np.abs(made - planes_of(frames[3])[0])[8:-8, 8:-40]
         errors[trajectory] = difference[..., :3].mean(), difference[..., 3].mean()
@@ -334,7 +331,7 @@ def test_what_was_made_before_changes_nothing_that_follows(skipped: int):
         ]
 
     def made(first: int) -> list[tuple[np.ndarray, ...] | None]:
-        fresh = {f: SourceFrame(f.image, f.pts, layout, torch.device("cpu")) for f in frames}
+        fresh = {f: SourceFrame(f.index, f.pts, f.image) for f in frames}
         again = [replace(s, before=fresh[s.before], after=s.after and fresh[s.after]) for s in plan]
         interpolator = Interpolator("flow", "cpu", precision="fp32", batch=3)
         synthesizer = Synthesizer(interpolator, layout, with_motion=False, batch=3, every=4)
@@ -388,7 +385,7 @@ def test_opacity_is_made_of_opacity(averaging, has_flow):
     rgba[0, ..., 3], rgba[1, ..., 3] = 40, 80
     images = [av.VideoFrame.from_ndarray(p, format="rgba") for p in rgba]
     layout = pixel_format_of(images[0], TAGS)
-    frames = [SourceFrame(f, 2 * i, layout, torch.device("cpu")) for i, f in enumerate(images)]
+    frames = [SourceFrame(i, 2 * i, f) for i, f in enumerate(images)]
     net = Known(0, 0, (0.1, 0.1, 0.1)) if has_flow else averaging
     (made,) = middles(Interpolator(net, "cpu", precision="fp32"), frames, layout)
     added = 25.5 if has_flow else 0
@@ -406,7 +403,7 @@ def test_frames_are_let_go_of(trajectory):
     def plan():
         before = None
         for n in range(80):
-            after = SourceFrame(first[n % 2].image, 2 * n, layout, torch.device("cpu"))
+            after = SourceFrame(n, 2 * n, first[n % 2].image)
             alive.add(after)
             if before is not None:
                 yield PlannedFrame(2 * n - 1, before, after, HALF, n, region)

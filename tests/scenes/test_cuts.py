@@ -9,7 +9,6 @@ import clips
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.pairs import PairClassifier
@@ -23,8 +22,6 @@ from interp_cli.scenes.duplicates import (
 )
 from interp_cli.scenes.registry import create_detector
 from interp_cli.scenes.thumbnails import luma_thumbnail
-from interp_cli.video.pixel_format import pixel_format_of
-from interp_cli.video.probe import tags_of
 
 
 def image(picture: np.ndarray) -> av.VideoFrame:
@@ -175,11 +172,8 @@ def test_slow_change_is_no_repeat(change: str):
 def repeats_in(pictures: list[np.ndarray]) -> list[int]:
     """Which pictures the planner takes for a repeat of the one before."""
     images = [image(picture.clip(0, 255).astype(np.uint8)) for picture in pictures]
-    layout = pixel_format_of(images[0], tags_of(images[0]))
     judge = PairClassifier(None, 10)
-    found = [
-        judge.add(SourceFrame(i, n, layout, torch.device("cpu"))) for n, i in enumerate(images)
-    ]
+    found = [judge.add(SourceFrame(n, n, i)) for n, i in enumerate(images)]
     return [number for number, what in enumerate(found) if what is PairKind.DUPLICATE]
 
 
