@@ -5,6 +5,7 @@
     * OpenError
     * DecodeError
     * EncodeError
+      * UnknownEncoderError
       * PipeClosedError
   * WeightsError
   * TrainingError
@@ -30,6 +31,7 @@ __all__ = [
     "PipeClosedError",
     "ResourceError",
     "TrainingError",
+    "UnknownEncoderError",
     "VideoError",
     "WeightsError",
     "full_disk",
@@ -45,7 +47,7 @@ class VideoError(InterpError):
 
 
 class OpenError(VideoError):
-    """A file is missing, is no video, or has no picture stream."""
+    """A file is missing, is not a video, or has no video stream."""
 
 
 class DecodeError(VideoError):
@@ -53,7 +55,11 @@ class DecodeError(VideoError):
 
 
 class EncodeError(VideoError):
-    """The encoder refused its settings, stopped, or wrote another number of frames than it got."""
+    """The encoder refused its settings, stopped, or did not write every frame that it got."""
+
+
+class UnknownEncoderError(EncodeError):
+    """This ffmpeg has no encoder of that name."""
 
 
 class PipeClosedError(EncodeError):
@@ -69,7 +75,7 @@ class TrainingError(InterpError):
 
 
 class ResourceError(InterpError):
-    """Memory, disk or a device is not there or not enough."""
+    """Memory, disk space or a device is missing or does not suffice."""
 
 
 class OptionError(ValueError):
@@ -78,7 +84,7 @@ class OptionError(ValueError):
 
 @contextmanager
 def full_disk(message: str) -> Iterator[None]:
-    """Raise a `ResourceError` that says so where the disk is full."""
+    """Turn the `OSError` of a full disk into a `ResourceError` with this message."""
     try:
         yield
     except OSError as error:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from interp_cli.errors import OptionError
-from interp_cli.passthrough import find_fault
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Quality = Literal["auto", "fast", "balanced", "best"]
@@ -166,17 +165,18 @@ class InferenceOptions:
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """How the result is written; `None` means: by the output's ending.
+    """How the result is encoded; `None` follows the output's suffix.
 
     Attributes:
-        encoder: An ffmpeg encoder, such as `libx264`, `libx265`, `libsvtav1`, `ffv1`, or
-            `auto-hw`: whatever hardware encoder works here.
-        crf: Constant quality, in the encoder's own scale.
+        encoder: Name of an ffmpeg encoder, such as `libx264`, `libx265`, `libsvtav1` or `ffv1`;
+            name of a codec, such as `h264`, `hevc` or `av1`, for its software encoder; or
+            `auto-hw` for the first hardware encoder that works here.
+        crf: Constant quality, on the encoder's own scale.
         preset: The encoder's preset.
         pixel_format: An ffmpeg pixel format; `None` keeps the input's.
         options: Further encoder options, (name, value) pairs.
-        ffmpeg_output: Words for ffmpeg's command line, `-name` and value in turns, for its
-            encoders and its muxer; they win over everything else.
+        ffmpeg_output: Options for ffmpeg's encoders and muxer, `-name` and value in turns. They
+            override everything else. They are checked when ffmpeg is at hand, before any work.
     """
 
     encoder: str | None = None
@@ -188,8 +188,6 @@ class EncodeOptions:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        fault = find_fault(self.ffmpeg_output)
-        require(fault is None, f"`ffmpeg_output`: {fault}")
         require(
             self.crf is None or 0 <= self.crf <= 100, f"`crf` must be 0 to 100, not {self.crf!r}"
         )

@@ -11,6 +11,9 @@ import pytest
 from interp_cli import DoubleOptions, EncodeOptions, double_video
 from interp_cli.errors import OptionError
 from interp_cli.scenes.registry import DETECTORS
+from interp_cli.video.encoding.containers import CONTAINERS
+from interp_cli.video.encoding.encoders import ENCODERS
+from interp_cli.video.probe import probe
 
 LOSSLESS = DoubleOptions(encode=EncodeOptions(encoder="ffv1"))
 
@@ -63,3 +66,39 @@ def test_an_unknown_scene_detector_is_refused(tmp_path, h264_clip, interpolator)
     with pytest.raises(OptionError, match="`scene_detector` must be adaptive, not 'nosuch'"):
         double_video(h264_clip, tmp_path / "out.mkv", options, interpolator=interpolator)
     assert not (tmp_path / "out.mkv").exists()
+
+
+def test_an_encoder_and_a_container_are_a_row_each(tmp_path, monkeypatch, ffv1_clip, interpolator):
+    module = load_module(
+        tmp_path,
+        monkeypatch,
+        "lossless_avi",
+        """
+from interp_cli.video.encoding.containers import Container
+from interp_cli.video.encoding.encoders import EncoderDefaults
+
+AVI = Container(
+    ".avi",
+    muxer="avi",
+    encoder="huffyuv",
+    deep_encoder="ffv1",
+    audio=frozenset({"mp3"}),
+    audio_fallback="libmp3lame",
+    subtitles=frozenset(),
+    subtitle_fallback="subrip",
+    roles=frozenset(),
+)
+HUFFYUV = EncoderDefaults(arguments=("-pred", "left"), aliases=("huff",))
+""",
+    )
+    monkeypatch.setitem(CONTAINERS, ".avi", module.AVI)
+    monkeypatch.setitem(ENCODERS, "huffyuv", module.HUFFYUV)
+    named = DoubleOptions(
+        encode=EncodeOptions(encoder="huff", ffmpeg_output=("-non_deterministic", "0"))
+    )
+    for name, options in (("default.avi", DoubleOptions()), ("named.avi", named)):
+        result = double_video(ffv1_clip, tmp_path / name, options, interpolator=interpolator)
+        assert result.encoder == "huffyuv"
+        info = probe(tmp_path / name)
+        assert (info.container, info.codec) == ("avi", "huffyuv")
+        assert len(clips.decoded(tmp_path / name)) == result.frames_out

@@ -69,52 +69,6 @@ def test_what_contradicts_itself_is_refused(options, message):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("-i other.mp4", "-i is not for you to set"),
-        ("-map 0:a", "-map is not for you to set"),
-        ("-f matroska", "-f is not for you to set"),
-        ("-y", "-y is not for you to set; use `overwrite`"),
-        ("-an", "-an is not for you to set; use `audio=False`"),
-        ("-c:v libx265", "-c:v is not for you to set; use `encoder`"),
-        ("-codec libx265", "-codec is not for you to set; use `encoder`"),
-        ("-r 30", "-r is not for you to set; use `frame_rate` or `factor`"),
-        ("-crf 20 -copyts", "-copyts is not for you to set"),
-        ("-shortest second.mp4", "-shortest is not for you to set"),
-        ("-noautorotate x", "-noautorotate is not for you to set"),
-        ("-s 640x480", "-s is not for you to set"),
-        ("-output_ts_offset 5", "-output_ts_offset is not for you to set"),
-        ("-crf 20 second.mp4", "'second.mp4' is no option; files and other outputs"),
-        ("-/filter:v file", "'-/filter:v' is no option"),
-        ("-crf", "-crf has no value"),
-        ("-vf scale=640:-2", "-vf: scale changes the number, the times or the size"),
-        ("-filter:v eq=gamma=1.1,fps=30", "-filter:v: fps changes"),
-        ("-vf '[in]eq'", "-vf: a graph with labels may change"),
-        ("-bsf:v setts=pts=0", "-bsf:v: setts changes the packets' times"),
-    ],
-)
-def test_ffmpeg_options_that_would_break_a_promise_are_refused(text, message):
-    with pytest.raises(OptionError, match="`ffmpeg_output`: ") as error:
-        EncodeOptions(ffmpeg_output=parse_ffmpeg_output(text))
-    assert message in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "-crf 20 -tune film -x264-params 'aq-mode=3:psy-rd=1.0,0.1'",
-        "-c:a libopus -b:a 96k -metadata title='My film'",
-        "-vf \"eq=gamma=1.1,drawtext=text='a,scale=2'\" -movflags +faststart",
-        "-g -1",
-        "",
-    ],
-)
-def test_ffmpeg_options_for_encoder_and_muxer_pass(text):
-    words = parse_ffmpeg_output(text)
-    assert EncodeOptions(ffmpeg_output=words).ffmpeg_output == words
-
-
-@pytest.mark.parametrize(
     ("options", "message"),
     [
         (lambda: InferenceOptions(precision="fp8"), "`precision` must be auto, fp32, fp16 or bf16"),

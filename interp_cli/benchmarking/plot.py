@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interp_cli.atomic import AtomicPath
 from interp_cli.benchmarking.report import BenchReport, ClipSpeed, Spread, three_digits
 from interp_cli.errors import InterpError
 
@@ -100,7 +101,8 @@ def save_figure(figure: Figure, path: Path) -> None:
         InterpError: The file cannot be written.
     """
     try:
-        figure.savefig(path)
+        with AtomicPath(path) as part:
+            figure.savefig(part)
     except (OSError, ValueError) as error:
         raise _unwritable(path) from error
 

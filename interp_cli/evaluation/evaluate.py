@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 
+from interp_cli.atomic import write_whole
 from interp_cli.errors import InterpError, OpenError
 from interp_cli.evaluation.baselines import BASELINES, Frames, Predictor
 from interp_cli.evaluation.dataset_layouts import find_sets
@@ -333,6 +334,6 @@ def _keep(path: Path, picture: Picture) -> None:
     _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.tobytes())
+        write_whole(path, data.tobytes())
     except OSError as error:
         raise InterpError(f"{path}: cannot be written ({error.strerror}).") from error

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from interp_cli.atomic import write_whole
 from interp_cli.errors import WeightsError
 from interp_cli.models.registry import ARCHITECTURES, create_model
 
@@ -164,20 +164,6 @@ def save_weights(
     content = save({name: value.contiguous() for name, value in tensors.items()}, metadata)
     write_whole(path, content)
     return hashlib.sha256(content).hexdigest()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whose name appears, or changes its content, only when it is complete.
-
-    Raises:
-        OSError: That was not possible, as on a full disk; nothing new is left then.
-    """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _verify(path: Path, record: dict[str, Any]) -> None:

@@ -265,7 +265,7 @@ def double_video(
     )
 
 
-def _open(source: Path, options: DoubleOptions) -> FrameReader | FieldReader:
+def _open(source: Path, options: DoubleOptions) -> FrameReader:
     """Open what is to be doubled, and refuse what cannot be."""
     reader = open_source(source, options)
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from interp_cli.atomic import AtomicPath
 from interp_cli.errors import InterpError, OpenError
 from interp_cli.inference.motion import Array, OpticalFlow
 
@@ -167,10 +167,11 @@ class FlowWriter:
         self._facts = {**facts, "width": size[0], "height": size[1]}
         self._frames: list[dict[str, Any]] = []
         self._longest_px = 0.0
-        self._part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+        self._output = AtomicPath(folder)
         self._kept_frames = completed_frames
         if completed_frames is not None:
-            self._part = folder.with_name(f".{folder.name}.interp")
+            self._output = AtomicPath(folder, folder.with_name(f".{folder.name}.interp"))
+        self._part = self._output.part
 
     def __enter__(self) -> FlowWriter:
         try:
@@ -195,7 +196,7 @@ class FlowWriter:
                 stays = False
         finally:
             if not stays:
-                shutil.rmtree(self._part, ignore_errors=True)
+                self._output.discard()
 
     def write(self, number: int, motion: OpticalFlow, **facts: Any) -> None:
         """Add one frame's files.
@@ -229,7 +230,7 @@ class FlowWriter:
     def _go_on(self, frames: int) -> None:
         """Know again what was written for so many frames of the output; none: begin anew."""
         if not frames:
-            shutil.rmtree(self._part, ignore_errors=True)
+            self._output.discard()
             return
         notes = self._part / _NOTES
         lines = notes.read_text(encoding="utf-8").splitlines()
@@ -257,7 +258,7 @@ class FlowWriter:
         try:
             if self.folder.exists():
                 shutil.rmtree(self.folder)
-            self._part.rename(self.folder)
+            self._output.commit()
             (self.folder / _NOTES).unlink()
         except OSError as error:
             raise InterpError(f"{self.folder}: cannot be replaced ({error.strerror}).") from error

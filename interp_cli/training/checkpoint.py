@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interp_cli.atomic import write_whole
 from interp_cli.errors import TrainingError
-from interp_cli.models.weights import write_whole
 from interp_cli.training.options import PrepareOptions, TrainOptions
 
 CHECKPOINT = "last.pt"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from interp_cli.atomic import write_whole
 
 CURVE = "curve.csv"
 
@@ -39,12 +42,11 @@ class Curve:
         self._rows.append({name: f"{value:.7g}" for name, value in values.items()})
         columns = dict.fromkeys(name for row in self._rows for name in row)
         # The table is small, so it is written whole: a new column needs a new header.
-        part = self._path.with_suffix(".part")
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(columns), restval="")
-            writer.writeheader()
-            writer.writerows(self._rows)
-        part.replace(self._path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(columns), restval="")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_whole(self._path, text.getvalue())
         if self._board is not None:
             for name, value in values.items():
                 if name != "step":

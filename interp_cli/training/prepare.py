@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from interp_cli.atomic import AtomicPath, write_whole
 from interp_cli.errors import OpenError, TrainingError, VideoError, full_disk
 from interp_cli.scenes.cuts import change
 from interp_cli.scenes.duplicates import is_duplicate
@@ -167,24 +167,18 @@ def _prepare_one(source: Source, folder: Path, options: PrepareOptions) -> list[
     record = folder / f"{_key(source, options)}.json"
     if record.is_file() and record.with_suffix(".yuv").is_file():
         return _read_record(record)
-    # The process's number keeps two of them that prepare the same source apart.
-    part = record.with_suffix(f".{os.getpid()}.part")
+    flat = record.with_suffix(".yuv")
     full = (
         f"{folder}: the disk is full while preparing {source.name}. Make room, or give another"
         " --cache."
     )
-    try:
-        with full_disk(full), closing(_source_frames(source)) as frames:
-            with part.open("wb") as file:
-                shots = _write_shots(frames, file.write, source, options)
-            shots = [replace(shot, file=record.with_suffix(".yuv")) for shot in shots]
-            part.replace(record.with_suffix(".yuv"))
-            content = {"version": _VERSION, "name": str(source.name)}
-            content[_SHOTS] = [_entry(shot) for shot in shots]
-            part.write_text(json.dumps(content, indent=1), "utf-8")
-            part.replace(record)
-    finally:
-        part.unlink(missing_ok=True)
+    with full_disk(full), closing(_source_frames(source)) as frames:
+        with AtomicPath(flat) as part, part.open("wb") as file:
+            shots = _write_shots(frames, file.write, source, options)
+        shots = [replace(shot, file=flat) for shot in shots]
+        content = {"version": _VERSION, "name": str(source.name)}
+        content[_SHOTS] = [_entry(shot) for shot in shots]
+        write_whole(record, json.dumps(content, indent=1))
     return shots
 
 

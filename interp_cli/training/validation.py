@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from interp_cli.atomic import write_whole
 from interp_cli.errors import TrainingError
 from interp_cli.evaluation.metrics import psnr
 from interp_cli.image_ops import padded
-from interp_cli.models.weights import write_whole
 from interp_cli.training.ranks import Ranks
 from interp_cli.training.sources import find_sources
 from interp_cli.training.triplets import FrameInterpolationDataset

@@ -27,8 +27,8 @@ UNCONVERTED = (
     "devices.py", "evaluation/evaluate.py", "evaluation/vmaf.py", "inference/batching.py",
     "pipeline/double.py", "pipeline/flow_export.py", "pipeline/synthesizer.py",
     "training/checkpoint.py", "training/loop.py", "training/prepare.py", "training/ranks.py",
-    "training/state.py", "video/encoding/commands.py", "video/encoding/encoders.py",
-    "video/probe.py", "video/readers/base.py", "video/readers/interlaced.py",
+    "training/state.py",
+    "video/probe.py", "video/readers/interlaced.py",
     "video/readers/open.py", "video/readers/sequence.py", "video/writers/journal.py",
     "video/writers/open.py", "video/writers/pipe.py", "video/writers/sequence.py",
 )  # fmt: skip

@@ -371,7 +371,7 @@ def test_joined_segments_last_as_long_as_a_video_made_in_one_go(
 
 def test_what_is_wrong_in_the_end_is_said_at_once(source, tmp_path, interpolator):
     options = replace(OPTIONS, encode=EncodeOptions(ffmpeg_output=("-c:a", "nope")))
-    with pytest.raises(EncodeError, match=r"failed \(.*nope.*\)\. No output was kept\.$"):
+    with pytest.raises(EncodeError, match=r"unknown encoder 'nope'"):
         double_video(source, tmp_path / "out.mkv", options, interpolator=interpolator)
     assert interpolator.net.asked <= 3 * EVERY
     assert list(tmp_path.iterdir()) == []

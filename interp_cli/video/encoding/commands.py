@@ -14,11 +14,11 @@ from pathlib import Path
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.passthrough import split_video_filter
 from interp_cli.video.encoding.containers import attach_covers, container_of, plan_streams
-from interp_cli.video.encoding.encoders import choose_encoder, has_option, why_not
+from interp_cli.video.encoding.encoders import choose_encoder, encoder_named, has_option, why_not
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.encoding.hardware import AUTO_HARDWARE, hardware_encoder
+from interp_cli.video.encoding.passthrough import check_ffmpeg_output, split_video_filter
 from interp_cli.video.encoding.slow_motion import chapters_url
 from interp_cli.video.probe import VideoInfo
 
@@ -86,17 +86,18 @@ class VideoCommands:
         self._container = container = container_of(target)
         layout = picture.layout
         usual = container.encoder if layout.depth <= 8 else container.deep_encoder
-        name, notes = options.encoder or usual, tuple[str, ...]()
+        name, warnings = encoder_named(options.encoder or usual), tuple[str, ...]()
+        check_ffmpeg_output(options, container)
         if name == AUTO_HARDWARE:
-            name, notes = hardware_encoder(usual, layout, options)
+            name, warnings = hardware_encoder(usual, layout, options)
         self._choice = choice = choose_encoder(name, layout, options)
         # What the user chose is tried now; ffmpeg would refuse it when frames have been made.
         if options != EncodeOptions() and (reason := why_not(choice, layout)):
             raise EncodeError(f"{target}: {name} cannot encode this ({reason}).")
         if not (container.says_range or choice.says_range or picture.says_usual_range(choice)):
-            notes += (
+            warnings += (
                 f"{container.ending} cannot say the range of {name}'s frames, so players will "
-                "show them too dark or too pale: choose .mkv or another --encoder.",
+                "show them too dark or too pale: choose .mkv or another `encoder`.",
             )
         self._picture = picture
         self._frame_rate = frame_rate
@@ -114,22 +115,22 @@ class VideoCommands:
         self.encoder = choice.name
         self.warnings = (
             *picture.warnings,
-            *notes,
+            *warnings,
             *choice.warnings,
             *(self._plan.warnings if self._plan else ()),
         )
-        self._filter, self._wishes = split_video_filter(options.ffmpeg_output)
+        self._filter, self._requested = split_video_filter(options.ffmpeg_output)
         self._covers = tempfile.TemporaryDirectory()
 
     def whole(self) -> list[str]:
         """Raw frames in, the finished file out."""
         arguments = [*self._raw_input(), *self._side_inputs(), "-map", "0:v"]
         arguments += self._side_outputs()
-        return [*arguments, *self._encoding(), *self._container.arguments, *self._wishes]
+        return [*arguments, *self._encoding(), *self._container.arguments, *self._requested]
 
     def segment(self) -> list[str]:
         """Raw frames in, a segment out."""
-        arguments = [*self._raw_input(), "-map", "0:v", *self._encoding(), *self._wishes]
+        arguments = [*self._raw_input(), "-map", "0:v", *self._encoding(), *self._requested]
         return [*arguments, *self._container.segment_arguments]
 
     def joining(self, segments: list[Path], playlist: Path) -> list[str]:
@@ -154,7 +155,7 @@ class VideoCommands:
             # file says when the last one ends. Stamps that are not named would change.
             length = round(1000 / self._frame_rate)
             arguments += ["-bsf:v:0", f"setts=pts=PTS:dts=DTS:duration={length}"]
-        for name, value in zip(self._wishes[::2], self._wishes[1::2], strict=True):
+        for name, value in zip(self._requested[::2], self._requested[1::2], strict=True):
             bare, _, where = name.removeprefix("-").partition(":")
             encodes = where.startswith("v") or has_option(self.encoder, bare) or name == "-bsf"
             if bare in _FOR_THE_MUXER or not encodes:

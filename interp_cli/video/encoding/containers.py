@@ -29,7 +29,8 @@ class Container:
     """The rules of one kind of file.
 
     Attributes:
-        ending: Of the file's name, with its dot.
+        ending: Suffix of the file's name, with its dot.
+        muxer: ffmpeg's name of the format.
         encoder: Default encoder for 8-bit video.
         deep_encoder: Default encoder for more bits.
         audio: Sound codecs that it holds; `None`: all but those in `refused_audio`.
@@ -47,6 +48,7 @@ class Container:
     """
 
     ending: str
+    muxer: str
     encoder: str
     deep_encoder: str
     audio: frozenset[str] | None
@@ -89,11 +91,12 @@ _MATROSKA_ROLES = frozenset(
     {"default", "dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired"}
 )
 _MP4_ROLES = (_MATROSKA_ROLES - {"original"}) | {"captions", "descriptions"}
-_CONTAINERS = {
+CONTAINERS = {
     c.ending: c
     for c in (
         Container(
             ".mp4",
+            "mp4",
             "libx264",
             "libx265",
             _MP4_AUDIO,
@@ -109,6 +112,7 @@ _CONTAINERS = {
         ),
         Container(
             ".mov",
+            "mov",
             "libx264",
             "libx265",
             _MOV_AUDIO,
@@ -124,6 +128,7 @@ _CONTAINERS = {
         ),
         Container(
             ".mkv",
+            "matroska",
             "libx264",
             "libx265",
             None,
@@ -136,6 +141,7 @@ _CONTAINERS = {
         ),
         Container(
             ".webm",
+            "webm",
             "libvpx-vp9",
             "libvpx-vp9",
             frozenset({"opus", "vorbis"}),
@@ -180,18 +186,18 @@ def container_of(target: Path) -> Container:
     Raises:
         EncodeError: The ending is none that we write.
     """
-    container = _CONTAINERS.get(target.suffix.lower())
+    container = CONTAINERS.get(target.suffix.lower())
     if container is None:
         raise EncodeError(
             f"{target}: cannot write {target.suffix or 'a name without an ending'}; "
-            f"the output's name must end in {', '.join(_CONTAINERS)}."
+            f"the output's name must end in {', '.join(CONTAINERS)}."
         )
     return container
 
 
 def is_container(path: Path) -> bool:
     """Whether a name's ending is one of a file that we write."""
-    return path.suffix.lower() in _CONTAINERS
+    return path.suffix.lower() in CONTAINERS
 
 
 def plan_streams(

@@ -6,7 +6,7 @@ import functools
 import re
 from dataclasses import dataclass, replace
 
-from interp_cli.errors import EncodeError
+from interp_cli.errors import EncodeError, UnknownEncoderError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.ffmpeg import ffmpeg_path, run_ffmpeg
 from interp_cli.video.pixel_format import PixelFormat, SampleLayout, format_traits, luma_weights
@@ -15,11 +15,13 @@ from interp_cli.video.pixel_format import PixelFormat, SampleLayout, format_trai
 _SMALLEST_SLICED = 32
 # Options that say the quality themselves, so that the default must not.
 _RATE_CONTROL = {"b", "qp", "q", "qscale", "crf", "cq", "global_quality", "lossless", "rc"}
+# Options of the program that set the quality of any encoder.
+_PROGRAM_QUALITY = frozenset({"q", "qscale"})
 _COMMON = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "utvideo")
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoder:
+class EncoderDefaults:
     """Visually lossless settings of an encoder, and what it needs besides.
 
     Attributes:
@@ -35,6 +37,7 @@ class _Encoder:
         limited_range: Whether it takes limited range alone.
         matrices: Those that it can say, whatever the container says; none: all.
         says_range: Whether its stream says the range, whatever the container can say.
+        aliases: Names of the codec by which users ask for it.
     """
 
     crf: int | None = None
@@ -49,13 +52,14 @@ class _Encoder:
     limited_range: bool = False
     matrices: tuple[int, ...] = ()
     says_range: bool = True
+    aliases: tuple[str, ...] = ()
 
 
-def _device_encoders() -> dict[str, _Encoder]:
+def _device_encoders() -> dict[str, EncoderDefaults]:
     """The encoders in graphics hardware, each with its vendor's name for constant quality."""
     makers = {
         # Of what it lists it stores 10 bits at most, and some of it with fewer than given.
-        "nvenc": _Encoder(
+        "nvenc": EncoderDefaults(
             19,
             "p5",
             ("-rc:v:0", "vbr", "-b:v:0", "0"),
@@ -63,10 +67,10 @@ def _device_encoders() -> dict[str, _Encoder]:
             pixel_formats=("yuv420p", "p010le", "yuv444p", "yuv444p10msble", "gbrp"),
             even=True,
         ),
-        "qsv": _Encoder(20, "slower", (), "-global_quality", even=True),
-        "videotoolbox": _Encoder(65, None, (), "-q", even=True),
+        "qsv": EncoderDefaults(20, "slower", (), "-global_quality", even=True),
+        "videotoolbox": EncoderDefaults(65, None, (), "-q", even=True),
         # Its frames must be uploaded; the first render node is the usual one.
-        "vaapi": _Encoder(
+        "vaapi": EncoderDefaults(
             20,
             None,
             ("-rc_mode:v:0", "CQP"),
@@ -88,31 +92,35 @@ def _device_encoders() -> dict[str, _Encoder]:
     return found
 
 
-_ENCODERS = {
-    "libx264": _Encoder(17, "medium", even=True),
-    "libx264rgb": _Encoder(15, "medium"),
+ENCODERS = {
+    "libx264": EncoderDefaults(17, "medium", even=True, aliases=("h264", "avc", "x264")),
+    "libx264rgb": EncoderDefaults(15, "medium"),
     # hvc1: the tag without which Apple's players refuse HEVC; x265 logs to stderr by itself. No
     # decoder of FFmpeg's shows the opacity that it can store as a second layer.
-    "libx265": _Encoder(
+    "libx265": EncoderDefaults(
         18,
         "fast",
         ("-tag:v:0", "hvc1", "-x265-params", "log-level=error"),
         refused="yuva",
         even=True,
+        aliases=("h265", "hevc", "x265"),
     ),
-    "libsvtav1": _Encoder(22, "8"),
+    "libsvtav1": EncoderDefaults(22, "8", aliases=("av1",)),
     # Of formats with opacity, browsers know yuva420p alone, and libvpx refuses the others.
-    "libvpx-vp9": _Encoder(
+    "libvpx-vp9": EncoderDefaults(
         22,
         None,
         ("-b:v", "0", "-row-mt", "1", "-deadline", "good", "-cpu-used", "4"),
         refused="yuva4[24][24]|yuva420p1|gbrap",
+        aliases=("vp9",),
     ),
     # Version 3, so that damage can be found slice by slice.
-    "ffv1": _Encoder(None, None, ("-level", "3", "-slicecrc", "1"), says_range=False),
-    "prores_ks": _Encoder(None, None, ("-vendor", "apl0"), limited_range=True),
+    "ffv1": EncoderDefaults(None, None, ("-level", "3", "-slicecrc", "1"), says_range=False),
+    "prores_ks": EncoderDefaults(
+        None, None, ("-vendor", "apl0"), limited_range=True, aliases=("prores",)
+    ),
     # Its variants are BT.601 and BT.709.
-    "utvideo": _Encoder(even=True, matrices=(1, 5, 6), says_range=False),
+    "utvideo": EncoderDefaults(even=True, matrices=(1, 5, 6), says_range=False),
     **_device_encoders(),
 }
 
@@ -157,7 +165,7 @@ def choose_encoder(name: str, layout: PixelFormat, options: EncodeOptions) -> En
     Raises:
         EncodeError: There is no such encoder, or it has no such setting or pixel format.
     """
-    encoder = _ENCODERS.get(name, _Encoder(says_range=False))
+    encoder = ENCODERS.get(name, EncoderDefaults(says_range=False))
     pixel_format, warnings = _choose_format(name, encoder, layout, options.pixel_format)
     if layout.kind != "rgb" and not format_traits(pixel_format).rgb:
         if encoder.limited_range and layout.full_range:
@@ -176,10 +184,15 @@ def choose_encoder(name: str, layout: PixelFormat, options: EncodeOptions) -> En
     ):
         known = has_option(name, flag[1:]) or flag in ("-global_quality", "-q")  # of all encoders
         if wish is not None and not known:
-            raise EncodeError(f"{name} has no {flag[1:]} setting; use --encoder-option KEY=VALUE.")
+            raise EncodeError(f"{name} has no {flag[1:]} setting; use `options`.")
         if wish is not None or default is not None:
             arguments += [f"{flag}:v:0", str(default if wish is None else wish)]
     for key, value in options.options:
+        bare = key.partition(":")[0]
+        if bare not in encoder_options(name) | generic_options() | _PROGRAM_QUALITY:
+            raise EncodeError(
+                f"{name} has no option {bare!r}; all of them: {ffmpeg_path()} -h encoder={name}"
+            )
         arguments += [f"-{key}", value]
     return EncoderChoice(
         name,
@@ -195,9 +208,38 @@ def choose_encoder(name: str, layout: PixelFormat, options: EncodeOptions) -> En
     )
 
 
+def encoder_named(name: str) -> str:
+    """Ffmpeg's name of an encoder that may be named by its codec: `libx265` for `hevc`."""
+    aliases = {alias: found for found, row in ENCODERS.items() for alias in row.aliases}
+    return aliases.get(name, name)
+
+
 def has_option(name: str, option: str) -> bool:
     """Whether an encoder has an option of its own of this name."""
-    return f"  -{option} " in _help(name)
+    return option in encoder_options(name)
+
+
+@functools.cache
+def encoder_options(name: str) -> frozenset[str]:
+    """Names of an encoder's own options.
+
+    Raises:
+        UnknownEncoderError: This ffmpeg has no such encoder.
+    """
+    return options_in(_help(name))
+
+
+@functools.cache
+def generic_options() -> frozenset[str]:
+    """Names of the options that ffmpeg passes to any encoder and any muxer."""
+    sections = re.split(r"^(\S.*) AVOptions:$", run_ffmpeg("-h", "full").stdout, flags=re.MULTILINE)
+    found = dict(zip(sections[1::2], sections[2::2], strict=True))
+    return options_in(found.get("AVCodecContext", "") + found.get("AVFormatContext", ""))
+
+
+def options_in(text: str) -> frozenset[str]:
+    """Names of the options for encoding in a list that ffmpeg printed."""
+    return frozenset(re.findall(r"^  -(\S+) .*?[ \]]E[D.]\S{9}(?: |$)", text, re.MULTILINE))
 
 
 @functools.cache
@@ -219,7 +261,7 @@ def why_not(choice: EncoderChoice, layout: PixelFormat) -> str:
 
 
 def _choose_format(
-    name: str, encoder: _Encoder, layout: PixelFormat, asked: str | None
+    name: str, encoder: EncoderDefaults, layout: PixelFormat, asked: str | None
 ) -> tuple[str, list[str]]:
     """The pixel format that is stored, and what is lost with it."""
     listed = encoder.pixel_formats or _pixel_formats(_help(name))
@@ -238,7 +280,7 @@ def _choose_format(
     without = " without its opacity" if layout.has_alpha > stored.alpha else ""
     return pixel_format, [
         f"{name} cannot store {wanted}{size}: frames are converted to {pixel_format}{without}; "
-        "choose another --encoder (ffv1 stores nearly everything) to keep them."
+        "choose another `encoder` to keep them (ffv1 stores nearly everything)."
     ]
 
 
@@ -247,7 +289,7 @@ def _help(name: str) -> str:
     """What ffmpeg says about an encoder."""
     run = run_ffmpeg("-h", f"encoder={name}")
     if not run.stdout.startswith("Encoder "):
-        raise EncodeError(
+        raise UnknownEncoderError(
             f"unknown encoder {name!r}. Common ones: {', '.join(_COMMON)}; "
             f"all of them: {ffmpeg_path()} -encoders"
         )

@@ -1,4 +1,4 @@
-"""What every reader has in common: frames in order, decoded ahead in a thread."""
+"""What every reader has in common, and the thread in which most of them decode ahead."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from interp_cli.video.probe import VideoInfo
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One decoded picture and the time at which it stands.
+    """A decoded frame and its time.
 
     Attributes:
         image: The planes as the decoder made them.
         pts: Time stamp in units of `time_base`; grows strictly from frame to frame.
-        duration: How long it stands, in units of `time_base`; 0 where the file does not say.
-        time_base: Seconds a unit.
+        duration: Time until the next frame, in units of `time_base`; 0 where the file does not
+            say.
+        time_base: Unit of time stamps, in seconds.
     """
 
     image: av.VideoFrame
@@ -41,41 +42,76 @@ class Frame:
 
 
 class FrameReader(ABC):
-    """Hands out frames that a thread of its own decodes ahead; each kind of input has its class.
+    """Hands out frames in order; each kind of input has a class.
 
         with VideoReader("in.mp4") as reader:
             for frame in reader:
                 ...
 
-    A damaged input raises `DecodeError` where the damage lies; with `keep_going` the frames
-    before it are the whole video, and `damage` says what was found.
+    A damaged input raises `DecodeError` at the damage. A reader that was opened with `keep_going`
+    ends there instead, and `damage` says what was found.
 
     Attributes:
-        info: What the input is.
-        frames_read: Good frames handed out so far.
-        damage: What is wrong with the input; `None` while nothing was found.
-        repaired_times: Frames whose time stamp did not grow and was set one unit later.
-        warnings: What a user should know of the input.
-        plays: How often an animation is shown; 0: without end.
-        has_side_streams: Whether sound and the rest can be had from `info.path`.
+        info: Description of the frames that are handed out.
+        plays: Number of times that an animation is shown; 0: without end.
+        has_side_streams: Whether `info.path` also has audio, subtitles and so on.
     """
 
-    plays = 0
-    has_side_streams = False
+    info: VideoInfo
+    plays: int = 0
+    has_side_streams: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    @abstractmethod
+    def damage(self) -> str | None:
+        """What is wrong with the input; `None` while nothing was found."""
+
+    @property
+    @abstractmethod
+    def repaired_times(self) -> int:
+        """Number of frames whose time stamp did not grow and was moved."""
+
+    @property
+    @abstractmethod
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know of the input."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames in order; a reader can be read once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop reading and release the input; safe to call twice."""
+
+
+class ThreadedReader(FrameReader):
+    """A reader that decodes ahead in a thread of its own.
+
+    Attributes:
+        frames_read: Number of good frames handed out so far.
+    """
+
+    damage: str | None = None
+    repaired_times: int = 0
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, info: VideoInfo, *, keep_going: bool, depth: int) -> None:
-        """Keep what every reader needs.
+        """Prepare the thread, which starts with the first frame that is asked for.
 
         Args:
-            info: What the input is.
-            keep_going: Whether damage ends the frames quietly instead of raising.
-            depth: Decoded frames that may wait; bounds the memory.
+            info: Description of the frames.
+            keep_going: Whether damage ends the frames instead of raising.
+            depth: Number of decoded frames that may wait, which bounds the memory.
         """
         self.info = info
         self.frames_read = 0
-        self.damage: str | None = None
-        self.repaired_times = 0
-        self.warnings: tuple[str, ...] = ()
         self._keep_going = keep_going
         self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(maxsize=depth)
         self._stop = threading.Event()
@@ -84,13 +120,11 @@ class FrameReader(ABC):
 
     @abstractmethod
     def _frames(self) -> Generator[Frame]:
-        """Decode, in the thread; raises `DecodeError` at damage unless it is to keep going."""
+        """Decode, in the thread.
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        Raises:
+            DecodeError: The input is damaged, and the reader is not to keep going.
+        """
 
     def close(self) -> None:
         """Stop decoding and join the thread; safe to call twice."""
@@ -103,7 +137,7 @@ class FrameReader(ABC):
                     self._thread.join(0.02)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames in order; a reader can be read once."""
+        """See `FrameReader`."""
         if self._started:
             raise ValueError(f"{self.info.path}: a reader can be read only once")
         self._started = True
@@ -115,7 +149,7 @@ class FrameReader(ABC):
             yield item
 
     def _decode(self) -> None:
-        """Body of the thread: everything goes through the queue, errors too."""
+        """Body of the thread: frames and errors go through the queue."""
         try:
             with contextlib.closing(self._frames()) as frames:
                 for frame in frames:
@@ -138,5 +172,5 @@ class FrameReader(ABC):
         total = f" of {self.info.frame_count}" if self.info.frame_count else ""
         return DecodeError(
             f"{self.info.path}: decoded {good}{total} frames ({self.damage}). The file is damaged: "
-            "copy it again, or ask for its good part with --keep-going."
+            "copy it again, or take its good part with `keep_going`."
         )

@@ -15,13 +15,13 @@ from av.video.stream import VideoStream
 from interp_cli.errors import OpenError
 from interp_cli.video.pixel_format import cropped, native_format
 from interp_cli.video.probe import VideoInfo, decode, open_video, probe
-from interp_cli.video.readers.base import Frame, FrameReader
+from interp_cli.video.readers.base import Frame, ThreadedReader
 
 # So much before the first picture nothing is left out: decoding times lie before shown ones.
 _BEFORE_ALL_SECONDS = 10
 
 
-class VideoReader(FrameReader):
+class VideoReader(ThreadedReader):
     """Reads the frames of a video file."""
 
     has_side_streams = True

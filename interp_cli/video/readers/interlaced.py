@@ -31,7 +31,7 @@ _FIELD_SECONDS = Fraction(1001, 60_000)
 LOOKED_AT = 24
 
 
-class FieldReader:
+class FieldReader(FrameReader):
     """Reads another reader's frames and makes whole ones of them.
 
     Attributes:
@@ -64,10 +64,8 @@ class FieldReader:
             self._is_soft = is_soft_telecine([frame.pts for frame in first], self.info.time_base)
             self.info = _film_info(self.info, is_soft=self._is_soft)
 
-    def __enter__(self) -> FieldReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """See `FrameReader`."""
         self._reader.close()
 
     @property
@@ -86,7 +84,7 @@ class FieldReader:
         return self._reader.repaired_times
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames in order."""
+        """See `FrameReader`."""
         if self._is_soft:
             return _evened(self._whole_frames("interlaced"), self.info.time_base)
         if self._film:

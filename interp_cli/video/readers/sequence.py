@@ -15,7 +15,7 @@ from interp_cli.video.images.float_curve import FloatCurve, float_image, float_p
 from interp_cli.video.images.sequence_names import PictureFiles, find_pictures
 from interp_cli.video.pixel_format import native_format
 from interp_cli.video.probe import VideoInfo, tags_of
-from interp_cli.video.readers.base import Frame, FrameReader
+from interp_cli.video.readers.base import Frame, ThreadedReader
 from interp_cli.video.sidedata import side_data_of
 
 # The largest usual value of floating-point pictures, as a multiple of white, beyond which the
@@ -23,7 +23,7 @@ from interp_cli.video.sidedata import side_data_of
 _USUAL_WHITES = 4.0
 
 
-class SequenceReader(FrameReader):
+class SequenceReader(ThreadedReader):
     """Reads the pictures of a folder or a pattern, at a constant rate.
 
     Attributes:

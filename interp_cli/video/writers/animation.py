@@ -8,7 +8,6 @@ the unit of the file.
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
@@ -21,6 +20,7 @@ import numpy as np
 from av.filter import Graph
 from av.video.stream import VideoStream
 
+from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.frame_tags import FrameTags
@@ -123,7 +123,8 @@ class AnimationWriter(FrameWriter):
         self._graph: Graph | None = None
         notes = _timing_notes(kind, frame_rate)
         self.warnings = (*picture.warnings, *self._storage.warnings, *notes)
-        self._part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+        self._output = AtomicPath(target)
+        self._part = self._output.part
         with reserving(target, target.parent):
             self._part.open("wb").close()
         layout = picture.layout
@@ -192,7 +193,7 @@ class AnimationWriter(FrameWriter):
         except (av.error.FFmpegError, OSError) as error:
             self.abort()
             raise self._failure(error) from error
-        publish(self._part, self.target)
+        publish(self._output)
 
     def kill(self) -> None:
         """Nothing runs beside this: a `write` under way ends by itself."""
@@ -201,7 +202,7 @@ class AnimationWriter(FrameWriter):
         """Leave nothing behind; safe to call twice."""
         with contextlib.suppress(av.error.FFmpegError, OSError, AttributeError):
             self._muxer.close()
-        self._part.unlink(missing_ok=True)
+        self._output.discard()
 
     def _course(self, plays: int) -> dict[str, str]:
         """Options of the muxer: how often it plays and how long the last frame stands."""

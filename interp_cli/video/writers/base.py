@@ -12,6 +12,7 @@ from typing import Self
 import av
 import av.error
 
+from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 
 
@@ -28,7 +29,7 @@ def reserving(target: Path, home: Path) -> Iterator[None]:
         raise EncodeError(f"{target}: cannot be written ({error.strerror}).") from error
 
 
-def publish(part: Path, target: Path) -> None:
+def publish(output: AtomicPath) -> None:
     """Give a finished file its name.
 
     Raises:
@@ -36,11 +37,11 @@ def publish(part: Path, target: Path) -> None:
             finished file stays.
     """
     try:
-        part.replace(target)
+        output.commit()
     except OSError as error:
         raise EncodeError(
-            f"{target}: the finished file cannot take this name ({error.strerror}); it is kept as "
-            f"{part}: rename it."
+            f"{output.target}: the finished file cannot take this name ({error.strerror}); it is "
+            f"kept as {output.part}: rename it."
         ) from error
 
 

@@ -8,7 +8,6 @@ written beside the target and takes its name only when it is complete.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import av
 import av.error
 
+from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams, VideoCommands
@@ -153,15 +153,13 @@ class VideoWriter(FrameWriter):
             self.target, picture, frame_rate, options or EncodeOptions(), side
         )
         self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
-        self._part = self.target.with_name(
-            f".{self.target.stem}.{os.getpid()}.part{self.target.suffix}"
-        )
+        self._output = AtomicPath(self.target)
         # Learn now, not after hours, that the target cannot be written.
         with reserving(self.target, self.target.parent):
-            self._part.open("wb").close()
+            self._output.part.open("wb").close()
         with explaining(self, self.target):
             self._encoding = Encoding(
-                self._commands.whole(), self._part, picture.layout, time_base, frame_rate
+                self._commands.whole(), self._output.part, picture.layout, time_base, frame_rate
             )
 
     @property
@@ -197,7 +195,7 @@ class VideoWriter(FrameWriter):
         with explaining(self, self.target):
             self._encoding.finish()
         self._commands.close()
-        publish(self._part, self.target)
+        publish(self._output)
 
     def kill(self) -> None:
         """End the encoder at once; a `write` under way in another thread then fails."""
@@ -208,4 +206,4 @@ class VideoWriter(FrameWriter):
         if hasattr(self, "_encoding"):  # or it did not start
             self._encoding.abort()
         self._commands.close()
-        self._part.unlink(missing_ok=True)
+        self._output.discard()

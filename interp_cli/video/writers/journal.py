@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
+from interp_cli.atomic import AtomicPath, flush, write_whole
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
 
@@ -204,8 +205,7 @@ class SegmentJournal:
             OSError: The disk is full.
         """
         size_bytes = part.stat().st_size
-        _flush(part)
-        part.replace(self.folder / name)
+        AtomicPath(self.folder / name, part, durable=True).commit()
         self._note(Segment(name, frames, size_bytes))
 
     def keep_files(self, files: Sequence[Path], folder: Path) -> None:
@@ -215,7 +215,7 @@ class SegmentJournal:
             OSError: The disk is full.
         """
         for path in (*files, folder):
-            _flush(path)
+            flush(path)
         self._note(Segment(folder.name, len(files), 0))
 
     def _load(self, journal: _Journal | None) -> None:
@@ -250,11 +250,7 @@ class SegmentJournal:
 
     def _write_journal(self) -> None:
         content = asdict(_Journal(self._facts, self.batch, self.segments))
-        part = self.folder / f"{_JOURNAL}.part"
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        _flush(part)
-        part.replace(self.folder / _JOURNAL)
-        _flush(self.folder)
+        write_whole(self.folder / _JOURNAL, json.dumps(content, indent=1) + "\n", durable=True)
 
     def _locked(self) -> int:
         """A lock that ends with the process, however that ends."""
@@ -308,19 +304,3 @@ def _whole_segments(folder: Path, journal: _Journal | None) -> list[Segment]:
             break
         found.append(segment)
     return found
-
-
-def _flush(path: Path) -> None:
-    """Have what was written to a file, or into a folder, on the disk."""
-    if path.is_dir():
-        with contextlib.suppress(OSError):  # not every system can flush a folder
-            _flush_open(os.open(path, os.O_RDONLY))
-    else:
-        _flush_open(os.open(path, os.O_RDWR))
-
-
-def _flush_open(file: int) -> None:
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

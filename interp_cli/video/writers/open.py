@@ -11,6 +11,7 @@ from interp_cli.options import DoubleOptions
 from interp_cli.video.encoding.commands import SideStreams
 from interp_cli.video.encoding.containers import container_of, is_container
 from interp_cli.video.encoding.frame_tags import FrameTags
+from interp_cli.video.encoding.passthrough import check_ffmpeg_output
 from interp_cli.video.images.codecs import image_codec_of
 from interp_cli.video.images.sequence_names import (
     PictureFiles,
@@ -20,7 +21,6 @@ from interp_cli.video.images.sequence_names import (
     parse_target,
 )
 from interp_cli.video.readers.base import FrameReader
-from interp_cli.video.readers.interlaced import FieldReader
 from interp_cli.video.readers.open import STANDARD_STREAM
 from interp_cli.video.readers.sequence import SequenceReader
 from interp_cli.video.writers.animation import AnimationWriter, animation_encoder, is_animation
@@ -87,6 +87,8 @@ def check_target(source: Path, target: Path, options: DoubleOptions) -> None:
         _check_sequence(target, pictures, overwrite=options.overwrite)
         return
     _check_ending(target)
+    if is_container(target):
+        check_ffmpeg_output(options.encode, container_of(target))
     if is_animation(target):
         own = animation_encoder(target)
         chosen = None if options.encode.encoder == own else options.encode.encoder
@@ -108,7 +110,7 @@ def check_target(source: Path, target: Path, options: DoubleOptions) -> None:
 
 def open_target(
     target: Path,
-    reader: FrameReader | FieldReader,
+    reader: FrameReader,
     picture: FrameTags,
     timing: OutputTiming,
     options: DoubleOptions,
@@ -159,9 +161,7 @@ def open_target(
     return VideoWriter(target, picture, *rates, options.encode, side)
 
 
-def notes_on(
-    reader: FrameReader | FieldReader, target: Path, options: DoubleOptions
-) -> tuple[str, ...]:
+def notes_on(reader: FrameReader, target: Path, options: DoubleOptions) -> tuple[str, ...]:
     """What a user should know of an input that goes to `target`."""
     if not isinstance(reader, SequenceReader):
         return (*reader.warnings, *_streams_left_out(reader, target, options))
@@ -173,9 +173,7 @@ def notes_on(
     return (*reader.warnings, rate)
 
 
-def _streams_left_out(
-    reader: FrameReader | FieldReader, target: Path, options: DoubleOptions
-) -> tuple[str, ...]:
+def _streams_left_out(reader: FrameReader, target: Path, options: DoubleOptions) -> tuple[str, ...]:
     """What pictures, animations and pipes have no place for, as far as it was wanted."""
     if not reader.has_side_streams or is_container(target):
         return ()

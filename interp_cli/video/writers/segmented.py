@@ -16,6 +16,7 @@ from pathlib import Path
 
 import av
 
+from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams, VideoCommands
@@ -127,7 +128,7 @@ class SegmentedWriter(FrameWriter):
                 raise EncodeError(self._why())
         self._commands.close()
         try:
-            part.replace(self.target)
+            AtomicPath(self.target, part).commit()
         except OSError as error:
             # The segments stay, of which the file is soon made again.
             raise EncodeError(

@@ -6,7 +6,6 @@ carries the path of its file in `opaque`, so that the writer knows an original w
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from fractions import Fraction
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import av
 
+from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.images.codecs import ImageCodec, ImageEncoder, with_colours_of
@@ -76,11 +76,13 @@ class SequenceWriter(FrameWriter):
         self._look: Path | None = None  # the original that was copied last
         folder = names.folder
         home = folder if folder.is_dir() else folder.parent
-        self._part = home / f".{folder.name or 'frames'}.{os.getpid()}.part"
+        part = home / f".{folder.name or 'frames'}.{os.getpid()}.part"
         self._kept = kept
         self._fresh: list[Path] = []  # not yet kept
         if kept is not None:
-            self._part = kept.folder / "pictures"
+            part = kept.folder / "pictures"
+        self._output = AtomicPath(folder, part)
+        self._part = part
         with reserving(folder, home):
             self._part.mkdir(exist_ok=kept is not None)
 
@@ -144,7 +146,7 @@ class SequenceWriter(FrameWriter):
             if folder.is_dir():
                 self._move(files)
             else:
-                self._part.replace(folder)
+                self._output.commit()
         except OSError as error:
             raise EncodeError(
                 f"{folder}: the finished pictures cannot be put there ({error.strerror}); they are "
@@ -157,8 +159,7 @@ class SequenceWriter(FrameWriter):
     def abort(self) -> None:
         """Leave nothing behind; safe to call twice."""
         if self._kept is None:
-            with contextlib.suppress(OSError):
-                shutil.rmtree(self._part)
+            self._output.discard()
 
     def _move(self, files: list[Path]) -> None:
         """Put the files in the place of those that are there, all or none of them."""

@@ -245,7 +245,7 @@ def test_a_pixel_format_asked_for_is_stored_or_refused(tmp_path: Path):
     [
         ({"preset": "nonsense"}, "libx264 .*invalid preset 'nonsense'"),
         ({"encoder": "libsvtav1", "preset": "99"}, "libsvtav1 .*'preset' out of range"),
-        ({"options": (("no-such", "1"),)}, "libx264 .*Unrecognized option 'no-such'"),
+        ({"options": (("no-such", "1"),)}, "libx264 has no option 'no-such'"),
     ],
 )
 def test_settings_that_do_not_work_are_refused_before_a_frame_is_made(
@@ -255,7 +255,7 @@ def test_settings_that_do_not_work_are_refused_before_a_frame_is_made(
     monkeypatch.setattr(averaging, "forward", lambda *frames: asked.append(frames))
     source = clips.moving_clip(tmp_path / "in.mkv", 9, size=(64, 48))
     options = DoubleOptions(segment_frames=segment_frames, encode=EncodeOptions(**settings))
-    with pytest.raises(EncodeError, match=f"out.mkv: {reason}"):
+    with pytest.raises(EncodeError, match=reason):
         double_video(source, tmp_path / "out.mkv", options, interpolator=Interpolator(averaging))
     assert asked == []
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]

@@ -1,0 +1,111 @@
+"""Files and folders that appear under their names only when they are complete.
+
+Content goes to a hidden name in the same folder, which is renamed at the end. A rename within a
+file system is atomic, so a reader finds the old content, the new one, or nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+__all__ = ["AtomicPath", "flush", "write_whole"]
+
+
+class AtomicPath:
+    """A file or a folder that is written under a hidden name; a context manager.
+
+        with AtomicPath(target) as part:
+            part.write_bytes(content)
+
+    Leaving the block without an error commits, with one it discards.
+
+    Attributes:
+        target: Final path.
+        part: Hidden path until then, with the same suffix. The process id in its name keeps two
+            processes apart that write one target.
+    """
+
+    def __init__(self, target: Path, part: Path | None = None, *, durable: bool = False) -> None:
+        """Choose the hidden path; nothing is created.
+
+        Args:
+            target: Final path.
+            part: Hidden path on the same file system; `None`: beside the target.
+            durable: Whether the content is on the disk before the name is.
+        """
+        self.target = target
+        self.part = part or target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+        self._durable = durable
+
+    def __enter__(self) -> Path:
+        return self.part
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self.commit()
+        finally:
+            self.discard()
+
+    def commit(self) -> None:
+        """Rename the hidden file or folder to the target, which is replaced if it is a file.
+
+        Raises:
+            OSError: That is not possible; the hidden file stays.
+        """
+        if self._durable:
+            flush(self.part)
+        self.part.replace(self.target)
+        if self._durable:
+            flush(self.target.parent)
+
+    def discard(self) -> None:
+        """Remove the hidden file or folder; safe to call twice and after `commit`."""
+        if self.part.is_dir():
+            shutil.rmtree(self.part, ignore_errors=True)
+        else:
+            self.part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes | str, *, durable: bool = False) -> None:
+    """Write a file at once, all or nothing.
+
+    Args:
+        path: The file; one that exists is replaced.
+        content: Bytes, or text that is stored as UTF-8.
+        durable: Whether a power cut right afterwards must not lose it.
+
+    Raises:
+        OSError: The file cannot be written, for example on a full disk.
+    """
+    with AtomicPath(path, durable=durable) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def flush(path: Path) -> None:
+    """Have a file's content, or a folder's list of files, on the disk.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    if path.is_dir():
+        with contextlib.suppress(OSError):  # not every system can flush a folder
+            _flush_open(os.open(path, os.O_RDONLY))
+    else:
+        _flush_open(os.open(path, os.O_RDWR))
+
+
+def _flush_open(file: int) -> None:
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
