@@ -1,7 +1,7 @@
 """Every kind of picture through `double_video`, and what comes out: a table for the documents.
 
     PYTHONPATH=. python tests/matrix.py                    prints the whole table as Markdown
-    PYTHONPATH=. python tests/matrix.py docs/formats.md    writes it between the file's two marks
+    PYTHONPATH=. python tests/matrix.py docs/formats.md    writes it below the heading Results
 
 A cell is one drawn video: a pixel format, a colour matrix, a range, a container and a kind of
 frame rate. It is doubled losslessly and decoded again. Its originals must be bit for bit what
@@ -65,7 +65,7 @@ CONTAINERS = {
     "webm": ("libvpx-vp9", Fraction(1, 1000)),
 }
 LOSSLESS = {"libx264": (("qp", "0"),), "libvpx-vp9": (("lossless", "1"), ("deadline", "realtime"))}
-# What no option can put right, and is told: MOV has no place for the range of FFV1's frames.
+# What no option can put right, and is warned of: MOV has no place for the range of FFV1's frames.
 TOLD = re.compile(r"\.mov cannot say the range of ffv1's frames")
 
 
@@ -175,7 +175,7 @@ def check(
         source, target, DoubleOptions(encode=options, overwrite=True), interpolator=interpolator
     )
     if any(TOLD.match(warning) for warning in result.warnings):
-        return ["told"]
+        return ["warned"]
     with av.open(str(source)) as container:
         before = list(container.decode(video=0))
     with av.open(str(target)) as container:
@@ -266,15 +266,15 @@ def table(results: dict[Cell, list[str]]) -> str:
                 for cell, faults in results.items()
                 if (cell.pixel_format, cell.container) == (name, container)
             ]
-            told = here.count(["told"])
-            text = f"{here.count([])} of {len(here)}" + (f", {told} told" if told else "")
+            warned = here.count(["warned"])
+            text = f"{here.count([])} of {len(here)}" + (f", {warned} warned" if warned else "")
             row.append(text if here else "–")
         lines.append(f"| `{name}` | " + " | ".join(row) + " |")
-    found = {cell: faults for cell, faults in results.items() if faults not in ([], ["told"])}
+    found = {cell: faults for cell, faults in results.items() if faults not in ([], ["warned"])}
     counts = f"{list(results.values()).count([])} of {len(results)} videos came out as they were"
-    told = f"{list(results.values()).count(['told'])} with a warning that says what they lack"
+    warned = f"{list(results.values()).count(['warned'])} with a warning that says what they lack"
     faults = [f"- {cell}: {'; '.join(words)}" for cell, words in found.items()]
-    return "\n".join([*lines, "", f"{counts}, {told}, {len(found)} otherwise.", *faults])
+    return "\n".join([*lines, "", f"{counts}, {warned}, {len(found)} otherwise.", *faults])
 
 
 def same_source(cell: Cell) -> tuple[str, ...]:
@@ -294,7 +294,7 @@ def check_all(group: list[Cell]) -> dict[Cell, list[str]]:
 def main() -> int:
     """Check every cell; print the table or put it into a file."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("document", type=Path, nargs="?", help="file with the marks for the table")
+    parser.add_argument("document", type=Path, nargs="?", help="file with the heading Results")
     document = parser.parse_args().document
     groups = [list(group) for _, group in groupby(cells(), key=same_source)]
     results: dict[Cell, list[str]] = {}
@@ -308,10 +308,9 @@ def main() -> int:
     if document is None:
         sys.stdout.write(f"{made}\n")
     else:
-        text = document.read_text(encoding="utf-8")
-        marks = re.compile(r"(<!-- matrix -->\n).*(<!-- end of matrix -->)", re.DOTALL)
-        document.write_text(marks.sub(lambda m: f"{m[1]}{made}\n{m[2]}", text), encoding="utf-8")
-    return int(any(faults not in ([], ["told"]) for faults in results.values()))
+        above, heading, _ = document.read_text(encoding="utf-8").partition("## Results\n")
+        document.write_text(f"{above}{heading}\n{made}\n", encoding="utf-8")
+    return int(any(faults not in ([], ["warned"]) for faults in results.values()))
 
 
 if __name__ == "__main__":
