@@ -382,7 +382,7 @@ class EvalOptions:
         require(self.worst >= 0, f"`worst` must be at least 0, not {self.worst!r}")
 
     @property
-    def rows(self) -> tuple[str, ...]:
+    def predictors(self) -> tuple[str, ...]:
         """Everything that is scored: the model, then the others, each once."""
         return tuple(dict.fromkeys((self.inference.model, *self.compare)))
 

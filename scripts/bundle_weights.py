@@ -83,12 +83,12 @@ def scores(weights: Path, folders: list[Path]) -> dict[str, dict[str, dict[str, 
     )
     return {
         each.name: {
-            "average" if row.predictor == "blend" else "model": {
+            "average" if row.name == "blend" else "model": {
                 "psnr_db": round(row.psnr_db, 2),
                 "ssim": round(row.ssim, 4),
                 "ie": round(row.interpolation_error, 2),
             }
-            for row in each.rows
+            for row in each.predictors
         }
         for each in evaluate(folders, options=options).sets
     }

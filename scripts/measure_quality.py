@@ -37,8 +37,8 @@ def main() -> None:
             with screen.status(f"scoring {quality}"):
                 report = evaluate(arguments.data, options=options)
             for found in report.sets:
-                for row in found.rows:
-                    name = quality if row is found.rows[0] else row.predictor
+                for row in found.predictors:
+                    name = quality if row is found.predictors[0] else row.name
                     scores.setdefault(name, {})[found.name] = row.psnr_db
     except InterpError as error:
         parser.exit(1, f"error: {error}\n")

@@ -122,9 +122,9 @@ def eval(
         print_json({"machine": machine, **report.as_dict(options.worst)})
         return
     results.print(_table(report))
-    if any(row.vmaf is not None for each in report.sets for row in each.rows):
+    if any(row.vmaf is not None for each in report.sets for row in each.predictors):
         results.print(_vmaf_table(report))
-    if any(len(row.psnr_db_by_timestep) > 1 for each in report.sets for row in each.rows):
+    if any(len(row.psnr_db_by_timestep) > 1 for each in report.sets for row in each.predictors):
         results.print(_timestep_table(report))
     if options.worst:
         results.print(_worst_table(report, options.worst))
@@ -141,10 +141,10 @@ def _table(report: EvalReport) -> Table:
     for heading in ("PSNR dB", "SSIM", "IE", "s/picture"):
         table.add_column(heading, justify="right")
     for each in report.sets:
-        for number, row in enumerate(each.rows):
+        for number, row in enumerate(each.predictors):
             table.add_row(
                 escape(f"{each.name} ({len(row.items)})") if number == 0 else "",
-                escape(row.predictor),
+                escape(row.name),
                 f"{row.psnr_db:.2f}",
                 f"{row.ssim:.4f}",
                 f"{row.interpolation_error:.2f}",
@@ -162,12 +162,12 @@ def _vmaf_table(report: EvalReport) -> Table:
     for heading in ("mean", "harmonic mean", "1st percentile"):
         table.add_column(heading, justify="right")
     for each in report.sets:
-        rows = [row for row in each.rows if row.vmaf is not None]
+        rows = [row for row in each.predictors if row.vmaf is not None]
         for number, row in enumerate(rows):
             pooled = (row.vmaf, row.vmaf_harmonic_mean, row.vmaf_low)
             table.add_row(
                 escape(each.name) if number == 0 else "",
-                escape(row.predictor),
+                escape(row.name),
                 *(_number(value, 1) for value in pooled),
             )
         table.add_section()
@@ -177,9 +177,9 @@ def _vmaf_table(report: EvalReport) -> Table:
 def _timestep_table(report: EvalReport) -> Table:
     """The mean PSNR at each time between the neighbours, where there are several."""
     sets = [
-        (each, [row.psnr_db_by_timestep for row in each.rows])
+        (each, [row.psnr_db_by_timestep for row in each.predictors])
         for each in report.sets
-        if any(len(row.psnr_db_by_timestep) > 1 for row in each.rows)
+        if any(len(row.psnr_db_by_timestep) > 1 for row in each.predictors)
     ]
     timesteps = sorted({timestep for _, rows in sets for row in rows for timestep in row})
     table = Table(title="PSNR dB at each timestep")
@@ -188,9 +188,9 @@ def _timestep_table(report: EvalReport) -> Table:
     for timestep in timesteps:
         table.add_column(f"{timestep:.3g}", justify="right")
     for each, rows in sets:
-        for number, (row, means) in enumerate(zip(each.rows, rows, strict=True)):
+        for number, (row, means) in enumerate(zip(each.predictors, rows, strict=True)):
             values = [_number(means.get(timestep), 2) for timestep in timesteps]
-            table.add_row(escape(each.name) if number == 0 else "", escape(row.predictor), *values)
+            table.add_row(escape(each.name) if number == 0 else "", escape(row.name), *values)
         table.add_section()
     return table
 
@@ -208,7 +208,7 @@ def _worst_table(report: EvalReport, count: int) -> Table:
                 escape(each.name) if number == 0 else "",
                 escape(item.name),
                 f"{item.timestep:.3g}",
-                escape(each.rows[0].predictor),
+                escape(each.predictors[0].predictor),
                 f"{item.psnr_db:.2f}",
                 escape(item.best_other or "-"),
                 "-" if item.gap_db is None else f"{item.gap_db:+.2f}",

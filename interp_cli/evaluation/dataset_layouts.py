@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from interp_cli.errors import OpenError
-from interp_cli.evaluation.datasets import DataSet, Picture, PictureRun, Run, VideoRun
+from interp_cli.evaluation.datasets import DataSet
+from interp_cli.evaluation.runs import Picture, PictureRun, Run, VideoRun
 
 __all__ = ["TRIPLETS", "find_sets"]
 
@@ -37,7 +38,7 @@ _XIPH_CLIPS = (
 _XIPH_FRAMES = 100
 _X_TEST_FRAMES = 33
 # At 240 frames a second, every eighth is shown.
-_HIGH_RATE_HIDE = 7
+_HIGH_RATE_SKIP = 7
 
 
 def find_sets(
@@ -120,11 +121,11 @@ def _frames_set(parent: Path, folders: Sequence[Path], skip: int | None) -> Data
     above = [re.sub(r"[^a-z0-9]", "", part.lower()) for part in parent.resolve().parts]
     kind, usual = "frames", 1
     if any(re.fullmatch(r"GOPR\d{4}_\d\d_\d\d", folder.resolve().name) for folder in folders):
-        kind, usual = "gopro", _HIGH_RATE_HIDE
+        kind, usual = "gopro", _HIGH_RATE_SKIP
     elif any(part.startswith("adobe240") for part in above) or any(
         folder.name.startswith("720p_240fps_") for folder in folders
     ):
-        kind, usual = "adobe240", _HIGH_RATE_HIDE
+        kind, usual = "adobe240", _HIGH_RATE_SKIP
     elif any(part.startswith("davis") or part == "jpegimages" for part in above):
         kind = "davis"
     runs = [_frames_run(folder, "" if folder == parent else folder.name) for folder in folders]
@@ -297,7 +298,7 @@ def _xiph(folder: Path, _: int | None) -> list[DataSet]:
         elif _NUMBERED.fullmatch(path.name):
             pictures.setdefault(name, []).append(path)
         elif path.suffix.lower() in _VIDEO_ENDINGS:
-            others.setdefault(name, VideoRun.open(path, prefix=f"{name}/", most=_XIPH_FRAMES))
+            others.setdefault(name, VideoRun.open(path, prefix=f"{name}/", max_frames=_XIPH_FRAMES))
     for name, files in pictures.items():
         files.sort(key=lambda path: _number(path.name))
         run = _run_of(files[:_XIPH_FRAMES], "")

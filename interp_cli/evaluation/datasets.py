@@ -1,46 +1,36 @@
-"""Data whose middle frames are known: runs of frames of which some are shown and some hidden.
+"""Data sets: runs of frames of which some are shown and the others hidden.
 
-A triplet is a run of three pictures, a video is one long run. Which folder is which published set
-says `layouts`.
+A triplet is a run of three pictures, and a video is one long run. `dataset_layouts` finds the runs
+of published data sets.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
-import cv2
-import numpy as np
-import numpy.typing as npt
+from interp_cli.errors import VideoError
+from interp_cli.evaluation.runs import FramePair, Picture, Run, RunFrame, VideoRun, pairs_of
+from interp_cli.pipeline.planner import PlannedFrame
+from interp_cli.video.probe import ColourTags
 
-from interp_cli.errors import OpenError, VideoError
-from interp_cli.scenes.base import split_at_cuts
-from interp_cli.scenes.registry import create_detector
-from interp_cli.scenes.thumbnails import luma_thumbnail
-from interp_cli.video.colour import to_rgb8
-from interp_cli.video.probe import probe, refuse_interlaced
-from interp_cli.video.readers.file import VideoReader
+__all__ = ["Clip", "ClipPlan", "DataSet", "Hidden"]
 
-__all__ = ["Clip", "DataSet", "Hidden", "Picture", "PictureRun", "VideoRun", "read_picture"]
-
-Picture = npt.NDArray[np.uint8]
-
-# Pictures of a run that are held at once, shown and hidden ones together.
+# Pictures of a clip, shown and hidden, that are in memory at the same time.
 _CLIP_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """A picture to be predicted.
+    """A hidden picture, which is to be predicted.
 
     Attributes:
-        name: Of the item in reports and files; may have folders in it.
-        timestep: Where it stands between its two neighbours, above 0 and below 1.
-        picture: The truth, (H, W, 3) uint8 RGB.
+        name: Name in reports and files; may contain folders.
+        timestep: Position between the two shown neighbours, above 0 and below 1.
+        picture: Ground truth, (H, W, 3) uint8 RGB.
     """
 
     name: str
@@ -49,140 +39,46 @@ class Hidden:
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """A stretch of pictures without a cut.
+class ClipPlan:
+    """The frames that `double` would write between the shown frames of a clip.
 
     Attributes:
-        shown: What predictors see, (H, W, 3) uint8 RGB, all of one size; at least two.
-        hidden: What stands between each two of them: one list fewer than `shown`, all with the
+        pairs: For each two consecutive shown frames, one planned frame for each hidden one.
+        colour: Colour tags of the video.
+    """
+
+    pairs: list[list[PlannedFrame]]
+    colour: ColourTags
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A stretch of frames without a cut.
+
+    Attributes:
+        shown: Pictures that predictors get, (H, W, 3) uint8 RGB, all of one size; at least two.
+        hidden: Hidden pictures between each two of them: one list fewer than `shown`, all with the
             timesteps of the set.
+        plan: Plan of `double` for the shown frames; `None` for pictures.
     """
 
     shown: list[Picture]
     hidden: list[list[Hidden]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """One frame of a run; `after_cut` says that it does not go on from the one before."""
-
-    name: str
-    picture: Picture
-    after_cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PictureRun:
-    """Picture files that follow each other.
-
-    Attributes:
-        pictures: Evenly spaced in time.
-        names: What each is called as an item, without an ending.
-    """
-
-    pictures: tuple[Path, ...]
-    names: tuple[str, ...]
-
-    @property
-    def place(self) -> Path:
-        """Where it is, for messages."""
-        return self.pictures[0].parent
-
-    @property
-    def count(self) -> int:
-        """Number of frames."""
-        return len(self.pictures)
-
-    def frames(self) -> Generator[_Frame]:
-        """Read the pictures.
-
-        Raises:
-            OpenError: One cannot be read, or has another size than the first.
-        """
-        shape: tuple[int, ...] | None = None
-        for path, name in zip(self.pictures, self.names, strict=True):
-            picture = read_picture(path)
-            shape = shape or picture.shape
-            if picture.shape != shape:
-                raise OpenError(
-                    f"{path}: is {_size(picture.shape)}, but {self.pictures[0].name} beside it is"
-                    f" {_size(shape)}; pictures that follow each other must have one size."
-                )
-            yield _Frame(name, picture)
-
-
-@dataclass(frozen=True, slots=True)
-class VideoRun:
-    """A video's frames.
-
-    Attributes:
-        path: The video.
-        count: Number of frames, as announced; `None` where the file does not say.
-        prefix: Stands before a frame's number in an item's name.
-        most: Frames to read at most.
-        scene_threshold: As in `DoubleOptions`; no frame is hidden beside a cut.
-    """
-
-    path: Path
-    count: int | None
-    prefix: str = ""
-    most: int | None = None
-    scene_threshold: float | None = None
-
-    @classmethod
-    def open(
-        cls,
-        path: Path,
-        *,
-        prefix: str = "",
-        most: int | None = None,
-        scene_threshold: float | None = None,
-    ) -> VideoRun:
-        """Look at a video.
-
-        Raises:
-            VideoError: It cannot be read, or is interlaced.
-        """
-        facts = probe(path)
-        refuse_interlaced(facts)
-        count = facts.frame_count
-        if most is not None:
-            count = min(count or most, most)
-        return cls(path, count, prefix, most, scene_threshold)
-
-    @property
-    def place(self) -> Path:
-        """Where it is, for messages."""
-        return self.path
-
-    def frames(self) -> Generator[_Frame]:
-        """Decode the frames.
-
-        Raises:
-            VideoError: The video is damaged.
-        """
-        with VideoReader(self.path) as reader:
-            images = (frame.image for frame in islice(reader, self.most))
-            split = split_at_cuts(images, luma_thumbnail, create_detector(self.scene_threshold))
-            for index, (image, cut) in enumerate(split):
-                yield _Frame(f"{self.prefix}{index}", to_rgb8(image, reader.info.colour), cut)
-
-
-Run = PictureRun | VideoRun
+    plan: ClipPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """Runs of which every `hide + 1`-th frame is shown and the others are hidden.
+    """Runs of which every `skip + 1`-th frame is shown and the others are hidden.
 
     Attributes:
-        name: For tables and folders; a single path component.
-        path: Where it is.
-        kind: Which published set it is, or `triplets`, `frames` or `video`.
-        runs: What it consists of.
-        skip: Frames hidden between two shown ones.
-        view: Makes of a frame, (H, W, 3), what is scored; `None`: all of it as it is.
-        note: What else to say of it, such as what `view` does.
+        name: Name in tables and folders; a single path component.
+        path: Folder, list or video.
+        kind: Name of the published data set, or `triplets`, `frames` or `video`.
+        runs: Runs of the set.
+        skip: Number of hidden frames between two shown ones.
+        view: Function from a frame, (H, W, 3), to the picture that is scored; `None`: the frame.
+        note: Addition to `protocol`, such as the effect of `view`.
     """
 
     name: str
@@ -195,12 +91,12 @@ class DataSet:
 
     @property
     def timesteps(self) -> tuple[Fraction, ...]:
-        """Where the hidden frames stand between their neighbours, evenly."""
+        """Positions of the hidden frames between their neighbours, evenly spaced."""
         return tuple(Fraction(k, self.skip + 1) for k in range(1, self.skip + 1))
 
     @property
     def protocol(self) -> str:
-        """What is hidden, in a few words."""
+        """A few words on what is hidden."""
         if all(run.count == 3 for run in self.runs):
             hidden = "the middle of three"
         elif self.skip == 1:
@@ -222,75 +118,78 @@ class DataSet:
         return self.skip * min(pairs, self._max_pairs(limit) or pairs)
 
     def clips(self, limit: int | None = None) -> Generator[Clip]:
-        """Read the pictures, in order, in stretches that fit into memory.
+        """Read the frames in order, in stretches without a cut that fit into memory.
 
         Args:
-            limit: Hidden pictures wanted; reading stops after the pair with the last of them.
+            limit: Number of hidden pictures; reading stops after the pair with the last of them.
 
         Raises:
             VideoError: Something cannot be read, or a run is too short to hide anything.
         """
-        left = self._max_pairs(limit)
+        remaining = self._max_pairs(limit)
         for run in self.runs:
-            if left == 0:
+            if remaining == 0:
                 return
-            with contextlib.closing(self._clips_of(run, left)) as clips:
+            with contextlib.closing(self._clips_of(run, remaining)) as clips:
                 for clip in clips:
-                    left = None if left is None else left - len(clip.hidden)
+                    remaining = None if remaining is None else remaining - len(clip.hidden)
                     yield clip
 
     def _max_pairs(self, limit: int | None) -> int | None:
         return None if limit is None else -(-limit // self.skip)
 
-    def _clips_of(self, run: Run, most: int | None) -> Generator[Clip]:
-        """The stretches of one run, of `most` pairs of shown frames together."""
+    def _clips_of(self, run: Run, max_pairs: int | None) -> Generator[Clip]:
+        """The stretches of one run, with at most `max_pairs` pairs in all."""
+        frames_read = pairs_read = 0
+        stretch: list[FramePair] = []
         shown: list[Picture] = []
-        hidden: list[list[Hidden]] = []
-        between: list[Hidden] = []
-        cut = True  # since the last shown frame; the first one begins a stretch as after a cut
-        pairs, index = 0, -1
         with contextlib.closing(run.frames()) as frames:
-            for index, frame in enumerate(frames):
-                picture = self.view(frame.picture) if self.view else frame.picture
-                cut = cut or frame.after_cut
-                place = index % (self.skip + 1)
-                if place:
-                    between.append(Hidden(frame.name, self.timesteps[place - 1], picture))
+
+            def counted() -> Iterator[RunFrame]:
+                nonlocal frames_read
+                for frame in frames:
+                    frames_read += 1
+                    yield frame
+
+            for pair in self._pairs_of(run, counted()):
+                if pair.has_cut:
+                    if stretch:
+                        yield self._clip(stretch, shown)
+                    stretch, shown = [], []
                     continue
-                if not cut:
-                    shown.append(picture)
-                    hidden.append(between)
-                    pairs += 1
-                if cut or len(shown) * (self.skip + 1) * picture.nbytes >= _CLIP_BYTES:
-                    if hidden:
-                        yield Clip(shown, hidden)
-                    shown, hidden = [picture], []
-                between, cut = [], False
-                if pairs == most:
+                shown = shown or [pair.before.picture()]
+                shown.append(pair.after.picture())
+                stretch.append(pair)
+                pairs_read += 1
+                if len(shown) * (self.skip + 1) * shown[0].nbytes >= _CLIP_BYTES:
+                    yield self._clip(stretch, shown)
+                    stretch, shown = [], shown[-1:]
+                if pairs_read == max_pairs:
                     break
-        if hidden:
-            yield Clip(shown, hidden)
-        if not pairs:
+        if stretch:
+            yield self._clip(stretch, shown)
+        if not pairs_read:
             raise VideoError(
-                f"{run.place}: no frame of {index + 1} can be hidden between two others without a"
-                f" cut; {self.skip + 2} and more are needed."
+                f"{run.place}: no frame of {frames_read} can be hidden between two others without a"
+                f" cut; at least {self.skip + 2} are needed."
             )
 
+    def _pairs_of(self, run: Run, frames: Iterator[RunFrame]) -> Iterator[FramePair]:
+        """The pairs of a run; those of a video have a plan."""
+        if isinstance(run, VideoRun) and self.kind == "video":
+            return run.with_plan(pairs_of(frames, self.skip), self.skip)
+        # Only what is scored stays in memory.
+        view = self.view or (lambda picture: picture)
+        viewed = (replace(frame, source=view(frame.picture())) for frame in frames)
+        return pairs_of(viewed, self.skip)
 
-def read_picture(path: Path) -> Picture:
-    """An 8-bit RGB picture, (H, W, 3).
-
-    Raises:
-        OpenError: It is not there, or no picture.
-    """
-    if not path.is_file():
-        raise OpenError(f"{path}: is missing.")
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if picture is None:
-        raise OpenError(f"{path}: is no picture that can be read; a PNG or JPEG is expected.")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"
+    def _clip(self, pairs: list[FramePair], shown: list[Picture]) -> Clip:
+        hidden = [
+            [
+                Hidden(frame.name, timestep, frame.picture())
+                for frame, timestep in zip(pair.hidden, self.timesteps, strict=True)
+            ]
+            for pair in pairs
+        ]
+        planned = [pair.planned for pair in pairs if pair.planned]
+        return Clip(shown, hidden, ClipPlan(planned, pairs[0].before.colour) if planned else None)

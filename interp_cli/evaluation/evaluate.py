@@ -1,83 +1,39 @@
-"""Score predictors where the truth is known: hide frames, predict them, compare."""
+"""Score predictors on frames with ground truth: hide frames, predict them, compare."""
 
 from __future__ import annotations
 
 import contextlib
 import fnmatch
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 import cv2
-import numpy as np
-import torch
 
 from interp_cli.atomic import write_whole
 from interp_cli.errors import InterpError, OpenError
-from interp_cli.evaluation.baselines import BASELINES, Frames, Predictor
+from interp_cli.evaluation.baselines import BASELINES, Predictor
 from interp_cli.evaluation.dataset_layouts import find_sets
-from interp_cli.evaluation.datasets import Clip, DataSet, Hidden, Picture, read_picture
+from interp_cli.evaluation.datasets import Clip, DataSet
 from interp_cli.evaluation.metrics import finite_psnr, interpolation_error, ssim
-from interp_cli.evaluation.report import EvalReport, ItemScore, Row, SetReport
+from interp_cli.evaluation.predictors import (
+    ClipPredictor,
+    FilePredictor,
+    ModelPredictor,
+    PicturePredictor,
+    VideoPredictor,
+)
+from interp_cli.evaluation.report import EvalReport, ItemScore, PredictorScores, SetReport
+from interp_cli.evaluation.runs import Picture
 from interp_cli.evaluation.vmaf import MIN_SIDE_PX, Vmaf
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import EvalOptions
 
-__all__ = ["ModelPredictor", "evaluate"]
-
+__all__ = ["evaluate"]
 
 Progress = Callable[[int, int | None], None]
-
-
-class ModelPredictor:
-    """A network as a predictor, through the same `Interpolator` as in `double`."""
-
-    def __init__(self, interpolator: Interpolator, tta: bool = False) -> None:
-        """Wrap a network.
-
-        Args:
-            interpolator: The network.
-            tta: Whether each picture is the mean of the prediction and of the prediction for the
-                frames turned by 180 degrees, turned back.
-        """
-        straight = interpolator.has_flow and interpolator.trajectory == "linear"
-        self.name = interpolator.name + ("-linear" if straight else "") + ("-tta" if tta else "")
-        self._interpolator = interpolator
-        self._tta = tta
-
-    @property
-    def halves(self) -> bool:
-        """Whether it makes only middles, and all other times from middles of middles."""
-        return not self._interpolator.net.supports_timestep
-
-    def can_make(self, timestep: Fraction) -> bool:
-        """Whether the network makes that timestep, by itself or by halving."""
-        return self._interpolator.can_make(timestep)
-
-    def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
-        """Run the network on each two neighbours."""
-        rows = self._predict(frames, timesteps)
-        if self._tta:
-            turned = self._predict([frame[::-1, ::-1] for frame in frames], timesteps)
-            pairs = zip(rows, turned, strict=True)
-            rows = ((row + other.flip(-2, -1)) / 2 for row, other in pairs)
-        made: list[Frames] = []
-        for row in rows:
-            rounded = (row * 255).round().clamp(0, 255).to(torch.uint8)
-            made.append(list(rounded.permute(0, 2, 3, 1).cpu().numpy()))
-        return made
-
-    def _predict(self, frames: Frames, timesteps: Sequence[Fraction]) -> Iterator[torch.Tensor]:
-        """Pictures (T, 3, H, W) between each two of `frames`."""
-        tensors = (
-            torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float().div_(255)
-            for frame in frames
-        )
-        return self._interpolator.sequence(tensors, timesteps)
 
 
 def evaluate(
@@ -87,35 +43,40 @@ def evaluate(
     predictors: Sequence[Predictor] | None = None,
     progress: Progress | None = None,
 ) -> EvalReport:
-    """Score a model, and what it is compared with, on data whose middle frames are known.
+    """Score a model and the methods it is compared with on frames with ground truth.
+
+    A video is scored on the frames that `double_video` would write for every second frame of it
+    (or every `options.skip + 1`-th), converted to RGB when they are finished. Triplets and folders
+    of pictures are RGB throughout, as published figures are.
 
     Args:
         data: Folders in the layout of a published data set, folders with triplets or numbered
-            frames anywhere below them (each parent of such is a set of its own), and videos.
-        options: The model, what to compare it with, how much to score.
-        predictors: Score these instead of those that `options` name.
-        progress: Called with predictions scored and their total, `None` where it is unknown;
-            cuts in a video make them fewer.
+            frames at any depth (each parent folder is a set of its own), and videos.
+        options: Model, methods to compare with, and limits; the defaults of `EvalOptions` if
+            `None`.
+        predictors: Predictors to score instead of those that `options` name.
+        progress: Callback that gets the number of scored predictions and their total; the total
+            is `None` where it is unknown. Cuts in a video make them fewer.
 
     Returns:
         The scores of every predictor on every picture.
 
     Raises:
-        InterpError: Data or model are missing or damaged, or nothing can be hidden.
+        InterpError: Data or model are missing or damaged, or no frame can be hidden.
     """
     options = options or EvalOptions()
     paths = [data] if isinstance(data, str | Path) else data
-    sets = _wanted_sets([Path(path) for path in paths], options)
+    sets = _requested_sets([Path(path) for path in paths], options)
     if predictors is None:
-        predictors = [_create_predictor(name, options) for name in options.rows]
+        predictors = [_create_predictor(name, options) for name in options.predictors]
     names = Counter(each.name for each in sets)
     plans = []
     for each in sets:
-        # Sets of one name are told apart by their places.
-        alone = names[each.name] == 1
+        # Sets of the same name are distinguished by their paths.
+        is_unique = names[each.name] == 1
         place = each.path.resolve().parent / each.name
-        folder = Path(each.name) if alone else place.relative_to(place.anchor)
-        name = each.name if alone else str(each.path.parent / each.name)
+        folder = Path(each.name) if is_unique else place.relative_to(place.anchor)
+        name = each.name if is_unique else str(each.path.parent / each.name)
         plans.append(_plan(each, name, folder, predictors, options))
     sizes = [plan.size(options.limit) for plan in plans]
     total = None if None in sizes else sum(filter(None, sizes))
@@ -130,68 +91,22 @@ def evaluate(
     return EvalReport(tuple(_score_set(plan, options, count_up) for plan in plans))
 
 
-class _Entrant(Protocol):
-    """One row of a set.
-
-    Attributes:
-        name: As in tables.
-        timesteps: Those of the set that it makes.
-    """
-
-    name: str
-    timesteps: tuple[Fraction, ...]
-
-    def predict(self, clip: Clip) -> tuple[list[Frames], float | None]:
-        """Pictures at its timesteps between each two that are shown, and the seconds it took."""
-
-
-class _Predicting:
-    """A predictor on a set."""
-
-    def __init__(self, predictor: Predictor, timesteps: tuple[Fraction, ...]) -> None:
-        self.name = predictor.name
-        self.timesteps = timesteps
-        self._predictor = predictor
-        self._warm = False
-
-    def predict(self, clip: Clip) -> tuple[list[Frames], float | None]:
-        if not self._warm:  # what is set up once is not timed
-            self._predictor.between(clip.shown[:2], self.timesteps)
-            self._warm = True
-        started = time.perf_counter()
-        made = self._predictor.between(clip.shown, self.timesteps)
-        return made, time.perf_counter() - started
-
-
-class _Reading:
-    """Pictures that were made elsewhere, in files named as `evaluate` keeps its own."""
-
-    def __init__(self, folder: Path, timesteps: tuple[Fraction, ...]) -> None:
-        self.name = f"{folder.name} (files)"
-        self.timesteps = timesteps
-        self._folder = folder
-
-    def predict(self, clip: Clip) -> tuple[list[Frames], float | None]:
-        return [[self._read(item) for item in items] for items in clip.hidden], None
-
-    def _read(self, item: Hidden) -> Picture:
-        path = self._folder / f"{item.name}.png"
-        picture = read_picture(path)
-        if picture.shape != item.picture.shape:
-            height, width = picture.shape[:2]
-            right = f"{item.picture.shape[1]}x{item.picture.shape[0]}"
-            raise OpenError(f"{path}: is {width}x{height}, but the hidden frame is {right}.")
-        return picture
-
-
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is scored on one set, and where its pictures are kept, below the folder for them."""
+    """What is scored on one set.
+
+    Attributes:
+        data: The set.
+        name: Name in tables.
+        folder: Folder of its pictures, relative to `EvalOptions.output_dir`.
+        predictors: Predictors to score.
+        notes: Remarks for the report.
+    """
 
     data: DataSet
     name: str
     folder: Path
-    entrants: list[_Entrant]
+    predictors: list[ClipPredictor] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def size(self, limit: int | None) -> int | None:
@@ -199,10 +114,10 @@ class _Plan:
         hidden = self.data.size(limit)
         if hidden is None:
             return None
-        return hidden // self.data.skip * sum(len(each.timesteps) for each in self.entrants)
+        return hidden // self.data.skip * sum(len(each.timesteps) for each in self.predictors)
 
 
-def _wanted_sets(paths: list[Path], options: EvalOptions) -> list[DataSet]:
+def _requested_sets(paths: list[Path], options: EvalOptions) -> list[DataSet]:
     sets = [
         found
         for path in paths
@@ -228,48 +143,68 @@ def _create_predictor(name: str, options: EvalOptions) -> Predictor:
 def _plan(
     data: DataSet, name: str, folder: Path, predictors: Sequence[Predictor], options: EvalOptions
 ) -> _Plan:
-    """Settle the rows of a set, and say which of them cannot make all of its timesteps."""
-    plan = _Plan(data, name, folder, [])
+    """Decide who is scored on a set, and note which timesteps a predictor cannot make."""
+    plan = _Plan(data, name, folder)
     for predictor in predictors:
-        able = tuple(timestep for timestep in data.timesteps if predictor.can_make(timestep))
-        others = [str(timestep) for timestep in data.timesteps if timestep not in able]
-        if able:
-            plan.entrants.append(_Predicting(predictor, able))
-        if others:
-            left_out = "those are left out" if able else "it is left out"
-            plan.notes.append(
-                f"{predictor.name} cannot make frames at {', '.join(others)}: {left_out}."
-            )
-        halves = isinstance(predictor, ModelPredictor) and predictor.halves
-        if halves and set(able) - {Fraction(1, 2)}:
-            plan.notes.append(
-                f"{predictor.name} makes only middles: other times are middles of middles."
-            )
+        _add_predictor(plan, predictor)
     if options.predictions is not None:
         place = options.predictions / folder
         rows = sorted(each for each in place.iterdir() if each.is_dir()) if place.is_dir() else []
         if not rows:
             raise OpenError(
-                f"{place}: holds no predictions; folders ROW with pictures ITEM.png are expected,"
-                " named as --output-dir names them."
+                f"{place}: holds no predictions; folders PREDICTOR with pictures ITEM.png are"
+                " expected, named as `output_dir` names them."
             )
-        plan.entrants.extend(_Reading(row, data.timesteps) for row in rows)
-    kept = Counter(_folder(each) for each in plan.entrants)
-    if options.output_dir is not None and (twice := [name for name in kept if kept[name] > 1]):
+        plan.predictors.extend(FilePredictor(row, data.timesteps) for row in rows)
+    folders = Counter(_folder(each) for each in plan.predictors)
+    if options.output_dir is not None and (
+        twice := [name for name in folders if folders[name] > 1]
+    ):
         raise InterpError(
-            f"{options.output_dir}: the pictures of two rows would lie in folders named {twice[0]};"
-            " copy weights or predictions under names that differ."
+            f"{options.output_dir}: the pictures of two predictors would lie in folders named"
+            f" {twice[0]}; copy weights or predictions under names that differ."
         )
-    if not plan.entrants:
+    if not plan.predictors:
         raise InterpError(f"{data.path}: nothing can be scored. {' '.join(plan.notes)}")
     return plan
 
 
+def _add_predictor(plan: _Plan, predictor: Predictor) -> None:
+    """Add a predictor with the timesteps of the set that it can make."""
+    data = plan.data
+    able = tuple(timestep for timestep in data.timesteps if predictor.can_make(timestep))
+    others = [str(timestep) for timestep in data.timesteps if timestep not in able]
+    if others:
+        left_out = "those are left out" if able else "it is left out"
+        plan.notes.append(
+            f"{predictor.name} cannot make frames at {', '.join(others)}: {left_out}."
+        )
+    if not able:
+        return
+    if not isinstance(predictor, ModelPredictor):
+        plan.predictors.append(PicturePredictor(predictor, able))
+        return
+    if predictor.halves and set(able) - {Fraction(1, 2)}:
+        plan.notes.append(
+            f"{predictor.name} makes only middles: other times are middles of middles."
+        )
+    if data.kind == "video" and not predictor.tta:
+        places = [place for place, t in enumerate(data.timesteps) if t in able]
+        plan.predictors.append(VideoPredictor(predictor, places, able))
+        return
+    if data.kind == "video":
+        plan.notes.append(
+            f"{predictor.name} averages RGB pictures, which `double` does not write; without `tta`"
+            " the frames of `double` are scored."
+        )
+    plan.predictors.append(PicturePredictor(predictor, able))
+
+
 def _score_set(plan: _Plan, options: EvalOptions, count_up: Callable[[], None]) -> SetReport:
-    """Score every row on every picture."""
+    """Score every predictor on every picture."""
     data, notes = plan.data, list(plan.notes)
-    kept = None if options.output_dir is None else options.output_dir / plan.folder
-    scores: list[list[ItemScore]] = [[] for _ in plan.entrants]
+    output_dir = None if options.output_dir is None else options.output_dir / plan.folder
+    scores: list[list[ItemScore]] = [[] for _ in plan.predictors]
     vmafs: list[Vmaf] = []
     with contextlib.ExitStack() as stack:
         clips = stack.enter_context(contextlib.closing(data.clips(options.limit)))
@@ -279,42 +214,43 @@ def _score_set(plan: _Plan, options: EvalOptions, count_up: Callable[[], None]) 
                 if min(height, width) < MIN_SIDE_PX:
                     notes.append(f"No VMAF below {MIN_SIDE_PX} pixels a side.")
                 else:
-                    vmafs = [stack.enter_context(Vmaf((height, width))) for _ in plan.entrants]
-            for row, entrant in enumerate(plan.entrants):
+                    vmafs = [stack.enter_context(Vmaf((height, width))) for _ in plan.predictors]
+            for row, predictor in enumerate(plan.predictors):
                 vmaf = vmafs[row] if vmafs else None
-                for score in _score_clip(clip, entrant, vmaf, kept):
+                for score in _score_clip(clip, predictor, vmaf, output_dir):
                     scores[row].append(score)
                     count_up()
         for row, vmaf in enumerate(vmafs):
             both = zip(scores[row], vmaf.finish(), strict=True)
             scores[row] = [replace(score, vmaf=value) for score, value in both]
-    rows = (
-        Row(entrant.name, tuple(row)) for entrant, row in zip(plan.entrants, scores, strict=True)
+    found = (
+        PredictorScores(predictor.name, tuple(items))
+        for predictor, items in zip(plan.predictors, scores, strict=True)
     )
-    return SetReport(plan.name, data.path, data.kind, data.protocol, tuple(rows), tuple(notes))
+    return SetReport(plan.name, data.path, data.kind, data.protocol, tuple(found), tuple(notes))
 
 
 def _score_clip(
-    clip: Clip, entrant: _Entrant, vmaf: Vmaf | None, kept: Path | None
+    clip: Clip, predictor: ClipPredictor, vmaf: Vmaf | None, output_dir: Path | None
 ) -> Iterator[ItemScore]:
-    """Score one row on one clip; keep its pictures where a folder is given."""
-    made, seconds = entrant.predict(clip)
+    """Score one predictor on one clip; save its pictures where a folder is given."""
+    made, seconds = predictor.predict(clip)
     if seconds is not None:
-        seconds /= len(made) * len(entrant.timesteps)
+        seconds /= len(made) * len(predictor.timesteps)
     for shown, hidden, pictures in zip(clip.shown, clip.hidden, made, strict=False):
-        pictures_at = dict(zip(entrant.timesteps, pictures, strict=True))
+        pictures_at = dict(zip(predictor.timesteps, pictures, strict=True))
         if vmaf:
-            vmaf.show(shown)
+            vmaf.add_shown(shown)
         for item in hidden:
             picture = pictures_at.get(item.timestep)
             if picture is None:
                 if vmaf:
-                    vmaf.show(item.picture)
+                    vmaf.add_shown(item.picture)
                 continue
             if vmaf:
                 vmaf.add(picture, item.picture)
-            if kept is not None:
-                _keep(kept / _folder(entrant) / f"{item.name}.png", picture)
+            if output_dir is not None:
+                _save(output_dir / _folder(predictor) / f"{item.name}.png", picture)
             yield ItemScore(
                 name=item.name,
                 timestep=float(item.timestep),
@@ -325,12 +261,12 @@ def _score_clip(
             )
 
 
-def _folder(entrant: _Entrant) -> str:
-    """Where the pictures of a row are kept, in the folder of its set."""
-    return Path(entrant.name).name
+def _folder(predictor: ClipPredictor) -> str:
+    """Folder of a predictor's pictures, within the folder of the set."""
+    return Path(predictor.name).name
 
 
-def _keep(path: Path, picture: Picture) -> None:
+def _save(path: Path, picture: Picture) -> None:
     _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from interp_cli.errors import VideoError
 from interp_cli.evaluation.dataset_layouts import find_sets
-from interp_cli.evaluation.evaluate import ModelPredictor
 from interp_cli.evaluation.metrics import finite_psnr
+from interp_cli.evaluation.predictors import ModelPredictor
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.scenes.cuts import change
 from interp_cli.scenes.duplicates import is_duplicate

@@ -1,4 +1,4 @@
-"""What an evaluation found: scores of pictures, of predictors and of data sets."""
+"""The results of an evaluation: scores of pictures, of predictors and of data sets."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["EvalReport", "ItemScore", "Row", "SetReport", "WorstItem"]
+__all__ = ["EvalReport", "ItemScore", "PredictorScores", "SetReport", "WorstItem"]
 
 
 @dataclass(frozen=True, slots=True)
 class ItemScore:
-    """How well one hidden picture was predicted.
+    """The score of one predicted picture.
 
     Attributes:
-        name: The triplet's folder, or the number of the hidden frame.
-        timestep: Where it stands between its two neighbours, 0 to 1.
-        psnr_db: On rounded 8-bit RGB; 100 where the pictures are equal.
-        ssim: Mean over the RGB channels.
-        interpolation_error: Mean absolute error, of 255.
-        vmaf: 0 to 100; `None` where it was not asked for.
-        seconds: Time that the prediction took, without reading and scoring; `None` for pictures
-            that were made elsewhere.
+        name: Folder of the triplet, or number of the hidden frame.
+        timestep: Position between the two shown neighbours, 0 to 1.
+        psnr_db: PSNR on rounded 8-bit RGB, in dB; 100 where the pictures are equal.
+        ssim: SSIM, mean over the RGB channels.
+        interpolation_error: Mean absolute error, 0 to 255.
+        vmaf: VMAF, 0 to 100; `None` where it was not measured.
+        seconds: Time of the prediction, without reading and scoring; `None` for pictures from
+            files.
     """
 
     name: str
@@ -38,10 +38,15 @@ class ItemScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One predictor's scores on one set; the means are over the pictures."""
+class PredictorScores:
+    """The scores of one predictor on one set. Means are over the pictures.
 
-    predictor: str
+    Attributes:
+        name: Name of the predictor.
+        items: Scores of the pictures.
+    """
+
+    name: str
     items: tuple[ItemScore, ...]
 
     @property
@@ -66,13 +71,13 @@ class Row:
 
     @property
     def vmaf_harmonic_mean(self) -> float | None:
-        """Harmonic mean as libvmaf pools it, of each score + 1: bad frames weigh more."""
+        """Harmonic mean of VMAF + 1, less 1, as libvmaf pools it: bad frames weigh more."""
         scores = self._vmaf_scores()
         return len(scores) / sum(1 / (score + 1) for score in scores) - 1 if scores else None
 
     @property
     def vmaf_low(self) -> float | None:
-        """VMAF's first percentile: one frame in a hundred is worse."""
+        """First percentile of VMAF: one frame in a hundred is worse."""
         return float(np.percentile(scores, 1)) if (scores := self._vmaf_scores()) else None
 
     @property
@@ -83,7 +88,7 @@ class Row:
 
     @property
     def psnr_db_by_timestep(self) -> dict[float, float]:
-        """Mean PSNR at each timestep, in their order."""
+        """Mean PSNR by timestep, in rising order."""
         timesteps = sorted({item.timestep for item in self.items})
         return {
             timestep: fmean(item.psnr_db for item in self.items if item.timestep == timestep)
@@ -96,14 +101,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class WorstItem:
-    """A picture on which the model did badly.
+    """A picture with a low score of the first predictor, which is the model.
 
     Attributes:
         name: As in `ItemScore`.
-        timestep: Likewise.
-        psnr_db: The model's.
-        best_other: Which other row did best there; `None` where there is no other.
-        gap_db: The model's PSNR less that one's: below 0 where the other is better.
+        timestep: As in `ItemScore`.
+        psnr_db: PSNR of the model, in dB.
+        best_other: Name of the best other predictor on this picture; `None` if there is none.
+        gap_db: PSNR of the model less that of `best_other`; below 0 where the other is better.
     """
 
     name: str
@@ -115,36 +120,36 @@ class WorstItem:
 
 @dataclass(frozen=True, slots=True)
 class SetReport:
-    """All rows of one data set.
+    """The scores of all predictors on one data set.
 
     Attributes:
-        name: Of the folder or the video.
-        path: Where it is.
-        kind: Which published set, or `triplets`, `frames` or `video`.
-        protocol: What was hidden.
-        rows: One a predictor.
-        notes: What to know about rows that lack something.
+        name: Name of the folder or of the video.
+        path: Folder, list or video.
+        kind: Name of the published data set, or `triplets`, `frames` or `video`.
+        protocol: A few words on what was hidden.
+        predictors: Scores of each predictor, the model first.
+        notes: Remarks, such as timesteps that a predictor cannot make.
     """
 
     name: str
     path: Path
     kind: str
     protocol: str
-    rows: tuple[Row, ...]
+    predictors: tuple[PredictorScores, ...]
     notes: tuple[str, ...] = ()
 
     def worst(self, count: int) -> tuple[WorstItem, ...]:
-        """The `count` pictures of lowest PSNR in the first row, the worst first."""
-        first, *others = self.rows
+        """The `count` pictures on which the model has the lowest PSNR, the worst first."""
+        first, *others = self.predictors
         found = []
         for item in sorted(first.items, key=lambda item: item.psnr_db)[:count]:
-            beside = [
-                (other.psnr_db, row.predictor)
-                for row in others
-                for other in row.items
-                if other.name == item.name
+            same_item = [
+                (score.psnr_db, other.name)
+                for other in others
+                for score in other.items
+                if score.name == item.name
             ]
-            best_db, best = max(beside, default=(None, None))
+            best_db, best = max(same_item, default=(None, None))
             gap = None if best_db is None else item.psnr_db - best_db
             found.append(WorstItem(item.name, item.timestep, item.psnr_db, best, gap))
         return tuple(found)
@@ -152,7 +157,7 @@ class SetReport:
 
 @dataclass(frozen=True, slots=True)
 class EvalReport:
-    """What `evaluate` found."""
+    """The results of `evaluate`, one report for each data set."""
 
     sets: tuple[SetReport, ...]
 
@@ -160,7 +165,7 @@ class EvalReport:
         """Everything as plain dictionaries and lists, for JSON.
 
         Args:
-            worst: How many of each set's worst pictures are listed.
+            worst: Number of pictures with the lowest PSNR to list for each set.
         """
         return {"sets": [_set_as_dict(each, worst) for each in self.sets]}
 
@@ -173,25 +178,25 @@ def _set_as_dict(report: SetReport, worst: int) -> dict[str, Any]:
         "protocol": report.protocol,
         "notes": list(report.notes),
         "worst": [asdict(item) for item in report.worst(worst)],
-        "rows": _rows_as_dicts(report.rows),
+        "predictors": _predictors_as_dicts(report.predictors),
     }
 
 
-def _rows_as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _predictors_as_dicts(predictors: Sequence[PredictorScores]) -> list[dict[str, Any]]:
     return [
         {
-            "predictor": row.predictor,
-            "psnr_db": row.psnr_db,
+            "name": each.name,
+            "psnr_db": each.psnr_db,
             "psnr_db_by_timestep": {
-                f"{t:g}": value for t, value in row.psnr_db_by_timestep.items()
+                f"{t:g}": value for t, value in each.psnr_db_by_timestep.items()
             },
-            "ssim": row.ssim,
-            "interpolation_error": row.interpolation_error,
-            "vmaf": row.vmaf,
-            "vmaf_harmonic_mean": row.vmaf_harmonic_mean,
-            "vmaf_low": row.vmaf_low,
-            "seconds_per_picture": row.seconds_per_picture,
-            "items": [asdict(item) for item in row.items],
+            "ssim": each.ssim,
+            "interpolation_error": each.interpolation_error,
+            "vmaf": each.vmaf,
+            "vmaf_harmonic_mean": each.vmaf_harmonic_mean,
+            "vmaf_low": each.vmaf_low,
+            "seconds_per_picture": each.seconds_per_picture,
+            "items": [asdict(item) for item in each.items],
         }
-        for row in rows
+        for each in predictors
     ]

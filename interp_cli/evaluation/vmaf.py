@@ -1,8 +1,9 @@
-"""VMAF, the picture quality that Netflix's model predicts, through ffmpeg's libvmaf filter.
+"""VMAF, a quality metric for videos by Netflix, through the libvmaf filter of ffmpeg.
 
-Made and true frames go through one pipe, the true one above the made one, and are parted again
-inside ffmpeg: so they cannot get out of step. VMAF looks at luma, and its motion feature at the
-frames beside each; so the whole video is fed, and the frames that were made are picked from it.
+Each predicted frame goes through one pipe together with its ground truth, one above the other, and
+ffmpeg separates them again. So the two cannot get out of step. VMAF looks at luma, and its motion
+feature at consecutive frames. Therefore the whole video is fed, and only the scores of predicted
+frames are returned.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ _LOG = "vmaf.json"
 
 
 class Vmaf:
-    """Scores the frames of one video while they are made.
+    """Scores the frames of one video while they are predicted.
 
     with Vmaf((height, width)) as vmaf:
-        vmaf.show(frame)
-        vmaf.add(made, truth)
+        vmaf.add_shown(frame)
+        vmaf.add(prediction, truth)
         (score,) = vmaf.finish()
     """
 
@@ -80,22 +81,22 @@ class Vmaf:
         self._close_pipe()
         self._folder.cleanup()
 
-    def show(self, frame: Picture) -> None:
-        """Feed a frame, (H, W, 3) uint8 RGB, that was not made and gets no score.
+    def add_shown(self, frame: Picture) -> None:
+        """Feed a frame, (H, W, 3) uint8 RGB, that was not predicted and gets no score.
 
         Raises:
-            ValueError: It has another size than was announced.
+            ValueError: The frame has another size.
             VideoError: ffmpeg stopped.
         """
         self._feed(frame, frame)
 
     def add(self, made: Picture, truth: Picture) -> None:
-        """Feed the next frame as it was made, and as it ought to be; both as in `show`."""
+        """Feed a predicted frame and its ground truth; both as in `add_shown`."""
         self._made.append(self._count)
         self._feed(made, truth)
 
     def finish(self) -> list[float]:
-        """Wait for the scores of the frames that were made, 0 to 100, in their order.
+        """Wait for the scores of the predicted frames, 0 to 100, in order.
 
         Raises:
             VideoError: ffmpeg stopped, or scored another number of frames.
@@ -133,5 +134,5 @@ class Vmaf:
         height, width = self._shape[:2]
         return VideoError(
             f"ffmpeg's libvmaf did not score {self._count} frames of {width}x{height}"
-            f" ({said or 'no reason given'}). Go on without it: --no-vmaf."
+            f" ({said or 'no reason given'}). Measure without it: `vmaf=False`."
         )

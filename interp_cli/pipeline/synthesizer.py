@@ -100,12 +100,22 @@ class Synthesizer:
             skipped: Its first frames, up to where a batch begins: they were made before, so they
                 have no picture.
         """
-        workers = self._interpolator.workers(self._layout.height, self._layout.width)
         cubic = self._interpolator.trajectory == "cubic"
         plan = with_adjacent_pairs(plan) if cubic else iter(plan)
         for shown in itertools.islice(plan, skipped):
             self.synthesized += shown.is_synthesized
             yield None, shown, None
+        yield from self.synthesize(plan)
+
+    def synthesize(
+        self, plan: Iterable[PlannedFrame]
+    ) -> Iterator[tuple[av.VideoFrame, PlannedFrame, OpticalFlow | None]]:
+        """Yield each frame of a plan, or of any part of it, with its picture and its motion.
+
+        Args:
+            plan: Planned frames that name their adjacent pairs (`with_adjacent_pairs`).
+        """
+        workers = self._interpolator.workers(self._layout.height, self._layout.width)
         with worker_pool(workers) as pool:
             running: deque[Future[list[tuple[Arriving, PlannedFrame, OpticalFlow | None]]]] = (
                 deque()

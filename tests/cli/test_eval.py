@@ -42,8 +42,8 @@ def test_json_has_every_score_and_nothing_else_on_stdout(triplets: Path, h264_cl
     assert done.exit_code == 0
     read = json.loads(done.stdout)
     assert [each["kind"] for each in read["sets"]] == ["triplets", "video"]
-    assert [row["predictor"] for row in read["sets"][0]["rows"]] == ["Averaging", "blend", "dis"]
-    assert len(read["sets"][1]["rows"][0]["items"]) == 5
+    assert [row["name"] for row in read["sets"][0]["predictors"]] == ["Averaging", "blend", "dis"]
+    assert len(read["sets"][1]["predictors"][0]["items"]) == 5
     assert " core" in read["machine"]
 
 
@@ -80,6 +80,6 @@ def test_a_video_gets_vmaf_and_each_timestep_its_mean(h264_clip: Path) -> None:
         app, ["eval", str(h264_clip), *arguments, "--no-vmaf", "--json", "--worst", "1"]
     )
     read = json.loads(done.stdout)["sets"][0]
-    assert read["rows"][0]["vmaf"] is None
-    assert list(read["rows"][0]["psnr_db_by_timestep"]) == ["0.25", "0.5", "0.75"]
+    assert read["predictors"][0]["vmaf"] is None
+    assert list(read["predictors"][0]["psnr_db_by_timestep"]) == ["0.25", "0.5", "0.75"]
     assert read["worst"][0]["best_other"] == "blend"

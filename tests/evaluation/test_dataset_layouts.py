@@ -62,7 +62,7 @@ class Checks:
 def check(path: Path, step: int, **options: object) -> None:
     """Every hidden picture of the middle is exactly what stands halfway."""
     for each in evaluate(path, options=EvalOptions(**options), predictors=[Checks(step)]).sets:
-        assert each.rows[0].psnr_db == 100
+        assert each.predictors[0].psnr_db == 100
 
 
 # Vimeo-90K
@@ -422,7 +422,9 @@ def test_several_sets_in_one_folder_are_all_found(vimeo: Path, davis: Path, x_te
     found = [each.name for each in find_sets(vimeo.parent)]
     assert found == ["DAVIS", "X4K1000FPS-4k", "X4K1000FPS-2k", "vimeo_triplet"]
     only = evaluate(vimeo.parent, options=EvalOptions(only=("*-2k",)), predictors=[Blend()])
-    assert [(each.name, len(each.rows[0].items)) for each in only.sets] == [("X4K1000FPS-2k", 14)]
+    assert [(each.name, len(each.predictors[0].items)) for each in only.sets] == [
+        ("X4K1000FPS-2k", 14)
+    ]
 
 
 @pytest.mark.parametrize("content", ["nothing", "pictures without numbers", "two frames"])

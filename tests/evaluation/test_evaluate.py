@@ -13,9 +13,10 @@ import torch
 
 from interp_cli.errors import DecodeError, InterpError, OpenError, VideoError
 from interp_cli.evaluation.baselines import Blend, Frames
-from interp_cli.evaluation.evaluate import ModelPredictor, _create_predictor, evaluate
+from interp_cli.evaluation.evaluate import _create_predictor, evaluate
 from interp_cli.evaluation.metrics import psnr
-from interp_cli.evaluation.report import EvalReport, ItemScore, Row, SetReport
+from interp_cli.evaluation.predictors import ModelPredictor
+from interp_cli.evaluation.report import EvalReport, ItemScore, PredictorScores, SetReport
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import EvalOptions
 
@@ -64,8 +65,8 @@ def lossless(path: Path, frames: int, cuts: tuple[int, ...] = ()) -> Path:
     return clips.moving_clip(path, frames=frames, codec="ffv1", pix_fmt="bgr0", cuts=cuts)
 
 
-def by_row(report: SetReport) -> dict[str, Row]:
-    return {row.predictor: row for row in report.rows}
+def by_row(report: SetReport) -> dict[str, PredictorScores]:
+    return {row.name: row for row in report.predictors}
 
 
 def test_each_parent_of_triplets_is_a_set_of_its_own(two_sets: Path) -> None:
@@ -74,15 +75,15 @@ def test_each_parent_of_triplets_is_a_set_of_its_own(two_sets: Path) -> None:
         ("far", "triplets"),
         ("near", "triplets"),
     ]
-    assert [item.name for item in report.sets[0].rows[0].items] == ["t4", "t5", "t6"]
-    assert [item.name for item in report.sets[1].rows[0].items] == ["t0", "t1"]
+    assert [item.name for item in report.sets[0].predictors[0].items] == ["t4", "t5", "t6"]
+    assert [item.name for item in report.sets[1].predictors[0].items] == ["t0", "t1"]
 
 
 def test_a_set_and_a_single_triplet_can_be_named(two_sets: Path) -> None:
     for path, names in ((two_sets / "near", ["t0", "t1"]), (two_sets / "near" / "t1", ["t1"])):
         (each,) = evaluate(str(path), predictors=[Blend()]).sets
         assert each.name == "near"
-        assert [item.name for item in each.rows[0].items] == names
+        assert [item.name for item in each.predictors[0].items] == names
 
 
 def test_sets_of_one_name_are_told_apart(two_sets: Path, tmp_path: Path) -> None:
@@ -109,9 +110,9 @@ def test_im2_is_what_is_hidden_and_compared(two_sets: Path) -> None:
 
 
 def test_means_are_over_pictures_and_the_worst_come_first() -> None:
-    def row(name: str, *scores: tuple[str, float]) -> Row:
+    def row(name: str, *scores: tuple[str, float]) -> PredictorScores:
         items = (ItemScore(n, 0.5, p, 0.5, 1.0, vmaf=p + 9, seconds=0.25) for n, p in scores)
-        return Row(name, tuple(items))
+        return PredictorScores(name, tuple(items))
 
     rows = (row("x", ("a", 30), ("b", 20)), row("y", ("a", 28), ("b", 24)), row("z", ("b", 22)))
     assert rows[0].psnr_db == 25
@@ -151,12 +152,12 @@ def test_nothing_is_hidden_beside_a_cut(tmp_path: Path) -> None:
     # Cuts before frames 5 (between 4 and 5) and 10 (between 9 and 10).
     clip = lossless(tmp_path / "clip.mkv", frames=15, cuts=(5, 10))
     (report,) = evaluate(clip, predictors=[Blend()]).sets
-    assert [item.name for item in report.rows[0].items] == ["1", "3", "7", "11", "13"]
-    assert min(item.psnr_db for item in report.rows[0].items) > 20
+    assert [item.name for item in report.predictors[0].items] == ["1", "3", "7", "11", "13"]
+    assert min(item.psnr_db for item in report.predictors[0].items) > 20
     everywhere = EvalOptions(scene_threshold=None)
     (report,) = evaluate(clip, options=everywhere, predictors=[Blend()]).sets
-    assert len(report.rows[0].items) == 7
-    assert min(item.psnr_db for item in report.rows[0].items) < 20
+    assert len(report.predictors[0].items) == 7
+    assert min(item.psnr_db for item in report.predictors[0].items) < 20
 
 
 def test_a_long_video_is_held_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,8 +169,8 @@ def test_a_long_video_is_held_in_parts(tmp_path: Path, monkeypatch: pytest.Monke
     knows = Knows(step=2)
     parts = evaluate(clip, predictors=[knows])
     assert knows.seen == [2, 3, 3, 2]
-    assert [i.name for i in parts.sets[0].rows[0].items] == ["1", "3", "5", "7", "9"]
-    assert parts.sets[0].rows[0].psnr_db == whole.sets[0].rows[0].psnr_db == 100
+    assert [i.name for i in parts.sets[0].predictors[0].items] == ["1", "3", "5", "7", "9"]
+    assert parts.sets[0].predictors[0].psnr_db == whole.sets[0].predictors[0].psnr_db == 100
 
 
 def test_minterpolate_beats_averaging_on_a_moving_picture(two_sets: Path, averaging) -> None:
@@ -184,14 +185,14 @@ def test_minterpolate_beats_averaging_on_a_moving_picture(two_sets: Path, averag
 def test_a_network_is_scored_through_the_interpolator(two_sets: Path, averaging) -> None:
     model = ModelPredictor(Interpolator(averaging, device="cpu"))
     for each in evaluate(two_sets, predictors=[model, Blend()]).sets:
-        network, blend = each.rows
+        network, blend = each.predictors
         assert network.psnr_db == pytest.approx(blend.psnr_db, abs=0.05)
 
 
 def test_limit_takes_the_first_of_each_set(two_sets: Path, tmp_path: Path) -> None:
     clip = lossless(tmp_path / "clip.mkv", frames=9)
     report = evaluate([two_sets, clip], options=EvalOptions(limit=2), predictors=[Blend()])
-    assert [[item.name for item in each.rows[0].items] for each in report.sets] == [
+    assert [[item.name for item in each.predictors[0].items] for each in report.sets] == [
         ["t4", "t5"],
         ["t0", "t1"],
         ["1", "3"],
@@ -221,7 +222,7 @@ def test_two_rows_are_not_kept_under_one_name(two_sets: Path, tmp_path: Path) ->
     rows = [Knows(step=1), Knows(step=2)]
     for row, run in zip(rows, "ab", strict=True):
         row.name = f"runs/{run}/best"
-    with pytest.raises(InterpError, match=r"kept: the pictures of two rows .* named best;"):
+    with pytest.raises(InterpError, match=r"kept: the pictures of two predictors .* named best;"):
         evaluate(two_sets, options=EvalOptions(output_dir=tmp_path / "kept"), predictors=rows)
     assert not (tmp_path / "kept").exists()
 
@@ -229,16 +230,16 @@ def test_two_rows_are_not_kept_under_one_name(two_sets: Path, tmp_path: Path) ->
 def test_the_report_is_plain_data(two_sets: Path) -> None:
     report = evaluate(two_sets, predictors=[Knows(step=1)])
     read = json.loads(json.dumps(report.as_dict(), allow_nan=False))
-    row = read["sets"][1]["rows"][0]
+    row = read["sets"][1]["predictors"][0]
     assert read["sets"][1]["path"] == str(two_sets / "near")
-    assert (row["predictor"], row["psnr_db"], row["ssim"]) == ("knows", 100, 1)
+    assert (row["name"], row["psnr_db"], row["ssim"]) == ("knows", 100, 1)
     assert [item["name"] for item in row["items"]] == ["t0", "t1"]
     assert EvalReport(()).as_dict() == {"sets": []}
 
 
 def test_rows_are_the_model_and_the_others_each_once() -> None:
-    assert EvalOptions().rows == ("flow", "blend", "minterpolate")
-    assert EvalOptions(compare=("flow", "dis", "dis")).rows == ("flow", "dis")
+    assert EvalOptions().predictors == ("flow", "blend", "minterpolate")
+    assert EvalOptions(compare=("flow", "dis", "dis")).predictors == ("flow", "dis")
     with pytest.raises(ValueError, match="`limit` must be at least 1, not 0"):
         EvalOptions(limit=0)
     with pytest.raises(ValueError, match="`skip` must be at least 1, not 0"):
@@ -309,10 +310,10 @@ def test_three_of_four_frames_can_be_hidden(tmp_path: Path) -> None:
     (report,) = evaluate(clip, options=EvalOptions(skip=3), predictors=[knows, Blend()]).sets
     assert report.protocol == "3 of 4 frames hidden"
     # 0, 4 and 8 are shown; the cut before 6 spoils 5, 6 and 7; 9 has no successor.
-    items = report.rows[0].items
+    items = report.predictors[0].items
     assert [(item.name, item.timestep) for item in items] == [("1", 0.25), ("2", 0.5), ("3", 0.75)]
-    assert report.rows[0].psnr_db_by_timestep == {0.25: 100, 0.5: 100, 0.75: 100}
-    assert report.rows[1].psnr_db < 40
+    assert report.predictors[0].psnr_db_by_timestep == {0.25: 100, 0.5: 100, 0.75: 100}
+    assert report.predictors[1].psnr_db < 40
 
 
 class OnlyMiddles(Blend):
@@ -331,14 +332,14 @@ def test_timesteps_that_cannot_be_made_are_left_out_and_said(tmp_path: Path) -> 
         predictors=[Blend(), OnlyMiddles()],
         progress=lambda done, total: calls.append((done, total)),
     ).sets
-    assert [item.name for item in report.rows[1].items] == ["2", "6"]
-    assert all(item.vmaf is not None for item in report.rows[1].items)
+    assert [item.name for item in report.predictors[1].items] == ["2", "6"]
+    assert all(item.vmaf is not None for item in report.predictors[1].items)
     assert report.notes == ("middles cannot make frames at 1/4, 3/4: those are left out.",)
     assert calls == [(n, 8) for n in range(1, 9)]
 
     thirds = EvalOptions(skip=2)
     (report,) = evaluate(clip, options=thirds, predictors=[Blend(), OnlyMiddles()]).sets
-    assert [row.predictor for row in report.rows] == ["blend"]
+    assert [row.name for row in report.predictors] == ["blend"]
     assert report.notes == ("middles cannot make frames at 1/3, 2/3: it is left out.",)
     with pytest.raises(InterpError, match=r"clip\.mp4: nothing can be scored\. middles cannot"):
         evaluate(clip, options=thirds, predictors=[OnlyMiddles()])
@@ -351,7 +352,7 @@ def test_a_network_for_middles_makes_quarters_from_them(tmp_path: Path, averagin
     clip = lossless(tmp_path / "clip.mkv", frames=9)
     network = ModelPredictor(Interpolator(Halving(), device="cpu"))
     (report,) = evaluate(clip, options=EvalOptions(skip=3), predictors=[network, Blend()]).sets
-    halving, blend = report.rows
+    halving, blend = report.predictors
     assert report.notes == ("Halving makes only middles: other times are middles of middles.",)
     # Means of means are the weighted mean.
     for made, true in zip(halving.items, blend.items, strict=True):
@@ -374,34 +375,34 @@ def test_tta_averages_with_the_turned_frames(tmp_path: Path, averaging) -> None:
     interpolator = Interpolator(Leaning(), device="cpu")
     plain, turned = ModelPredictor(interpolator), ModelPredictor(interpolator, tta=True)
     (report,) = evaluate(tmp_path / "set", predictors=[plain, turned]).sets
-    assert [row.predictor for row in report.rows] == ["Leaning", "Leaning-tta"]
-    assert report.rows[0].interpolation_error == pytest.approx(5.1, abs=0.3)
-    assert report.rows[1].interpolation_error == 0
+    assert [row.name for row in report.predictors] == ["Leaning", "Leaning-tta"]
+    assert report.predictors[0].interpolation_error == pytest.approx(5.1, abs=0.3)
+    assert report.predictors[1].interpolation_error == 0
 
 
 def test_vmaf_of_a_video_is_of_the_frames_that_were_made(tmp_path: Path) -> None:
     clip = lossless(tmp_path / "clip.mkv", frames=12)
     predictors = [Knows(step=2), Blend()]
     (report,) = evaluate(clip, predictors=predictors).sets
-    knows, blend = report.rows
+    knows, blend = report.predictors
     assert len(knows.items) == len(blend.items) == 5
     assert min(item.vmaf for item in knows.items) > 97
     assert blend.vmaf < 80
     assert blend.vmaf_low <= blend.vmaf_harmonic_mean <= blend.vmaf
     (without,) = evaluate(clip, options=EvalOptions(vmaf=False), predictors=predictors).sets
-    assert without.rows[0].vmaf is without.rows[0].items[0].vmaf is None
-    assert without.rows[1].psnr_db == blend.psnr_db
+    assert without.predictors[0].vmaf is without.predictors[0].items[0].vmaf is None
+    assert without.predictors[1].psnr_db == blend.psnr_db
 
 
 def test_a_video_too_small_for_vmaf_is_scored_without(tmp_path: Path) -> None:
     options = {"pix_fmt": "yuv444p", "codec": "ffv1"}
     clip = clips.moving_clip(tmp_path / "clip.mkv", frames=3, size=(64, 32), **options)
     (report,) = evaluate(clip, predictors=[Blend()]).sets
-    assert report.rows[0].vmaf is not None
+    assert report.predictors[0].vmaf is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("interp_cli.evaluation.evaluate.MIN_SIDE_PX", 33)
         (report,) = evaluate(clip, predictors=[Blend()]).sets
-    assert report.rows[0].vmaf is None
+    assert report.predictors[0].vmaf is None
     assert report.notes == ("No VMAF below 33 pixels a side.",)
 
 
@@ -410,11 +411,11 @@ def test_kept_predictions_can_be_scored_again(two_sets: Path, tmp_path: Path) ->
     evaluate(two_sets, options=EvalOptions(output_dir=kept), predictors=[Blend()])
     report = evaluate(two_sets, options=EvalOptions(predictions=kept), predictors=[Knows(step=1)])
     for each in report.sets:
-        assert [row.predictor for row in each.rows] == ["knows", "blend (files)"]
-        assert each.rows[1].seconds_per_picture is None
+        assert [row.name for row in each.predictors] == ["knows", "blend (files)"]
+        assert each.predictors[1].seconds_per_picture is None
     again = evaluate(two_sets, predictors=[Blend()])
     for each, other in zip(report.sets, again.sets, strict=True):
-        assert each.rows[1].psnr_db == other.rows[0].psnr_db
+        assert each.predictors[1].psnr_db == other.predictors[0].psnr_db
 
     (kept / "near" / "blend" / "t1.png").unlink()
     with pytest.raises(OpenError, match=r"near/blend/t1\.png: is missing"):
@@ -422,7 +423,7 @@ def test_kept_predictions_can_be_scored_again(two_sets: Path, tmp_path: Path) ->
     cv2.imwrite(str(kept / "near" / "blend" / "t1.png"), clips.true_frame(0, (96, 64)))
     with pytest.raises(OpenError, match=r"t1\.png: is 96x64, but the hidden frame is 128x96"):
         evaluate(two_sets, options=EvalOptions(predictions=kept), predictors=[Blend()])
-    with pytest.raises(OpenError, match=r"other/far: holds no predictions; folders ROW"):
+    with pytest.raises(OpenError, match=r"other/far: holds no predictions; folders PREDICTOR"):
         evaluate(
             two_sets, options=EvalOptions(predictions=tmp_path / "other"), predictors=[Blend()]
         )
@@ -445,7 +446,7 @@ def test_only_the_sets_asked_for(two_sets: Path) -> None:
 
 def test_a_picture_costs_its_share_of_the_time(two_sets, tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("interp_cli.evaluation.evaluate.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("interp_cli.evaluation.predictors.time.perf_counter", lambda: now[0])
 
     class Slow(Blend):
         def between(self, frames, timesteps):
@@ -454,7 +455,7 @@ def test_a_picture_costs_its_share_of_the_time(two_sets, tmp_path, monkeypatch):
 
     clip = lossless(tmp_path / "clip.mkv", frames=9)
     (report,) = evaluate(clip, options=EvalOptions(skip=3), predictors=[Slow()]).sets
-    assert report.rows[0].seconds_per_picture == 2  # two pairs, three pictures each, at once
+    assert report.predictors[0].seconds_per_picture == 2  # two pairs, three pictures each, at once
     calls = []
     evaluate(clip, predictors=[Blend()], progress=lambda *call: calls.append(call))
     assert calls == [(n, None) for n in range(1, 5)]  # Matroska does not say how many there are
@@ -474,7 +475,7 @@ def test_vmaf_sees_the_video_in_its_order(tmp_path, monkeypatch):
         def __exit__(self, *_):
             pass
 
-        def show(self, frame):
+        def add_shown(self, frame):
             self.frames.append(("shown", frame))
 
         def add(self, made, true):
