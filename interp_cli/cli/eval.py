@@ -1,4 +1,4 @@
-"""`interp eval`: scores on data whose middle frames are known."""
+"""`interp eval`: scores on frames with ground truth."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from interp_cli.cli import flags
+from interp_cli.cli.messages import with_flags
 from interp_cli.cli.render import ProgressStyle, frame_progress, print_json, results
 from interp_cli.options import DEFAULT_MODEL, EvalOptions
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _DEFAULTS = EvalOptions()
+_DATA, _COMPARISON, _OUTPUT = "Data", "Comparison", "Output"
 
 
 def eval(
@@ -29,76 +31,98 @@ def eval(
             " numbered frames, and videos.",
         ),
     ],
-    model: flags.Model = DEFAULT_MODEL,
-    compare: Annotated[
-        str,
-        typer.Option(
-            metavar="NAMES",
-            help="What to compare with: blend, minterpolate, dis, other models; with commas.",
-        ),
-    ] = ",".join(_DEFAULTS.compare),
     only: Annotated[
         str,
         typer.Option(
             metavar="NAMES",
-            help="Score only the sets of these names, such as '*-2k'; with commas.",
+            help="Names of the sets to score, separated by commas; * matches anything.",
+            rich_help_panel=_DATA,
         ),
     ] = ",".join(_DEFAULTS.only),
     skip: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help="Frames hidden between two shown ones, in videos and numbered frames; without"
-            " it 7 in GoPro and Adobe240, else 1.",
+            help="Hidden frames between two shown ones in videos and numbered frames. Default: 7"
+            " in GoPro and Adobe240, 1 elsewhere.",
+            rich_help_panel=_DATA,
         ),
     ] = _DEFAULTS.skip,
-    tta: Annotated[
-        bool,
-        typer.Option(
-            "--tta",
-            help="Networks predict the frames turned by 180 degrees too, and the mean is scored:"
-            " a little better at twice the time.",
-        ),
-    ] = _DEFAULTS.tta,
-    vmaf: Annotated[bool, typer.Option(help="Score videos with VMAF too.")] = _DEFAULTS.vmaf,
-    device: flags.Device = "auto",
-    precision: flags.PrecisionName = "auto",
-    quality: flags.QualityName = "best",
-    trajectory: flags.TrajectoryName = "cubic",
     limit: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Score the first N pictures of each set (whole gaps)."),
+        typer.Option(
+            metavar="N", help="Score only the first N pictures of each set.", rich_help_panel=_DATA
+        ),
     ] = _DEFAULTS.limit,
-    worst: Annotated[
-        int, typer.Option(metavar="N", help="List the N worst pictures of each set.")
-    ] = _DEFAULTS.worst,
-    output_dir: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Keep the predicted pictures as SET/ROW/ITEM.png."),
-    ] = _DEFAULTS.output_dir,
+    compare: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Methods to compare with, separated by commas: blend, minterpolate, dis, other"
+            " models or .safetensors files.",
+            rich_help_panel=_COMPARISON,
+        ),
+    ] = ",".join(_DEFAULTS.compare),
     predictions: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Score pictures that another tool made too, named SET/ROW/ITEM.png likewise.",
+            help="Pictures of other tools to score, named SET/TOOL/ITEM.png.",
+            rich_help_panel=_COMPARISON,
         ),
     ] = _DEFAULTS.predictions,
+    vmaf: Annotated[
+        bool, typer.Option(help="Measure VMAF of videos.", rich_help_panel=_COMPARISON)
+    ] = _DEFAULTS.vmaf,
+    model: flags.Model = DEFAULT_MODEL,
+    device: flags.Device = "auto",
+    precision: flags.PrecisionName = "auto",
+    quality: flags.QualityName = "best",
+    trajectory: flags.TrajectoryName = "cubic",
+    tta: Annotated[
+        bool,
+        typer.Option(
+            "--tta",
+            help="Average the predictions for the frames and for the frames rotated by 180"
+            " degrees, as RGB pictures. Slightly better at twice the time.",
+            rich_help_panel=_COMPARISON,
+        ),
+    ] = _DEFAULTS.tta,
+    worst: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Number of pictures with the lowest PSNR to list for each set.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = _DEFAULTS.worst,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Save the predicted pictures as SET/PREDICTOR/ITEM.png.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = _DEFAULTS.output_dir,
     json: flags.Json = False,
     progress: flags.Progress = ProgressStyle.AUTO,
+    quiet: flags.NoProgress = False,
 ) -> None:
-    """Score a model where the truth is known.
+    """Evaluate a model against ground-truth frames.
 
-    Frames are hidden, made again from their neighbours and compared: of
-    triplets the middle one, of videos and numbered frames every second one.
-    Recognised from the folder are Vimeo-90K, UCF101, Middlebury, SNU-FILM,
-    DAVIS, Xiph, X4K1000FPS (X-TEST), Adobe240 and GoPro.
+    Frames are hidden, predicted from their neighbours and compared: the middle
+    one of each triplet, every second one of videos and numbered frames. The
+    frames of a video are those that double would write.
 
-    PSNR (dB) is on rounded 8-bit RGB, SSIM the mean over the RGB channels, IE
-    the mean absolute error of 255. VMAF (vmaf_v0.6.1) is that of the frames
-    that were made.
+    Known data sets are Vimeo-90K, UCF101, Middlebury, SNU-FILM, DAVIS, Xiph,
+    X4K1000FPS (X-TEST), Adobe240 and GoPro.
 
-    A model that makes only the middle makes quarters and eighths from middles
-    of middles, and is left out where that cannot be done.
+    PSNR (dB) is measured on rounded 8-bit RGB. SSIM is the mean over the RGB
+    channels. IE is the mean absolute error, 0 to 255. VMAF (vmaf_v0.6.1) is
+    measured on predicted frames alone.
+
+    A model that makes only the frame halfway makes quarters and eighths from
+    middles of middles. It is left out where that is impossible.
     """
     options = EvalOptions(
         inference=flags.inference_options(model, device, precision, quality, trajectory),
@@ -115,7 +139,7 @@ def eval(
     from interp_cli.doctor import describe_machine
     from interp_cli.evaluation.evaluate import evaluate
 
-    with frame_progress(progress, "eval") as update:
+    with frame_progress(ProgressStyle.OFF if quiet else progress, "eval") as update:
         report = evaluate(data, options=options, progress=update)
     machine = describe_machine()
     if json:
@@ -130,14 +154,14 @@ def eval(
         results.print(_worst_table(report, options.worst))
     for each in report.sets:
         for text in (f"{each.kind}, {each.protocol}.", *each.notes):
-            results.print(f"{each.name}: {text}", soft_wrap=True, markup=False)
-    results.print(f"Seconds a picture on {machine}.", soft_wrap=True)
+            results.print(f"{each.name}: {with_flags(text)}", soft_wrap=True, markup=False)
+    results.print(f"Seconds per picture on {machine}.", soft_wrap=True)
 
 
 def _table(report: EvalReport) -> Table:
     table = Table()
     table.add_column("set", overflow="fold")
-    table.add_column("row", overflow="fold")
+    table.add_column("predictor", overflow="fold")
     for heading in ("PSNR dB", "SSIM", "IE", "s/picture"):
         table.add_column(heading, justify="right")
     for each in report.sets:
@@ -155,10 +179,10 @@ def _table(report: EvalReport) -> Table:
 
 
 def _vmaf_table(report: EvalReport) -> Table:
-    """How good the made frames of videos look; the last column says how bad the worst are."""
-    table = Table(title="VMAF of the frames that were made")
+    """VMAF of predicted frames; the first percentile says how bad the worst ones are."""
+    table = Table(title="VMAF of predicted frames")
     table.add_column("set", overflow="fold")
-    table.add_column("row", overflow="fold")
+    table.add_column("predictor", overflow="fold")
     for heading in ("mean", "harmonic mean", "1st percentile"):
         table.add_column(heading, justify="right")
     for each in report.sets:
@@ -175,7 +199,7 @@ def _vmaf_table(report: EvalReport) -> Table:
 
 
 def _timestep_table(report: EvalReport) -> Table:
-    """The mean PSNR at each time between the neighbours, where there are several."""
+    """Mean PSNR at each timestep, where a set has several."""
     sets = [
         (each, [row.psnr_db_by_timestep for row in each.predictors])
         for each in report.sets
@@ -184,7 +208,7 @@ def _timestep_table(report: EvalReport) -> Table:
     timesteps = sorted({timestep for _, rows in sets for row in rows for timestep in row})
     table = Table(title="PSNR dB at each timestep")
     table.add_column("set", overflow="fold")
-    table.add_column("row", overflow="fold")
+    table.add_column("predictor", overflow="fold")
     for timestep in timesteps:
         table.add_column(f"{timestep:.3g}", justify="right")
     for each, rows in sets:
@@ -196,11 +220,11 @@ def _timestep_table(report: EvalReport) -> Table:
 
 
 def _worst_table(report: EvalReport, count: int) -> Table:
-    """The first row's worst pictures, and how far it is above the best other row there."""
-    table = Table(title="The worst pictures")
+    """The model's worst pictures, and its PSNR less that of the best other predictor."""
+    table = Table(title="Worst pictures")
     for heading in ("set", "picture"):
         table.add_column(heading, overflow="fold")
-    for heading in ("time", "row", "PSNR dB", "best other", "gap dB"):
+    for heading in ("timestep", "model", "PSNR dB", "best other", "gap dB"):
         table.add_column(heading, justify="right")
     for each in report.sets:
         for number, item in enumerate(each.worst(count)):
@@ -208,7 +232,7 @@ def _worst_table(report: EvalReport, count: int) -> Table:
                 escape(each.name) if number == 0 else "",
                 escape(item.name),
                 f"{item.timestep:.3g}",
-                escape(each.predictors[0].predictor),
+                escape(each.predictors[0].name),
                 f"{item.psnr_db:.2f}",
                 escape(item.best_other or "-"),
                 "-" if item.gap_db is None else f"{item.gap_db:+.2f}",

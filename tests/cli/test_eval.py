@@ -24,7 +24,7 @@ def triplets(tmp_path: Path) -> Path:
 def test_the_table_has_a_row_for_each_predictor(triplets: Path) -> None:
     done = CliRunner().invoke(app, ["eval", str(triplets), "--progress", "plain"])
     assert done.exit_code == 0
-    lines = [line for line in done.stdout.partition("The worst")[0].splitlines() if "│" in line]
+    lines = [line for line in done.stdout.partition("Worst")[0].splitlines() if "│" in line]
     assert [line.split("│")[2].strip() for line in lines] == [
         "Averaging",
         "blend",
@@ -53,7 +53,7 @@ def test_the_worst_pictures_are_listed_and_kept(triplets: Path, tmp_path: Path) 
         app, ["eval", str(triplets), *arguments, "--output-dir", str(tmp_path / "kept")]
     )
     assert done.exit_code == 0
-    table = done.stdout.partition("The worst pictures")[2]
+    table = done.stdout.partition("Worst pictures")[2]
     (line,) = (line for line in table.splitlines() if "│" in line)
     cells = [cell.strip() for cell in line.strip("│ ").split("│")]
     assert cells[:4] == ["drawn", "first", "0.5", "Averaging"]
@@ -75,7 +75,7 @@ def test_a_video_gets_vmaf_and_each_timestep_its_mean(h264_clip: Path) -> None:
     assert [cell.strip() for cell in lines[2].strip("┃ ").split("┃")][2:] == ["0.25", "0.5", "0.75"]
     assert "Averaging-tta" in lines[4]
     assert "video, 3 of 4 frames hidden." in done.stdout
-    assert "The worst" not in done.stdout
+    assert "Worst" not in done.stdout
     done = CliRunner().invoke(
         app, ["eval", str(h264_clip), *arguments, "--no-vmaf", "--json", "--worst", "1"]
     )
@@ -83,3 +83,17 @@ def test_a_video_gets_vmaf_and_each_timestep_its_mean(h264_clip: Path) -> None:
     assert read["predictors"][0]["vmaf"] is None
     assert list(read["predictors"][0]["psnr_db_by_timestep"]) == ["0.25", "0.5", "0.75"]
     assert read["worst"][0]["best_other"] == "blend"
+
+
+def test_quiet_has_results_and_no_progress(triplets: Path) -> None:
+    done = CliRunner().invoke(app, ["eval", str(triplets), "--compare", "blend", "--quiet"])
+    assert done.exit_code == 0
+    assert done.stderr == ""
+    assert "drawn (2)" in done.stdout
+
+
+def test_a_note_names_flags(h264_clip: Path) -> None:
+    arguments = ["--compare", "blend", "--tta", "--no-vmaf", "--worst", "0"]
+    done = CliRunner().invoke(app, ["eval", str(h264_clip), *arguments])
+    assert done.exit_code == 0
+    assert "without --tta the frames of `double` are scored" in done.stdout
