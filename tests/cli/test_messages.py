@@ -24,7 +24,7 @@ OPTION = re.compile(r"`(?:\w+\.)?([a-z]\w*)(?:=[^`]*)?`")
 
 # Rooms whose messages are still to be converted.
 UNCONVERTED = (
-    "devices.py", "evaluation/evaluate.py", "evaluation/vmaf.py", "inference/batching.py",
+    "devices.py", "inference/batching.py",
     "pipeline/double.py", "pipeline/flow_export.py", "pipeline/synthesizer.py",
     "training/checkpoint.py", "training/loop.py", "training/prepare.py", "training/ranks.py",
     "training/state.py",
