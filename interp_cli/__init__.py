@@ -1,4 +1,4 @@
-"""Doubles the frame rate of a video with a trained neural network.
+"""Double the frame rate of a video with a trained neural network.
 
     import interp_cli
 
@@ -7,8 +7,8 @@
     interpolate = interp_cli.Interpolator(device="auto")
     middle = interpolate(frame0, frame1)  # RGB arrays, (H, W, 3), uint8 or uint16
 
-Whatever needs torch is loaded when its name is first used, so that `import interp_cli` and
-`interp --help` answer at once.
+Names that need torch are imported on first use, so that `import interp_cli` and `interp --help`
+answer at once.
 """
 
 import os
@@ -27,7 +27,13 @@ from interp_cli.errors import (
     VideoError,
     WeightsError,
 )
-from interp_cli.options import DoubleOptions, EncodeOptions, EvalOptions, InferenceOptions
+from interp_cli.options import (
+    BenchOptions,
+    DoubleOptions,
+    EncodeOptions,
+    EvalOptions,
+    InferenceOptions,
+)
 from interp_cli.training.options import PrepareOptions, TrainOptions, train_preset
 
 # torch's threads spin while they wait for each other, and the decoder and the encoder need those
@@ -36,45 +42,67 @@ from interp_cli.training.options import PrepareOptions, TrainOptions, train_pres
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
+    from interp_cli.benchmarking.benchmark import benchmark
+    from interp_cli.benchmarking.report import BenchReport
     from interp_cli.evaluation.evaluate import evaluate
+    from interp_cli.evaluation.report import EvalReport
     from interp_cli.inference.interpolator import Interpolator
-    from interp_cli.pipeline.double import double_video
-    from interp_cli.training.loop import train
+    from interp_cli.inference.motion import OpticalFlow
+    from interp_cli.pipeline.double import DoubleResult, double_video
+    from interp_cli.pipeline.flow_export import read_flo, write_flo
+    from interp_cli.training.loop import TrainResult, train
     from interp_cli.video.probe import probe
 
     __version__: str
 
 __all__ = [
+    "BenchOptions",
+    "BenchReport",
     "DecodeError",
     "DoubleOptions",
+    "DoubleResult",
     "EncodeError",
     "EncodeOptions",
     "EvalOptions",
+    "EvalReport",
     "InferenceOptions",
     "InterpError",
     "Interpolator",
     "OpenError",
+    "OpticalFlow",
     "OptionError",
     "PrepareOptions",
     "ResourceError",
     "TrainOptions",
+    "TrainResult",
     "TrainingError",
     "VideoError",
     "WeightsError",
     "__version__",
+    "benchmark",
     "double_video",
     "evaluate",
     "probe",
+    "read_flo",
     "train",
     "train_preset",
+    "write_flo",
 ]
 
 _HOMES = {
+    "BenchReport": "interp_cli.benchmarking.report",
+    "DoubleResult": "interp_cli.pipeline.double",
+    "EvalReport": "interp_cli.evaluation.report",
     "Interpolator": "interp_cli.inference.interpolator",
+    "OpticalFlow": "interp_cli.inference.motion",
+    "TrainResult": "interp_cli.training.loop",
+    "benchmark": "interp_cli.benchmarking.benchmark",
     "double_video": "interp_cli.pipeline.double",
     "evaluate": "interp_cli.evaluation.evaluate",
     "probe": "interp_cli.video.probe",
+    "read_flo": "interp_cli.pipeline.flow_export",
     "train": "interp_cli.training.loop",
+    "write_flo": "interp_cli.pipeline.flow_export",
 }
 
 

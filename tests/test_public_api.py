@@ -4,7 +4,9 @@ import subprocess
 import sys
 import time
 from importlib.metadata import version
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import interp_cli
@@ -13,11 +15,21 @@ EXPORTED = {
     "__version__",
     # What the package does
     "Interpolator",
+    "benchmark",
     "double_video",
     "evaluate",
     "probe",
+    "read_flo",
     "train",
+    "write_flo",
+    # What it returns
+    "BenchReport",
+    "DoubleResult",
+    "EvalReport",
+    "OpticalFlow",
+    "TrainResult",
     # Its options
+    "BenchOptions",
     "DoubleOptions",
     "EncodeOptions",
     "EvalOptions",
@@ -55,6 +67,31 @@ def test_exported_names_are_exactly_these() -> None:
 def test_every_exported_name_is_there_and_documented(name: str) -> None:
     value = getattr(interp_cli, name)
     assert name == "__version__" or value.__doc__
+
+
+# Imports every module, and prints the exported names that a module of that name has replaced.
+SHADOWED = """
+import importlib, pkgutil, types, interp_cli
+for found in pkgutil.walk_packages(interp_cli.__path__, "interp_cli."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+print([n for n in interp_cli.__all__ if isinstance(getattr(interp_cli, n), types.ModuleType)])
+"""
+
+
+def test_no_module_takes_the_place_of_a_name() -> None:
+    done = run_python(SHADOWED)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_flow_of_a_pair_is_written_and_read(tmp_path: Path) -> None:
+    flow = np.arange(24, dtype=np.float32).reshape(3, 4, 2)
+    interp_cli.write_flo(tmp_path / "a.flo", flow)
+    np.testing.assert_array_equal(interp_cli.read_flo(tmp_path / "a.flo"), flow)
+
+
+def test_the_package_is_marked_as_typed() -> None:
+    assert (Path(interp_cli.__file__).parent / "py.typed").is_file()
 
 
 def test_version_is_that_of_the_installed_package() -> None:

@@ -53,6 +53,7 @@ def test_the_wheel_holds_the_package_and_its_weights_and_nothing_else(wheel: Pat
     for path in ROOT.glob("weights/*"):
         assert f"interp_cli/bundled_weights/{path.name}" in names
     assert "interp_cli/bundled_weights/fusion.safetensors" in names
+    assert "interp_cli/py.typed" in names
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("interp_cli/**/*.py")}
     assert {name for name in names if name.endswith(".py")} == modules
     record = f"interp_cli-{version('interp-cli')}.dist-info"
