@@ -191,3 +191,26 @@ def test_python_runs_as_it_stands(
     names: dict[str, object] = {"frame0": frames[0], "frame1": frames[2]}
     for code in blocks(page, "python"):
         exec(compile(code, str(page), "exec"), names)
+
+
+def library_strings() -> list[str]:
+    """Every string of the package, with {} where a value goes, and flags as the screen shows them."""
+    found = []
+    for path in sorted(ROOT.glob("interp_cli/**/*.py")):
+        for node in ast.walk(ast.parse(text_of(path))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
+
+
+def test_the_messages_in_troubleshooting_are_those_of_the_program() -> None:
+    said = library_strings()
+    page = text_of(ROOT / "docs" / "troubleshooting.md")
+    tables = [part for part in page.split("\n## ") if "| Message contains |" in part]
+    quoted = [text for part in tables for text in re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)]
+    assert len(quoted) > 20
+    missing = [text for text in quoted if not any(text in string for string in said)]
+    assert not missing
