@@ -194,13 +194,13 @@ def test_python_runs_as_it_stands(
 
 
 def library_strings() -> list[str]:
-    """Every string of the package, with {} where a value goes, and flags as the screen shows them."""
+    """Every string of the package, with {} where a value goes."""
     found = []
     for path in sorted(ROOT.glob("interp_cli/**/*.py")):
         for node in ast.walk(ast.parse(text_of(path))):
             if isinstance(node, ast.JoinedStr):
-                parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
-                found.append("".join(map(str, parts)))
+                said = (x.value if isinstance(x, ast.Constant) else "{}" for x in node.values)
+                found.append("".join(map(str, said)))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(node.value)
     return found
@@ -210,7 +210,7 @@ def test_the_messages_in_troubleshooting_are_those_of_the_program() -> None:
     said = library_strings()
     page = text_of(ROOT / "docs" / "troubleshooting.md")
     tables = [part for part in page.split("\n## ") if "| Message contains |" in part]
-    quoted = [text for part in tables for text in re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)]
+    quoted = re.findall(r"^\| `([^`]+)` \|", "\n".join(tables), re.MULTILINE)
     assert len(quoted) > 20
     missing = [text for text in quoted if not any(text in string for string in said)]
     assert not missing
