@@ -304,9 +304,9 @@ def refuse_interlaced(info: VideoInfo) -> None:
     """Raise `DecodeError`, with the fix named, where frames hold two fields."""
     if info.interlaced:
         raise DecodeError(
-            f"{info.path}: is interlaced, so its frames mix two moments. interp double takes it "
-            "with --deinterlace, and film at 30 frames a second with --detelecine; elsewhere, "
-            f"first: ffmpeg -i {info.path.name} -vf bwdif=send_frame out.mkv"
+            f"{info.path}: is interlaced, so its frames mix two moments. Doubling takes it with "
+            '`fields="deinterlace"`, and film at 30 frames per second with `fields="detelecine"`. '
+            f"For anything else, first: ffmpeg -i {info.path.name} -vf bwdif=send_frame out.mkv"
         )
 
 

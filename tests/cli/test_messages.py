@@ -28,9 +28,9 @@ UNCONVERTED = (
     "pipeline/double.py", "pipeline/flow_export.py", "pipeline/synthesizer.py",
     "training/checkpoint.py", "training/loop.py", "training/prepare.py", "training/ranks.py",
     "training/state.py",
-    "video/probe.py", "video/readers/interlaced.py",
-    "video/readers/open.py", "video/readers/sequence.py", "video/writers/journal.py",
-    "video/writers/open.py", "video/writers/pipe.py", "video/writers/sequence.py",
+
+    "video/readers/open.py", "video/writers/journal.py",
+    "video/writers/open.py",
 )  # fmt: skip
 
 FIELDS = {

@@ -258,7 +258,7 @@ def test_fields_are_filled_up_or_refused(double, tmp_path: Path):
     source = clips.moving_clip(
         tmp_path / "tff.mkv", options={"x264-params": "tff=1", "flags": "+ilme+ildct"}
     )
-    with pytest.raises(DecodeError, match=r"is interlaced.*--deinterlace.*--detelecine"):
+    with pytest.raises(DecodeError, match=r"is interlaced.*deinterlace.*detelecine"):
         double(source)
     result = double(source, fields="deinterlace")
     assert clips.times(result.target) == [Fraction(k, 50) for k in range(24)]

@@ -6,6 +6,7 @@ the file rounds is rounded once, and the join copies every packet with its stamp
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,7 +15,12 @@ from pathlib import Path
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.encoding.containers import attach_covers, container_of, plan_streams
+from interp_cli.video.encoding.containers import (
+    attach_covers,
+    container_of,
+    plan_streams,
+    rare_audio_warning,
+)
 from interp_cli.video.encoding.encoders import choose_encoder, encoder_named, has_option, why_not
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.encoding.hardware import AUTO_HARDWARE, hardware_encoder
@@ -22,6 +28,7 @@ from interp_cli.video.encoding.passthrough import check_ffmpeg_output, split_vid
 from interp_cli.video.encoding.slow_motion import chapters_url
 from interp_cli.video.probe import VideoInfo
 
+_AUDIO_CODEC = re.compile(r"-(c|codec):a|-acodec")
 # What a wish for a video stream may be that is not for its encoder.
 _FOR_THE_MUXER = frozenset({"metadata", "disposition", "tag"})
 
@@ -119,6 +126,10 @@ class VideoCommands:
             *choice.warnings,
             *(self._plan.warnings if self._plan else ()),
         )
+        keeps_audio = not any(_AUDIO_CODEC.match(word) for word in options.ffmpeg_output[::2])
+        if side and side.audio and keeps_audio:
+            rare = rare_audio_warning(side.source, container)
+            self.warnings += (rare,) if rare else ()
         self._filter, self._requested = split_video_filter(options.ffmpeg_output)
         self._covers = tempfile.TemporaryDirectory()
 

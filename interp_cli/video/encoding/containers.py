@@ -35,6 +35,7 @@ class Container:
         deep_encoder: Default encoder for more bits.
         audio: Sound codecs that it holds; `None`: all but those in `refused_audio`.
         audio_fallback: Encoder for any other sound.
+        rare_audio: Sound codecs that it holds and many players do not expect in it.
         subtitles: Subtitle codecs that it holds; `None`: all but `mov_text` and `eia_608`.
         subtitle_fallback: Codec that other text subtitles are turned into.
         roles: Dispositions of streams that it can say.
@@ -63,6 +64,7 @@ class Container:
     says_range: bool = True
     arguments: tuple[str, ...] = ()
     segment_arguments: tuple[str, ...] = ()
+    rare_audio: frozenset[str] = frozenset()
 
 
 # In fragments, each of which says its own time, without the edit list that counts milliseconds.
@@ -107,6 +109,7 @@ CONTAINERS = {
             covers=True,
             data=frozenset({"gpmd"}),
             tags=_MP4_TAGS,
+            rare_audio=frozenset({"opus", "vorbis"}),
             arguments=("-movflags", "+faststart"),
             segment_arguments=_FRAGMENTS,
         ),
@@ -278,6 +281,18 @@ def plan_streams(
         counts[stream.kind] += 1
         output_index += 1
     return StreamPlan(tuple(arguments), tuple(covers), counts["attachment"], tuple(warnings))
+
+
+def rare_audio_warning(source: VideoInfo, container: Container) -> str | None:
+    """Say which copied sound a player may not play; `None`: any player does."""
+    rare = [stream for stream in source.streams_of("audio") if stream.codec in container.rare_audio]
+    if not rare:
+        return None
+    named = ", ".join(dict.fromkeys(stream.codec for stream in rare))
+    return (
+        f"{container.ending} holds the sound as {named}, which QuickTime and many televisions do "
+        'not play: `ffmpeg_output="-c:a aac"` converts it.'
+    )
 
 
 def _video_tags(source: VideoInfo, frame_rate: Fraction) -> list[str]:

@@ -56,12 +56,6 @@ class FrameTags:
     def of(cls, info: VideoInfo, layout: PixelFormat) -> FrameTags:
         """The description of a file's video, whose frames have `layout`."""
         warnings = []
-        if layout.kind == "yuv" and info.colour.matrix == UNTAGGED:
-            name = "BT.709" if usual_matrix(layout.width, layout.height) == _BT709 else "BT.601"
-            warnings.append(
-                f"its colour matrix is not tagged: {name} is assumed, as players do at its size, "
-                "and the output stays untagged."
-            )
         if info.dropped_metadata:
             warnings.append(
                 f"not carried over: {', '.join(info.dropped_metadata)} (made for the original "

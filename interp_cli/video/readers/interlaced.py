@@ -199,8 +199,8 @@ def _film_info(info: VideoInfo, *, is_soft: bool) -> VideoInfo:
     if rate is None or abs(rate - 30) > Fraction(1, 10):
         found = "no constant rate" if rate is None else f"{float(rate):.6g} frames a second"
         raise DecodeError(
-            f"{info.path}: has {found}, but film is found again in 30 (or 30000/1001) only. "
-            "Use --deinterlace."
+            f"{info.path}: has {found}, but film can only be recovered from 30 (or 30000/1001). "
+            'Use `fields="deinterlace"`.'
         )
     time_base, film_rate = info.time_base / _FILM, rate * _FILM / _CYCLE
     return replace(

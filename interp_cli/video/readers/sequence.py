@@ -83,7 +83,7 @@ class SequenceReader(ThreadedReader):
                 if self._keep_going:
                     return
                 raise DecodeError(
-                    f"{self.damage}. The {count} pictures before it are good: --keep-going takes "
+                    f"{self.damage}. The {count} pictures before it are good: `keep_going` takes "
                     "those."
                 ) from error
             native = self._native(self._fitting(image, path))
@@ -127,7 +127,7 @@ class SequenceReader(ThreadedReader):
         if usual <= _USUAL_WHITES * self.curve.white_level:
             return None
         return (
-            f"its values go up to about {usual:.3g}; with --white-level {usual:.3g} instead of "
+            f"its values go up to about {usual:.3g}; with `white_level={usual:.3g}` instead of "
             f"{self.curve.white_level:g} the network would see them better."
         )
 

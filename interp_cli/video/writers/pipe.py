@@ -90,7 +90,7 @@ class PipeWriter(FrameWriter):
             if isinstance(error, BrokenPipeError):
                 raise self._failure(error) from error
             raise EncodeError(
-                f"{name}: {output_format} holds no {layout.name} frames; use --output-format nut."
+                f'{name}: {output_format} holds no {layout.name} frames; use `output_format="nut"`.'
             ) from error
 
     @property
@@ -135,7 +135,7 @@ class PipeWriter(FrameWriter):
             raise EncodeError(
                 f"{self._name}: frame {self.frames_written} stands {float(place / rate):.3f} s "
                 f"after the first, but y4m has one rate ({float(rate):.6g}/s) and no time stamps; "
-                "use --output-format nut."
+                'use `output_format="nut"`.'
             )
         return self.frames_written
 

@@ -140,7 +140,7 @@ class SequenceWriter(FrameWriter):
             if len(files) != self.frames_written:
                 raise EncodeError(
                     f"{folder}: {len(files)} of {self.frames_written} pictures are there; use "
-                    "--overwrite in place of --resume to begin anew."
+                    "`overwrite` instead of `resume` to start again."
                 )
             self._output_bytes = sum(path.stat().st_size for path in files)
             if folder.is_dir():

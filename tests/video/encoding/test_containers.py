@@ -1,6 +1,7 @@
 """Sound, subtitles, chapters, covers, fonts and tags: from each container into each other."""
 
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -247,10 +248,31 @@ def test_sound_is_not_encoded_anew_where_it_need_not(double, tmp_path, codec: st
     result = double(source, target)
     converted = target == "mov" and codec in ("opus", "flac")
     assert [s.codec for s in probe(result.target).streams] == ["aac" if converted else codec]
-    assert bool(result.warnings) == converted
+    rare = target == "mp4" and codec in ("opus", "vorbis")
+    assert bool(result.warnings) == (converted or rare)
     # PCM has no packets of its own: containers cut it as they like.
     data = [b"".join(clips.packets(path)) for path in (result.target, source)]
     assert (data[0] == data[1]) != converted
+
+
+def test_sound_that_some_players_do_not_play_is_named_once(double, interpolator, tmp_path: Path):
+    picture = clips.moving_clip(tmp_path / "picture.mkv", 5)
+    tone = ["-f", "lavfi", "-i", "sine=440:duration=0.2"]
+    maps = ["-map", 0, "-map", 1, "-map", 1, "-c:v", "copy", "-c:a", "libopus"]
+    crafted.ffmpeg("-i", picture, *tone, *maps, tmp_path / "source.mkv")
+    result = double(tmp_path / "source.mkv", "mp4")
+    assert [stream.codec for stream in probe(result.target).streams] == ["opus", "opus"]
+    assert result.warnings == (
+        ".mp4 holds the sound as opus, which QuickTime and many televisions do not play: "
+        '`ffmpeg_output="-c:a aac"` converts it.',
+    )
+    encode = replace(FAST.encode, ffmpeg_output=("-c:a", "aac"))
+    options = replace(FAST, encode=encode)
+    result = double_video(
+        tmp_path / "source.mkv", tmp_path / "aac.mp4", options, interpolator=interpolator
+    )
+    assert [stream.codec for stream in probe(result.target).streams] == ["aac", "aac"]
+    assert result.warnings == ()
 
 
 def test_a_language_that_quicktime_has_no_code_for_is_named(double, tmp_path: Path):

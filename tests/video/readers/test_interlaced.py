@@ -128,12 +128,12 @@ def test_soft_telecine_is_told_and_doubled(soft_clip: Path, tmp_path: Path, aver
 def test_a_jittered_rate_is_no_telecine(vfr_clip: Path):
     assert not is_soft_telecine([*range(0, 24 * 1001, 1001)], Fraction(1, 30_000))
     assert not is_soft_telecine([0, 50, 83], Fraction(1, 1000))
-    with pytest.raises(DecodeError, match="film is found again in 30"):
+    with pytest.raises(DecodeError, match="film can only be recovered from 30"):
         FieldReader(VideoReader(vfr_clip), "detelecine")
 
 
 def test_film_at_another_rate_is_refused(h264_clip: Path):
-    with pytest.raises(DecodeError, match=r"has 25 frames a second.*Use --deinterlace"):
+    with pytest.raises(DecodeError, match=r"has 25 frames a second.*Use `fields=.deinterlace.`"):
         FieldReader(VideoReader(h264_clip), "detelecine")
 
 

@@ -184,7 +184,7 @@ def test_y4m_refuses_times_that_it_cannot_say(tmp_path: Path):
     written("y4m", "yuv420p", [0, 42, 79], tmp_path / "a.y4m")  # rounded: the same rate
     with pytest.raises(EncodeError, match=r"frame 2 stands 0\.101 s after the first, but y4m has"):
         written("y4m", "yuv420p", [0, 33, 101], tmp_path / "a.y4m")
-    with pytest.raises(EncodeError, match="y4m holds no rgb24 frames; use --output-format nut"):
+    with pytest.raises(EncodeError, match=r"y4m holds no rgb24 frames; use `output_format=.nut.`"):
         written("y4m", "rgb24", [0, 40, 80], tmp_path / "a.y4m")
 
 

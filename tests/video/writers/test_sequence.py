@@ -125,7 +125,7 @@ def test_values_far_above_white_are_pointed_out(double, tmp_path: Path):
     pictures(tmp_path / "in", numbered(2, ".tif"), np.float32, 1, 4095.0)
     (warning,) = double("in", "out").warnings
     assert warning.startswith("its values go up to about 4.0")
-    assert "--white-level" in warning
+    assert "`white_level=" in warning
 
 
 @pytest.mark.filterwarnings("error")
