@@ -1,4 +1,4 @@
-"""The `interp` command: puts the commands together and turns errors into lines and exit codes."""
+"""The `interp` command: its subcommands, and errors as one line and an exit code."""
 
 from __future__ import annotations
 
@@ -44,8 +44,14 @@ def _root(
     """Double the frame rate of videos with a trained neural network."""
 
 
+def _help(docstring: str) -> str:
+    """A docstring's paragraphs in one line each, which the terminal then wraps."""
+    return "\n\n".join(" ".join(part.split()) for part in docstring.split("\n\n"))
+
+
 for _name in _COMMANDS:
-    app.command(_name)(getattr(import_module(f"interp_cli.cli.{_name}"), _name))
+    _command = getattr(import_module(f"interp_cli.cli.{_name}"), _name)
+    app.command(_name, help=_help(_command.__doc__ or ""))(_command)
 
 
 def main() -> NoReturn:
@@ -68,5 +74,5 @@ def main() -> NoReturn:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """End like an interrupt, so that nothing half-written stays behind."""
+    """End like an interrupt, so that no partial output is left."""
     raise KeyboardInterrupt

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from interp_cli.cli import flags
-from interp_cli.cli.output_names import refuse_one_folder_for_two, results_of, usual_suffix
-from interp_cli.cli.render import (
-    ProgressStyle,
-    batch_progress,
-    console,
-    error_text,
-    frame_progress,
-    print_json,
-    results,
-    say_error,
-    size_text,
-    warn,
+from interp_cli.cli.doubling import double_all, double_one
+from interp_cli.cli.output_names import (
+    refuse_one_folder_for_two,
+    result_of,
+    results_of,
+    usual_suffix,
 )
-from interp_cli.errors import InterpError
+from interp_cli.cli.progress import ProgressStyle
 from interp_cli.options import (
-    DEFAULT_MODEL,
+    DEFAULT_INPUT_RATE,
     MAX_DUPLICATE_RUN,
     AtCut,
     DoubleOptions,
@@ -36,152 +27,253 @@ from interp_cli.options import (
     parse_ffmpeg_output,
     parse_frame_rate,
 )
-from interp_cli.video.writers.journal import completed_frames
-
-if TYPE_CHECKING:
-    from interp_cli.pipeline.double import DoubleResult
 
 _DEFAULTS = DoubleOptions()
+# Headings of `interp double --help`, in this order.
+_RATE, _SCENES, _ENCODING = "Frame rate", "Scenes", "Encoding"
+_INPUT, _RESUME, _OUTPUT = "Input", "Resume", "Output"
 
 
+# Longer than other functions because typer takes every flag from a parameter.
 def double(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IN OUT",
-            help="The video to read and the one to make (.mp4, .mkv, .mov or .webm); "
-            "with --output-dir any number of videos to read. Either may be pictures (a folder, or "
-            "'frames/%04d.png'), an animation (.gif, .apng, .webp) or a pipe (-).",
+            metavar="IN [OUT]",
+            help="Input video and output file (.mp4, .mkv, .mov or .webm). Without OUT, clip.mp4 "
+            "becomes clip_2x.mp4 beside it. With --output-dir, any number of inputs. Image "
+            "sequences (a folder, or 'frames/%04d.png'), animations (.gif, .apng, .webp) and "
+            "pipes (-) are read and written too.",
         ),
     ],
-    output_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the results of many inputs go.")
-    ] = None,
-    suffix: Annotated[
-        str | None,
-        typer.Option(
-            help="With --output-dir: added to each result's name (default _2x, _4x, _slow2x, "
-            "_60fps, ...); may end in .mkv, .mp4, ..."
-        ),
-    ] = None,
     factor: Annotated[
-        int | None, typer.Option(metavar="N", help="Frames out for each frame in, 2 if not given.")
+        int | None,
+        typer.Option(
+            metavar="N", help="Output frames per input frame (default 2).", rich_help_panel=_RATE
+        ),
     ] = None,
     fps: Annotated[
         str | None,
-        typer.Option(metavar="RATE", help="An exact constant rate: 60, 59.94, 60000/1001."),
+        typer.Option(
+            metavar="RATE",
+            help="Exact constant output rate, such as 60, 59.94 or 60000/1001.",
+            rich_help_panel=_RATE,
+        ),
     ] = None,
     slow_motion: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Keep the rate and last N times as long, sound too."),
-    ] = None,
-    model: flags.Model = DEFAULT_MODEL,
-    device: flags.Device = "auto",
-    precision: flags.PrecisionName = "auto",
-    quality: flags.QualityName = "auto",
-    trajectory: flags.TrajectoryName = "cubic",
-    batch: Annotated[str, typer.Option(help="Pairs a step: auto or a number.")] = "auto",
-    tile: Annotated[
-        str,
         typer.Option(
-            help="Side of tiles, in pixels of the picture in which motion is sought (--quality "
-            "reduces it); auto: as the memory asks for; off."
+            metavar="N",
+            help="Slow down N times, keeping the frame rate. Audio is time-stretched.",
+            rich_help_panel=_RATE,
         ),
-    ] = "auto",
-    start: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Where to begin, counted from the first frame."),
     ] = None,
-    end: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Where to stop, counted likewise.")
-    ] = None,
-    max_gap: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", help="Longer gaps between frames are held, not filled."),
-    ] = _DEFAULTS.max_gap_seconds,
-    deinterlace: Annotated[
-        bool, typer.Option("--deinterlace", help="Make whole frames of interlaced video (bwdif).")
-    ] = False,
-    detelecine: Annotated[
-        bool, typer.Option("--detelecine", help="Take 24 frames of film out of 30 of television.")
-    ] = False,
+    model: flags.Model = _DEFAULTS.inference.model,
+    device: flags.Device = _DEFAULTS.inference.device,
+    precision: flags.PrecisionName = _DEFAULTS.inference.precision,
+    quality: flags.QualityName = _DEFAULTS.inference.quality,
+    trajectory: flags.TrajectoryName = _DEFAULTS.inference.trajectory,
+    batch: flags.Batch = str(_DEFAULTS.inference.batch),
+    tile: flags.Tile = str(_DEFAULTS.inference.tile),
     scene_threshold: Annotated[
-        float, typer.Option(metavar="0..1", help="How likely a cut must be to count as one.")
+        float,
+        typer.Option(
+            metavar="0..1",
+            help="Likelihood from which a pair of frames is a cut.",
+            rich_help_panel=_SCENES,
+        ),
     ] = _DEFAULTS.scene_threshold or 1.0,
     no_scenes: Annotated[
         bool,
-        typer.Option("--no-scenes", help="Look for no cuts: make frames across them as anywhere."),
+        typer.Option(
+            "--no-scenes",
+            help="Detect no cuts and interpolate every pair of frames.",
+            rich_help_panel=_SCENES,
+        ),
     ] = False,
+    scene_detector: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Name of the scene detector.", rich_help_panel=_SCENES),
+    ] = _DEFAULTS.scene_detector,
     at_cut: Annotated[
-        AtCut, typer.Option(help="At cuts and flashes, show the nearest frame or a blend of both.")
+        AtCut,
+        typer.Option(
+            help="Frames at cuts and flashes: the nearest original, or a blend of both.",
+            rich_help_panel=_SCENES,
+        ),
     ] = _DEFAULTS.at_cut,
     duplicates: Annotated[
         Duplicates,
         typer.Option(
-            help="Keep repeated frames, or retime: replace all but the first of up to "
-            f"{MAX_DUPLICATE_RUN} equal ones by frames that follow the motion."
+            help="Repeated frames, as in animation: keep them, or retime runs of up to "
+            f"{MAX_DUPLICATE_RUN} so that motion is even.",
+            rich_help_panel=_SCENES,
         ),
     ] = _DEFAULTS.duplicates,
+    max_gap: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Longest gap between frames that is interpolated. In longer gaps the earlier "
+            "frame is held.",
+            rich_help_panel=_SCENES,
+        ),
+    ] = _DEFAULTS.max_gap_seconds,
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="An ffmpeg encoder, or auto-hw for hardware that works here; by default OUT's "
-            "ending chooses."
+            metavar="NAME",
+            help="ffmpeg encoder, or auto-hw for a hardware encoder that works here. By default "
+            "the output's file type decides.",
+            rich_help_panel=_ENCODING,
         ),
     ] = None,
     crf: Annotated[
         int | None,
-        typer.Option(help="Constant quality in the encoder's scale; in most, lower is better."),
+        typer.Option(
+            metavar="N",
+            help="Constant quality on the encoder's scale. Lower is usually better.",
+            rich_help_panel=_ENCODING,
+        ),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="The encoder's preset.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Preset of the encoder.", rich_help_panel=_ENCODING),
+    ] = None,
     pixel_format: Annotated[
-        str | None, typer.Option(help="Store another pixel format than the input's.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Pixel format of the output (default: that of the input).",
+            rich_help_panel=_ENCODING,
+        ),
     ] = None,
     encoder_option: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Any further encoder option; may be repeated."),
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Further option of the encoder. May be repeated.",
+            rich_help_panel=_ENCODING,
+        ),
     ] = None,
     ffmpeg_output: Annotated[
-        str, typer.Option(metavar="'-NAME VALUE …'", help="Options for ffmpeg's encoder and muxer.")
+        str,
+        typer.Option(
+            metavar="'-NAME VALUE …'",
+            help="Options of ffmpeg's encoders and muxer.",
+            rich_help_panel=_ENCODING,
+        ),
     ] = "",
-    no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave the sound out.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if it exists.")
+    no_audio: Annotated[
+        bool, typer.Option("--no-audio", help="Omit the audio.", rich_help_panel=_ENCODING)
     ] = False,
-    resume: Annotated[
+    start: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Start, from the first frame.", rich_help_panel=_INPUT
+        ),
+    ] = None,
+    end: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="End, from the first frame.", rich_help_panel=_INPUT),
+    ] = None,
+    deinterlace: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on where the same command was stopped, killed or out of disk."
+            "--deinterlace",
+            help="Turn the fields of interlaced video into frames (bwdif).",
+            rich_help_panel=_INPUT,
         ),
     ] = False,
-    segment_frames: Annotated[
-        int,
-        typer.Option(metavar="N", help="Frames of OUT after which those made so far are safe."),
-    ] = _DEFAULTS.segment_frames,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Double the good part of a damaged input.")
+    detelecine: Annotated[
+        bool,
+        typer.Option(
+            "--detelecine",
+            help="Restore the 24 frames per second of film from 30 of television.",
+            rich_help_panel=_INPUT,
+        ),
     ] = False,
     input_fps: Annotated[
         str | None,
         typer.Option(
-            metavar="RATE", help="Pictures a second of a picture sequence; 25 if not given."
+            metavar="RATE",
+            help=f"Frame rate of an image sequence (default {DEFAULT_INPUT_RATE}).",
+            rich_help_panel=_INPUT,
         ),
     ] = None,
     white_level: Annotated[
         float,
-        typer.Option(metavar="VALUE", help="What is white in floating-point pictures."),
+        typer.Option(
+            metavar="VALUE",
+            help="Value of white in floating-point images.",
+            rich_help_panel=_INPUT,
+        ),
     ] = _DEFAULTS.white_level,
-    output_format: Annotated[
+    keep_going: Annotated[
+        bool,
+        typer.Option(
+            "--keep-going",
+            help="Convert the intact part of a damaged input.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the same command after it was stopped or failed.",
+            rich_help_panel=_RESUME,
+        ),
+    ] = False,
+    segment_frames: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Output frames per segment. Finished segments survive an interruption.",
+            rich_help_panel=_RESUME,
+        ),
+    ] = _DEFAULTS.segment_frames,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for the results of many inputs.", rich_help_panel=_OUTPUT
+        ),
+    ] = None,
+    suffix: Annotated[
         str | None,
-        typer.Option(metavar="y4m|nut", help="What a pipe carries: as the input's, else nut."),
+        typer.Option(
+            metavar="TEXT",
+            help="Added to each result's name (default _2x, _4x, _slow2x, _60fps …). May end in "
+            "a file type, such as .mkv.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace an existing output.", rich_help_panel=_OUTPUT),
+    ] = False,
+    output_format: Annotated[
+        OutputFormat | None,
+        typer.Option(
+            help="Format of an output pipe (default: that of the input pipe, or nut).",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     save_flow: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Keep the motion as .flo files and as pictures."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Save the optical flow as .flo files and as images.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     flow_scale: Annotated[
         float | None,
-        typer.Option(metavar="PX", help="Length of motion that its pictures show in full colour."),
+        typer.Option(
+            metavar="PX",
+            help="Vector length in pixels with full colour in those images.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     json: flags.Json = False,
     quiet: flags.Quiet = False,
@@ -189,9 +281,8 @@ def double(
 ) -> None:
     """Double the frame rate of videos.
 
-    Two frames come out for each that goes in: every original, untouched and at its own time,
-    and a new one halfway to the next. Sound, subtitles, chapters and metadata come along into
-    another video.
+    Every original frame is kept, unchanged and at its own time, and a new frame is placed exactly
+    halfway to the next one. Audio, subtitles, chapters and metadata are carried over.
     """
     if deinterlace and detelecine:
         raise typer.BadParameter("give one of --deinterlace and --detelecine")
@@ -204,6 +295,7 @@ def double(
         fields="deinterlace" if deinterlace else "detelecine" if detelecine else "refuse",
         max_gap_seconds=max_gap,
         scene_threshold=None if no_scenes else scene_threshold,
+        scene_detector=scene_detector,
         at_cut=at_cut,
         duplicates=duplicates,
         audio=not no_audio,
@@ -213,7 +305,7 @@ def double(
         keep_going=keep_going,
         input_frame_rate=parse_frame_rate(input_fps) if input_fps else None,
         white_level=white_level,
-        output_format=cast(OutputFormat | None, output_format),
+        output_format=output_format,
         save_flow=save_flow,
         flow_scale_px=flow_scale,
         inference=flags.inference_options(
@@ -230,143 +322,32 @@ def double(
     )
     style = ProgressStyle.OFF if quiet else progress
     if output_dir is None:
-        from interp_cli.pipeline.double import double_video
-
-        source, target = _pair_of_files(paths)
-        resumed = _goes_on(target, options)
-        try:
-            with frame_progress(style, source.name, _frame_rate(source), resumed) as update:
-                result = double_video(source, target, options, progress=update)
-        except KeyboardInterrupt as stop:
-            _say_notes(target, stop)
-            raise
-        _warn(result)
-        on_stdout = str(target) != "-"  # which then is the video
-        if json:
-            print_json(result, on_stdout=on_stdout)
-        elif not quiet:
-            _sum_up(result, on_stdout=on_stdout)
+        source, target = _source_and_target(paths, options, suffix)
+        double_one(source, target, options, style, json=json, quiet=quiet)
         return
     jobs = results_of(paths, output_dir, usual_suffix(options) if suffix is None else suffix)
     if save_flow:
         refuse_one_folder_for_two(jobs, save_flow)
-    if _double_all(jobs, options, style, json=json, quiet=quiet):
+    if double_all(jobs, options, style, json=json, quiet=quiet):
         raise typer.Exit(1)
 
 
-def _double_all(
-    jobs: dict[Path, Path],
-    options: DoubleOptions,
-    style: ProgressStyle,
-    *,
-    json: bool,
-    quiet: bool,
-) -> int:
-    """Double one video after the other, whatever becomes of each; the number that failed."""
-    from interp_cli.inference.interpolator import Interpolator
-    from interp_cli.pipeline.double import DoubleResult, double_video
-
-    interpolator = Interpolator.from_options(options.inference)
-    outcomes: list[DoubleResult | dict[str, object]] = []
-    failed: list[str] = []
-    with batch_progress(style, len(jobs)) as one:
-        for source, target in jobs.items():
-            its = options
-            if options.resume and target.exists() and not options.overwrite:
-                console.print(f"{escape(str(target))}: is there already", soft_wrap=True)
-                outcomes.append({"source": source, "target": target, "skipped": True})
-                continue
-            try:
-                resumed = _goes_on(target, options)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if options.save_flow:  # a folder in it for each
-                    options.save_flow.mkdir(parents=True, exist_ok=True)
-                    its = replace(options, save_flow=options.save_flow / target.stem)
-                with one(source.name, _frame_rate(source), resumed) as update:
-                    result = double_video(
-                        source, target, its, interpolator=interpolator, progress=update
-                    )
-                outcomes.append(result)
-                _warn(result)
-            except KeyboardInterrupt as stop:
-                _say_notes(target, stop)
-                raise
-            except (InterpError, OSError) as error:
-                failed.append(escape(str(source)))
-                outcomes.append({"source": source, "target": target, "error": error_text(error)})
-                say_error(error)
-    if json:
-        print_json([item if isinstance(item, dict) else asdict(item) for item in outcomes])
-    elif not quiet:
-        for item in outcomes:
-            if isinstance(item, DoubleResult):
-                _sum_up(item)
-    if not quiet:
-        names = f"; [red]failed:[/] {', '.join(failed)}" if failed else ""
-        done = len(jobs) - len(failed)
-        console.print(f"{done} of {len(jobs)} videos done{names}", soft_wrap=True)
-    return len(failed)
-
-
-def _pair_of_files(paths: list[Path]) -> tuple[Path, Path]:
+def _source_and_target(
+    paths: list[Path], options: DoubleOptions, suffix: str | None
+) -> tuple[Path, Path]:
+    """The two files of a single job; without an output, it is named after the input."""
+    if len(paths) == 2 and suffix is not None:
+        raise typer.BadParameter("OUT is given already", param_hint="--suffix")
     if len(paths) == 2:
         return paths[0], paths[1]
+    if len(paths) == 1 and str(paths[0]) != "-":
+        return paths[0], result_of(paths[0], options, suffix)
     if len(paths) == 1:
-        raise typer.BadParameter("Missing argument 'OUT'", param_hint="IN OUT")
+        raise typer.BadParameter("a pipe as input needs OUT", param_hint="IN [OUT]")
     raise typer.BadParameter(
-        f"{len(paths)} files without --output-dir: give it, or one IN and one OUT (a pattern of "
-        "pictures in quotation marks, which keep the shell from taking it apart)",
-        param_hint="IN OUT",
-    )
-
-
-def _frame_rate(source: Path) -> Fraction | None:
-    """For the speed beside the bar; what is wrong with the input is said by `double_video`."""
-    from interp_cli.video.probe import frame_rate_of
-
-    try:
-        return frame_rate_of(source)
-    except InterpError:
-        return None
-
-
-def _goes_on(target: Path, options: DoubleOptions) -> bool:
-    """Whether a job goes on, and say where; what else is wrong is said by `double_video`."""
-    if not options.resume:
-        return False
-    frames = completed_frames(target)
-    text = f"goes on after {frames} finished frames" if frames else "begins: nothing was kept"
-    console.print(f"{escape(str(target))}: {text}", soft_wrap=True)
-    return frames > 0
-
-
-def _say_notes(target: Path, stop: KeyboardInterrupt) -> None:
-    for note in getattr(stop, "__notes__", ()):
-        console.print(f"{escape(str(target))}: {escape(note)}", soft_wrap=True)
-
-
-def _warn(result: DoubleResult) -> None:
-    for warning in result.warnings:
-        warn(f"{result.source.name}: {warning}")
-
-
-def _sum_up(result: DoubleResult, *, on_stdout: bool = True) -> None:
-    fps = (result.frames_out - result.frames_resumed) / result.seconds
-    rare = (
-        (result.frames_resumed, "made before"),
-        (result.flashes, "flashes"),
-        (result.retimed, "retimed"),
-        (result.gaps, "gaps held"),
-    )
-    more = "".join(f", {count} {name}" for count, name in rare if count)
-    size = f" {size_text(result.output_bytes)}," if result.output_bytes else ""
-    (results if on_stdout else console).print(
-        f"{escape(str(result.target))}: {result.frames_in} frames in, {result.frames_out} out at "
-        f"{float(result.frame_rate):.6g}/s ({result.synthesized} synthesized, "
-        f"{result.cuts} cuts, {result.duplicates} repeats{more}) in {result.seconds:.1f} s "
-        f"({fps:.1f} frames/s out),{size} {escape(result.model)} on "
-        f"{result.device} in {result.precision}, {result.quality}, {result.encoder}",
-        soft_wrap=True,
+        f"{len(paths)} files without --output-dir: give it, or one IN and one OUT. Quote a pattern "
+        "of images, so that the shell does not expand it.",
+        param_hint="IN [OUT]",
     )
 
 

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from interp_cli.cli import flags
 from interp_cli.cli.messages import with_flags
-from interp_cli.cli.render import ProgressStyle, frame_progress, print_json, results
+from interp_cli.cli.progress import ProgressStyle, frame_progress
+from interp_cli.cli.render import print_json, results
 from interp_cli.options import DEFAULT_MODEL, EvalOptions
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Flags that several commands have, so that they read and mean the same everywhere."""
+"""Flags that several commands share, so that they read and mean the same everywhere."""
 
 from __future__ import annotations
 
@@ -6,65 +6,127 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from interp_cli.cli.render import ProgressStyle
+from interp_cli.cli.progress import ProgressStyle
 from interp_cli.options import InferenceOptions, Precision, Quality, Trajectory
 
-Model = Annotated[str, typer.Option(help="Name of a bundled model, or a .safetensors file.")]
-Device = Annotated[
-    str, typer.Option(help="auto (CUDA, else Apple's GPU, else the CPU), cpu, cuda, cuda:N or mps.")
-]
-PrecisionName = Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")]
-QualityName = Annotated[
+# Headings of a command's help.
+MODEL_PANEL, OUTPUT_PANEL = "Model", "Output"
+
+Model = Annotated[
     str,
-    typer.Option(help="auto, fast, balanced or best: how finely motion is sought in large frames."),
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Name of a bundled model, or a .safetensors file.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|cuda:N|mps",
+        help="auto is CUDA, else Apple's GPU, else the CPU.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+PrecisionName = Annotated[
+    Precision,
+    typer.Option(
+        help="Arithmetic of the network. auto is the fastest safe one.", rich_help_panel=MODEL_PANEL
+    ),
+]
+QualityName = Annotated[
+    Quality,
+    typer.Option(
+        help="Resolution of motion estimation. fast is quickest; auto is balanced on a CPU and "
+        "best on a GPU.",
+        rich_help_panel=MODEL_PANEL,
+    ),
 ]
 TrajectoryName = Annotated[
     Trajectory,
     typer.Option(
-        help="Between two frames, motion goes on as before and after them, or evenly (linear)."
+        help="Motion between two frames: cubic also uses the frames before and after, linear "
+        "only the two.",
+        rich_help_panel=MODEL_PANEL,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Progress = Annotated[
-    ProgressStyle, typer.Option(help="A bar on terminals, plain lines, or nothing.")
+Batch = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|N",
+        help="Batch size in frame pairs, or auto.",
+        rich_help_panel=MODEL_PANEL,
+    ),
 ]
-NoProgress = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the results.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+Tile = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|off|PX",
+        help="Tile side in pixels at the resolution of motion estimation, which --quality sets. "
+        "auto uses tiles where memory requires them.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print the result as JSON on stdout.", rich_help_panel=OUTPUT_PANEL
+    ),
+]
+Progress = Annotated[
+    ProgressStyle,
+    typer.Option(help="A bar on terminals, plain lines, or nothing.", rich_help_panel=OUTPUT_PANEL),
+]
+NoProgress = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="No progress, only the results.", rich_help_panel=OUTPUT_PANEL
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress and no summary.", rich_help_panel=OUTPUT_PANEL),
+]
 
 
 def inference_options(
     model: str,
     device: str,
-    precision: str,
-    quality: str,
+    precision: Precision,
+    quality: Quality,
     trajectory: Trajectory,
     batch: str = "auto",
     tile: str = "auto",
 ) -> InferenceOptions:
-    """What the flags of inference say; `InferenceOptions` checks the names among them."""
+    """The options of inference that these flags set."""
     return InferenceOptions(
         model=model,
         device=device,
-        precision=cast(Precision, precision),
-        quality=cast(Quality, quality),
+        precision=precision,
+        quality=quality,
         trajectory=trajectory,
-        batch="auto" if batch == "auto" else whole_number(batch, "--batch"),
+        batch="auto" if batch == "auto" else whole_number(batch, "--batch", "auto"),
         tile=cast(Literal["auto", "off"], tile)
         if tile in ("auto", "off")
-        else whole_number(tile, "--tile"),
+        else whole_number(tile, "--tile", "auto, off"),
     )
 
 
 def names(text: str) -> tuple[str, ...]:
-    """What stands between commas."""
+    """The names in a list with commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def whole_number(text: str, flag: str, otherwise: str = "a word it knows") -> int:
-    """The number that a flag says, which may be `otherwise`, too.
+def whole_number(text: str, flag: str, otherwise: str) -> int:
+    """The whole number that a flag has as its value.
+
+    Args:
+        text: The value.
+        flag: The flag, for the message.
+        otherwise: The words that the flag accepts too.
 
     Raises:
-        BadParameter: It is no number.
+        BadParameter: The value is not a whole number.
     """
     try:
         return int(text)

@@ -1,4 +1,4 @@
-"""What the results of many inputs are called."""
+"""Names of results that are derived from the names of their inputs."""
 
 from __future__ import annotations
 
@@ -9,23 +9,41 @@ from interp_cli.options import DoubleOptions
 
 
 def usual_suffix(options: DoubleOptions) -> str:
-    """What was done: `_2x`, `_slow4x`, `_60fps`."""
+    """The addition to a name that says what was done: `_2x`, `_slow4x`, `_60fps`."""
     slow = f"_slow{options.slow_motion}x" if options.slow_motion else ""
     if options.frame_rate is not None:
         return f"{slow}_{float(options.frame_rate):.5g}fps"
     return slow or f"_{options.frames_for_each}x"
 
 
+def result_of(source: Path, options: DoubleOptions, suffix: str | None = None) -> Path:
+    """The output of a single input for which none is given, beside the input.
+
+    Args:
+        source: The input, which is not a pipe.
+        options: What is done, for the usual suffix.
+        suffix: Addition to the name (default: the usual one); it may include a file type.
+
+    Raises:
+        EncodeError: The name would be that of the input, or the input is a pattern of images.
+    """
+    if "%" in source.name or "*" in source.name:
+        raise EncodeError(f"{source}: a pattern of images needs an output, such as out.mkv.")
+    folder = source.resolve().parent if source.name in ("", "..") else source.parent
+    suffix = usual_suffix(options) if suffix is None else suffix
+    return results_of([source], folder, suffix)[source]
+
+
 def results_of(sources: list[Path], output_dir: Path, suffix: str) -> dict[Path, Path]:
-    """Where each result goes: checked before any work, since names may meet.
+    """The output for each of many inputs, checked before any work because names may collide.
 
     Args:
         sources: The inputs; one that is given twice counts once.
-        output_dir: Where all results go.
-        suffix: What a result's name has more than the input's; it may end in an ending of its own.
+        output_dir: Folder of the results.
+        suffix: Addition to the input's name; it may include a file type.
 
     Raises:
-        EncodeError: Two results would have one name, or a result that of an input.
+        EncodeError: Two results would have the same name, or a result that of an input.
     """
     from interp_cli.video.writers.open import is_written
 
@@ -35,12 +53,13 @@ def results_of(sources: list[Path], output_dir: Path, suffix: str) -> dict[Path,
     taken = {source.resolve(): source for source in sources}
     for source in dict.fromkeys(sources):
         own = source.suffix.lower() if is_written(source) else ".mkv"
-        target = output_dir / f"{source.stem}{added}{ending or own}"
+        stem = source.stem or source.resolve().stem  # of "." as well
+        target = output_dir / f"{stem}{added}{ending or own}"
         other = taken.get(target.resolve())
         if other is not None:
             raise EncodeError(
-                f"{target}: would be the result of {source}, but is that of {other} or an input "
-                "itself; rename one of them or choose another --suffix or --output-dir."
+                f"{target}: would be the result of {source}, but is the result of {other} or an "
+                "input. Rename one of them, or choose another --suffix or --output-dir."
             )
         taken[target.resolve()] = source
         targets[source] = target
@@ -48,20 +67,20 @@ def results_of(sources: list[Path], output_dir: Path, suffix: str) -> dict[Path,
 
 
 def refuse_one_folder_for_two(jobs: dict[Path, Path], save_flow: Path) -> None:
-    """Refuse results whose motion would go to the same folder, which is named as they are.
+    """Refuse results that would share a folder of optical flow, which has their name.
 
     Args:
         jobs: Each input with its result.
-        save_flow: The folder of all.
+        save_flow: Folder that holds the folders.
 
     Raises:
-        EncodeError: Two results differ in their endings alone.
+        EncodeError: Two results differ in their file types only.
     """
     names: dict[str, Path] = {}
     for target in jobs.values():
         other = names.setdefault(target.stem, target)
         if other != target:
             raise EncodeError(
-                f"{save_flow / target.stem}: would hold the motion of both {other} and {target}; "
-                "rename an input or double them one after the other."
+                f"{save_flow / target.stem}: would hold the flow of both {other} and {target}. "
+                "Rename an input, or convert them one by one."
             )

@@ -15,14 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from interp_cli.cli import flags
-from interp_cli.cli.render import (
-    PLAIN_LINE_SECONDS,
-    ProgressStyle,
-    console,
-    print_json,
-    results,
-    warn,
-)
+from interp_cli.cli.progress import PLAIN_LINE_SECONDS, ProgressStyle
+from interp_cli.cli.render import console, print_json, results, warn
 from interp_cli.options import DEFAULT_MODEL, Precision
 from interp_cli.training.options import TrainOptions, fine_tune_preset, train_preset
 

@@ -13,7 +13,12 @@ import pytest
 import torch
 
 from interp_cli.cli import app
-from interp_cli.cli.output_names import refuse_one_folder_for_two, results_of, usual_suffix
+from interp_cli.cli.output_names import (
+    refuse_one_folder_for_two,
+    result_of,
+    results_of,
+    usual_suffix,
+)
 from interp_cli.errors import EncodeError
 from interp_cli.models.registry import create_model
 from interp_cli.models.weights import save_weights
@@ -69,7 +74,11 @@ def test_ways_are_bent_or_straight(h264_clip: Path, tmp_path: Path, trajectory: 
         (["{clip}", "out.avi"], 1, "error: out.avi: cannot write .avi"),
         (["{clip}", "{dir}/out.mkv", "--model", "nothing"], 1, "nothing: no model of that name"),
         (["{clip}", "out.mkv", "--device", "gpu"], 2, "--device must be auto, cpu, cuda"),
-        (["{clip}", "out.mkv", "--precision", "fp8"], 2, "--precision must be auto, fp32"),
+        (
+            ["{clip}", "out.mkv", "--precision", "fp8"],
+            2,
+            "'--precision'.* 'fp8'",
+        ),
         (
             ["{clip}", "{dir}/out.mkv", "--model", "fusion", "--save-flow", "{dir}/m"],
             1,
@@ -83,7 +92,9 @@ def test_ways_are_bent_or_straight(h264_clip: Path, tmp_path: Path, trajectory: 
         ),
         (["{clip}", "out.mkv", "--batch", "many"], 2, "'many' is neither"),
         (["{clip}", "out.mkv", "--encoder-option", "fast"], 2, "is not KEY=VALUE"),
-        (["{clip}"], 2, "Missing argument 'OUT'"),
+        (["-"], 2, "a pipe as input needs OUT"),
+        (["{dir}/%04d.png"], 1, "a pattern of images needs an output"),
+        (["{clip}", "out.mkv", "--suffix", "_x"], 2, "OUT is given already"),
         (["{clip}", "{clip}", "out.mkv"], 2, "3 files without --output-dir"),
         (["{clip}", "out.mkv", "--deinterlace", "--detelecine"], 2, "give one of --deinterlace"),
         (["{clip}", "out.mkv", "--ffmpeg-output", "-map 0"], 2, "-map is not for you to set"),
@@ -157,7 +168,7 @@ def test_names_that_meet_are_refused_before_any_work(tmp_path: Path):
         "double", sources[0], "--output-dir", tmp_path / "one", "--suffix", "", "--overwrite"
     )
     assert over.returncode == 1
-    assert "or an input itself" in over.stderr
+    assert "or an input. Rename" in over.stderr
 
 
 def test_an_input_given_twice_is_doubled_once():
@@ -190,6 +201,33 @@ def test_two_results_do_not_share_a_folder_of_motion():
 )
 def test_a_result_is_named_for_what_was_done(options, suffix):
     assert usual_suffix(DoubleOptions(**options)) == suffix
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "suffix", "target"),
+    [
+        ("clip.mp4", {}, None, "clip_2x.mp4"),
+        ("in/clip.MOV", {"factor": 4}, None, "in/clip_4x.mov"),
+        ("in/clip.avi", {"slow_motion": 2}, None, "in/clip_slow2x.mkv"),
+        ("in/clip.gif", {"frame_rate": Fraction(60)}, None, "in/clip_60fps.gif"),
+        ("in/pictures", {}, None, "in/pictures_2x.mkv"),
+        ("clip.mp4", {}, "_new.mkv", "clip_new.mkv"),
+    ],
+)
+def test_a_single_result_is_named_after_its_input(source, options, suffix, target):
+    assert result_of(Path(source), DoubleOptions(**options), suffix) == Path(target)
+
+
+def test_one_input_is_enough(h264_clip: Path, weights: Path, tmp_path: Path):
+    source = tmp_path / "clip.mp4"
+    source.write_bytes(h264_clip.read_bytes())
+    arguments = ("double", source, "--model", weights, "--end", 0.1)
+    run = interp(*arguments)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(f"{tmp_path / 'clip_2x.mp4'}: 3 frames in, 6 out at 50/s")
+    again = interp(*arguments)
+    assert again.returncode == 1
+    assert "clip_2x.mp4: exists; use --overwrite to replace it." in again.stderr
 
 
 def test_frames_at_a_rate_and_a_factor_from_the_command_line(h264_clip: Path, tmp_path: Path):

@@ -1,47 +1,25 @@
-from fractions import Fraction
+import io
 
 import pytest
+from rich.console import Console
 
-from interp_cli.cli import render
-from interp_cli.cli.render import ProgressStyle, frame_progress
+from interp_cli.cli.render import say
 
-
-@pytest.fixture
-def clock(monkeypatch):
-    """The time that bars and lines go by, in seconds."""
-    now = [0.0]
-    monkeypatch.setattr(render.time, "monotonic", lambda: now[0])
-    return now
+PATH = "/home/someone/" + "a-folder-with-a-long-name/" * 4 + "clip.mp4"
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> str:
-    return capsys.readouterr().err.strip()
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_breaks_between_words_and_never_in_a_path(width: int):
+    screen = Console(file=io.StringIO(), force_terminal=True, width=width, highlight=False)
+    text = f"error: {PATH}: decoded 812 of 1440 frames. The file may be truncated: copy it again."
+    say(text, screen)
+    lines = screen.file.getvalue().splitlines()
+    assert " ".join(line.rstrip() for line in lines) == text
+    assert any(PATH in line for line in lines)
+    assert all(len(line.rstrip()) <= width for line in lines if PATH not in line)
 
 
-def test_a_line_says_how_far_it_is_and_how_fast(clock, capsys):
-    with frame_progress(ProgressStyle.PLAIN, "a.mkv", Fraction(25)) as update:
-        clock[0] = 20
-        update(100, 1000)
-        assert said(capsys) == "a.mkv: 100 of 1000 frames, 5.0 frames/s (0.20x), 180 s left"
-
-
-def test_what_was_done_before_counts_as_done_but_not_as_speed(clock, capsys):
-    with frame_progress(ProgressStyle.PLAIN, "a.mkv", resumed=True) as update:
-        clock[0] = 30  # passing over them takes time, too
-        update(800, 1000)
-        assert said(capsys) == "a.mkv: 800 of 1000 frames"
-        clock[0] = 50
-        update(900, 1000)
-        assert said(capsys) == "a.mkv: 900 of 1000 frames, 5.0 frames/s, 20 s left"
-
-
-def test_all_of_it_was_done_before(clock, capsys):
-    with frame_progress(ProgressStyle.PLAIN, "a.mkv", resumed=True) as update:
-        update(1000, 1000)
-        assert said(capsys) == "a.mkv: 1000 of 1000 frames"
-
-
-def test_brackets_in_a_name_are_no_markup(clock, capsys):
-    with frame_progress(ProgressStyle.PLAIN, "a [raw][/b].mkv") as update:
-        update(10, 10)
-        assert said(capsys).startswith("a [raw][/b].mkv: 10 of 10 frames")
+def test_a_file_gets_one_line():
+    log = Console(file=io.StringIO(), width=40, highlight=False)
+    say(f"error: {PATH}: decoded 812 of 1440 frames.", log)
+    assert log.file.getvalue().count("\n") == 1
