@@ -20,11 +20,10 @@ from interp_cli.evaluation.baselines import BASELINES, MINTERPOLATE, Predictor
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import BenchOptions, DoubleOptions, EncodeOptions
 from interp_cli.pipeline.double import double_video
+from interp_cli.pipeline.job import Job
 from interp_cli.video.encoding.encoders import choose_encoder
 from interp_cli.video.ffmpeg import ffmpeg_path
-from interp_cli.video.pixel_format import pixel_format_of
 from interp_cli.video.probe import open_video
-from interp_cli.video.readers.file import VideoReader
 
 __all__ = ["Contender", "count_frames", "create_contenders", "double_options", "load_interpolators"]
 
@@ -97,7 +96,7 @@ def create_contenders(
         target = folder / f"{len(contenders)}.mkv"
         run: Callable[[], object]
         if name == _FILTER:
-            command = _minterpolate_command(source, target, double.encode)
+            command = _minterpolate_command(source, target, double)
             run = _runner("ffmpeg's minterpolate", command, target)
         else:
             run = partial(double_video, source, target, double, interpolator=interpolators[name])
@@ -123,14 +122,13 @@ def count_frames(path: Path) -> int:
         return sum(1 for packet in container.demux(stream) if packet.size)
 
 
-def _minterpolate_command(source: Path, target: Path, options: EncodeOptions) -> list[str]:
+def _minterpolate_command(source: Path, target: Path, options: DoubleOptions) -> list[str]:
     """The usual ffmpeg command line to double a frame rate, with the encoder of `double`."""
-    with VideoReader(source) as reader:
-        info = reader.info
-        layout = pixel_format_of(next(iter(reader)).image, info.colour)
+    with Job.open(source, target, options) as job:
+        info, layout = job.info, job.pixel_format
     # The filter works in 8 bits.
     shallow = replace(layout, name="yuv420p") if layout.depth > 8 else layout
-    encoder = choose_encoder(str(options.encoder), shallow, options)
+    encoder = choose_encoder(str(options.encode.encoder), shallow, options.encode)
     rate = info.frame_rate or 25
     command = [ffmpeg_path(), "-y", "-v", "error", "-nostdin"]
     command += ["-i", f"file:{source}", "-map", f"0:{info.video_index}"]

@@ -26,21 +26,16 @@ from interp_cli.inference.trajectory import AdjacentMotion
 from interp_cli.inference.transfers import Download, upload
 from interp_cli.models.pytree import joined
 from interp_cli.options import DoubleOptions, Precision
-from interp_cli.pipeline.double import DoubleResult
 from interp_cli.pipeline.frames import SourceFrame
-from interp_cli.pipeline.job import input_times, longest_gap
-from interp_cli.pipeline.pairs import PairClassifier
-from interp_cli.pipeline.planner import PlannedFrame, Planner
+from interp_cli.pipeline.job import Job
+from interp_cli.pipeline.planner import PlannedFrame
+from interp_cli.pipeline.result import DoubleResult
 from interp_cli.pipeline.synthesizer import Synthesizer
-from interp_cli.pipeline.timeline import timeline_of
 from interp_cli.scenes.letterbox import Region
-from interp_cli.scenes.registry import create_detector
 from interp_cli.video.colour import from_rgb
-from interp_cli.video.encoding.frame_tags import FrameTags
-from interp_cli.video.pixel_format import PixelFormat, pixel_format_of, planes_of
+from interp_cli.video.pixel_format import PixelFormat, planes_of
 from interp_cli.video.readers.base import Frame
 from interp_cli.video.readers.file import VideoReader
-from interp_cli.video.writers.file import VideoWriter
 
 __all__ = ["NETWORK", "Stages", "core_seconds", "matrix_teraflops", "synchronize", "time_stage"]
 
@@ -99,14 +94,12 @@ class Stages:
             result: What doubling it said.
         """
         self._interpolator = interpolator
-        self._options = options
-        self._source, self._scrap = source, target.with_name(f"again-{target.name}")
-        self._frames = _kept(source)
-        self._doubled = _kept(target)
-        with VideoReader(source) as reader:
-            self._info = reader.info
-        self._layout = pixel_format_of(self._frames[0].image, self._info.colour)
-        self._frame_rate = result.frame_rate
+        self._source = source
+        self._frames = _first_frames(source)
+        self._doubled = _first_frames(target)
+        with Job.open(source, target.with_name(f"again-{target.name}"), options) as job:
+            self._job = job
+        self._layout = job.pixel_format
         decoded = result.frames_in / result.frames_out
         made = result.synthesized / result.frames_out
         self.stages = [
@@ -121,31 +114,21 @@ class Stages:
         return [SourceFrame(index, f.pts, f.image) for index, f in enumerate(self._frames)]
 
     def _decode(self) -> int:
-        with VideoReader(self._source, info=self._info) as reader:
+        with VideoReader(self._source, info=self._job.info) as reader:
             return sum(1 for _ in itertools.islice(reader, len(self._frames)))
 
     def _plan(self) -> int:
-        times = input_times(self._info, self._options, self._frames[0], 0)
-        detector = create_detector(self._options.scene_threshold, self._options.scene_detector)
-        judge = PairClassifier(detector, longest_gap(times, self._options))
-        planner = Planner(timeline_of(times, self._options.frames_for_each), judge, self._layout)
+        planner = self._job.create_planner()
         for _ in planner.plan(self._neighbours()):
             pass
         return planner.frames_in
 
     def _encode(self) -> int:
-        first = self._doubled[0]
-        writer = VideoWriter(
-            self._scrap,
-            FrameTags.of(self._info, self._layout),
-            first.time_base,
-            self._frame_rate,
-            self._options.encode,
-        )
-        with writer:
+        unit = self._job.clock.timeline.time_base
+        with self._job.open_writer(with_side_streams=False) as writer:
             for frame in self._doubled:
-                writer.write(frame.image, frame.pts)
-        return writer.frames_written
+                writer.write(frame.image, round(frame.seconds / unit))
+        return len(self._doubled)
 
     def _inner_stages(self, decoded: float, made: float) -> list[Stage]:
         """From planes to planes, on the pairs of one step; as many steps at once as in use."""
@@ -295,7 +278,7 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _kept(path: Path) -> list[Frame]:
+def _first_frames(path: Path) -> list[Frame]:
     """The first frames of a video, as many as fit."""
     frames: list[Frame] = []
     with VideoReader(path) as reader:

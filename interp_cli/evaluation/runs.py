@@ -14,11 +14,10 @@ import numpy.typing as npt
 
 from interp_cli.errors import OpenError
 from interp_cli.options import DoubleOptions
+from interp_cli.pipeline.clock import SourceClock
 from interp_cli.pipeline.frames import SourceFrame
-from interp_cli.pipeline.job import input_times, longest_gap
-from interp_cli.pipeline.pairs import PairClassifier
+from interp_cli.pipeline.job import create_planner
 from interp_cli.pipeline.planner import PlannedFrame, Planner, with_adjacent_pairs
-from interp_cli.pipeline.timeline import timeline_of
 from interp_cli.scenes.base import split_at_cuts
 from interp_cli.scenes.registry import create_detector
 from interp_cli.scenes.thumbnails import luma_thumbnail
@@ -214,17 +213,14 @@ class VideoRun:
         """The planner of `double` for a video of which only the shown frames are there."""
         options = DoubleOptions(factor=skip + 1, scene_threshold=self.scene_threshold)
         rate = self.info.frame_rate
-        info = replace(self.info, frame_rate=rate / (skip + 1) if rate else None)
-        frame = _decoded(first)
-        times = input_times(info, options, frame, 0)
-        detector = create_detector(options.scene_threshold, options.scene_detector)
-        return Planner(
-            timeline_of(times, options.frames_for_each),
-            PairClassifier(detector, longest_gap(times, options)),
-            pixel_format_of(frame.image, self.info.colour),
-            options.at_cut,
-            options.duplicates,
+        info = replace(
+            self.info,
+            frame_rate=rate / (skip + 1) if rate else None,
+            clock_is_arbitrary=False,  # the frames keep their time stamps
         )
+        frame = _decoded(first)
+        pixel_format = pixel_format_of(frame.image, self.info.colour)
+        return create_planner(SourceClock(info, options, frame), pixel_format, options)
 
 
 Run = PictureRun | VideoRun

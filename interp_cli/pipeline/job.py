@@ -1,73 +1,429 @@
-"""Which part of an input is wanted, when its frames stand, and how many there are."""
+"""One video to double: what is read, what is written, and the run between the two.
+
+Everything in a run happens at once, joined by bounded queues: the reader decodes, the calling
+thread plans, the synthesizer's threads make the new frames, and another thread hands finished
+frames to the encoder.
+"""
 
 from __future__ import annotations
 
-from fractions import Fraction
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
+from interp_cli.errors import DecodeError, OpenError, WeightsError
+from interp_cli.inference.interpolator import Interpolator
+from interp_cli.inference.motion import OpticalFlow
 from interp_cli.options import DoubleOptions
-from interp_cli.pipeline.timeline import InputTimes
-from interp_cli.video.encoding.commands import SideStreams
-from interp_cli.video.probe import VideoInfo
-from interp_cli.video.readers.base import Frame
+from interp_cli.pipeline.clock import SourceClock
+from interp_cli.pipeline.description import JobDescription
+from interp_cli.pipeline.flow_export import FlowWriter, check_folder
+from interp_cli.pipeline.frames import SourceFrame
+from interp_cli.pipeline.pairs import PairClassifier
+from interp_cli.pipeline.planner import PlannedFrame, Planner
+from interp_cli.pipeline.result import DoubleResult
+from interp_cli.pipeline.synthesizer import WAITING_FRAMES, Synthesizer
+from interp_cli.scenes.base import PairKind
+from interp_cli.scenes.registry import create_detector
+from interp_cli.video.encoding.frame_tags import FrameTags
+from interp_cli.video.pixel_format import PixelFormat, pixel_format_of
+from interp_cli.video.probe import refuse_interlaced
+from interp_cli.video.readers.base import Frame, FrameReader
+from interp_cli.video.readers.interlaced import LOOKED_AT, FieldReader, is_soft_telecine
+from interp_cli.video.readers.open import Source, identify_source, open_source
+from interp_cli.video.writers.base import FrameWriter, reserving
+from interp_cli.video.writers.journal import SegmentJournal
+from interp_cli.video.writers.open import (
+    Output,
+    Target,
+    check_target,
+    identify_target,
+    input_warnings,
+    open_target,
+)
+from interp_cli.video.writers.queued import QueuedWriter
+
+Progress = Callable[[int, int | None], None]
 
 
-def shift_seconds_of(info: VideoInfo, options: DoubleOptions) -> Fraction:
-    """Seconds that are taken away from all time stamps of the input."""
-    if options.start_seconds:
-        return info.video_start_seconds + Fraction(str(options.start_seconds))
-    # Slow motion would stretch the time before a late start as well, which shows nothing.
-    from_zero = info.clock_is_arbitrary or options.slow_motion
-    return info.start_seconds if from_zero else Fraction(0)
+class Job:
+    """One input, one output and the options between them, each looked at once.
+
+        with Job.open("clip.mp4", "clip_2x.mp4") as job:
+            result = job.run()
+
+    Attributes:
+        source: The input.
+        target: The output.
+        options: Settings.
+        reader: The open reader; `run` reads its frames.
+        info: What the input is.
+        pixel_format: What the frames are.
+        tags: What the frames are, with colour, rotation and the like.
+        clock: Times of input and output, and how many frames are expected.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        target: Target,
+        options: DoubleOptions,
+        reader: FrameReader,
+    ) -> None:
+        """Read the first frame; use `open` instead.
+
+        Raises:
+            DecodeError: The used part of the input has no frame, or is damaged.
+        """
+        self.source, self.target, self.options, self.reader = source, target, options, reader
+        self._begun = time.monotonic()
+        self.info = reader.info
+        self._frames: Iterator[Frame] | None = iter(reader)
+        first = next(self._frames, None)
+        if first is None:
+            raise DecodeError(f"{source.path}: no frame lies between the start and end asked for.")
+        self._first = first
+        self.pixel_format = pixel_format_of(first.image, self.info.colour)
+        self.tags = FrameTags.of(self.info, self.pixel_format)
+        self.clock = SourceClock(self.info, options, first)
+        self._interlaced = 0  # frames that are marked so
+        self._first_stamps: list[int] = []
+
+    @classmethod
+    def open(
+        cls, source: str | Path, target: str | Path, options: DoubleOptions | None = None
+    ) -> Job:
+        """Decide what input and output are, check the output and open the input.
+
+        Args:
+            source: A video, a folder or a pattern of pictures, an animation, or `-`, the standard
+                input.
+            target: The file to make; its ending chooses the container. A folder or a pattern of
+                pictures, or `-`, the standard output.
+            options: Settings.
+
+        Raises:
+            InterpError: The input cannot be read, or the output could not be written in the end.
+        """
+        options = options or DoubleOptions()
+        identified = identify_source(Path(source))
+        output = identify_target(Path(target), identified)
+        check_target(output, options)
+        if options.save_flow is not None:
+            check_folder(options.save_flow, overwrite=options.overwrite)
+        with contextlib.ExitStack() as stack:
+            reader = _open_reader(identified, options)
+            stack.push(reader)
+            job = cls(identified, output, options, reader)
+            stack.pop_all()
+        return job
+
+    @classmethod
+    def from_description(cls, description: JobDescription) -> Job:
+        """Open the job that another process described.
+
+        Raises:
+            InterpError: As for `open`, or the input is another one by now.
+        """
+        job = cls.open(description.source, description.target, description.double_options)
+        if job.description.input_hash != description.input_hash:
+            job.close()
+            raise OpenError(
+                f"{description.source}: was changed since the job was described "
+                f"({description.input_hash}, now {job.description.input_hash}). Describe it again."
+            )
+        return job
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the reader; safe to call twice."""
+        self.reader.close()
+
+    @cached_property
+    def description(self) -> JobDescription:
+        """The job as plain data."""
+        files = self.source.files
+        return JobDescription.of(self.source.path, self.target.path, files, self.options)
+
+    def describe(self, interpolator: Interpolator) -> JobDescription:
+        """The job as plain data, with what an interpolator settled."""
+        inference = {
+            # Where weights lie does not matter.
+            "model": f"{Path(interpolator.name).name} {interpolator.digest[:12]}",
+            "device": str(interpolator.device),
+            "precision": interpolator.precision,
+            "quality": interpolator.quality,
+            "trajectory": interpolator.trajectory,
+            "batch": str(self.options.inference.batch),
+            "tile": str(self.options.inference.tile),
+        }
+        return replace(self.description, inference=inference)
+
+    def create_planner(self) -> Planner:
+        """A planner for the frames of the input."""
+        return create_planner(self.clock, self.pixel_format, self.options)
+
+    def open_writer(
+        self, journal: SegmentJournal | None = None, *, with_side_streams: bool = True
+    ) -> FrameWriter:
+        """Open the writer of the output.
+
+        Args:
+            journal: Journal of finished segments; `None`: the output is made in one go.
+            with_side_streams: Whether audio and the other streams come along.
+
+        Raises:
+            EncodeError: The output cannot be written, or not with these settings.
+        """
+        timeline = self.clock.timeline
+        has_side = with_side_streams and self.reader.has_side_streams
+        output = Output(
+            self.reader,
+            self.tags,
+            timeline.time_base,
+            timeline.frame_rate,
+            timeline.last_seconds,
+            self.options,
+            self.clock.side_streams if has_side else None,
+            journal,
+        )
+        return open_target(self.target, output)
+
+    def run(
+        self, interpolator: Interpolator | None = None, progress: Progress | None = None
+    ) -> DoubleResult:
+        """Make the output; once for each opened job.
+
+        Args:
+            interpolator: One that is already loaded; otherwise `options.inference` describes it.
+            progress: Called with the frames of the input that are done and their expected number
+                (`None`: unknown). When a job is resumed, first with those that were done before.
+
+        Finished segments of a long output are kept if the job fails or is interrupted. The
+        exception has a note that says so, and the same job with the option `resume` goes on.
+
+        Raises:
+            InterpError: The input, the output or the model cannot be used; no output is left.
+        """
+        interpolator = interpolator or Interpolator.from_options(self.options.inference)
+        self._check_model(interpolator)
+        planner = self.create_planner()
+        frames = self._source_frames()
+        with (
+            self._open_journal(interpolator) as journal,
+            self._open_flow_writer(interpolator, journal) as flow_writer,
+            QueuedWriter(self.open_writer(journal), WAITING_FRAMES) as writer,
+        ):
+            synthesizer = Synthesizer(
+                interpolator,
+                self.pixel_format,
+                with_motion=flow_writer is not None,
+                batch=journal.batch if journal else None,
+                every=journal.segment_frames if journal else None,
+            )
+            completed = journal.completed if journal else 0
+            frames_out, frames_done, last_pts = 0, 0, 0
+            for image, planned, flow in synthesizer.images(planner.plan(frames), completed):
+                if image is None:
+                    original = planned.before.image if planned.after is None else None
+                    writer.skip(original, planned.pts)
+                else:
+                    writer.write(image, planned.pts)
+                if flow_writer is not None and flow is not None:
+                    self._write_flow(flow_writer, frames_out, planned, flow)
+                frames_out, last_pts = frames_out + 1, planned.pts
+                if progress and frames_out >= completed and planned.frames_done > frames_done:
+                    frames_done = planned.frames_done
+                    progress(frames_done, self.clock.expected_frames)
+        timeline = self.clock.timeline
+        end_seconds = last_pts * timeline.time_base + timeline.last_seconds
+        return DoubleResult(
+            source=self.source.path,
+            target=self.target.path,
+            frames_in=planner.frames_in,
+            frames_out=frames_out,
+            frames_resumed=completed,
+            synthesized=synthesizer.synthesized,
+            cuts=planner.counts[PairKind.CUT],
+            flashes=planner.counts[PairKind.FLASH],
+            duplicates=planner.counts[PairKind.DUPLICATE],
+            retimed=planner.retimed,
+            gaps=planner.counts[PairKind.GAP],
+            frame_rate=timeline.frame_rate,
+            video_seconds=float(end_seconds - timeline.start_seconds),
+            seconds=time.monotonic() - self._begun,
+            output_bytes=writer.output_bytes,
+            model=interpolator.name,
+            device=str(interpolator.device),
+            precision=interpolator.precision,
+            quality=interpolator.quality,
+            trajectory=interpolator.trajectory,
+            encoder=writer.encoder,
+            warnings=tuple(self._warnings(interpolator, writer, planner.frames_in)),
+        )
+
+    def _check_model(self, interpolator: Interpolator) -> None:
+        """Raise `WeightsError` if a model cannot make what is asked for."""
+        if self.options.save_flow is not None:
+            interpolator.require_flow()
+        if interpolator.net.supports_timestep:
+            return
+        if self.options.duplicates == "retime":
+            raise WeightsError(
+                f"model {interpolator.name} makes only the frame halfway between two, which does "
+                'not make a run of repeated frames even; use `model="flow"`.'
+            )
+        timesteps = self.clock.timeline.timesteps
+        if timesteps and all(map(interpolator.can_make, timesteps)):
+            return
+        raise WeightsError(
+            f"model {interpolator.name} makes only the frame halfway between two, which is enough "
+            "for a `factor` or `slow_motion` of 2, 4, 8 and so on up to 64, not for others and not "
+            'for a `frame_rate`; use `model="flow"`.'
+        )
+
+    def _source_frames(self) -> Iterator[SourceFrame]:
+        """The frames of the input, on the output's clock."""
+        frames, self._frames = self._frames, None
+        if frames is None:
+            raise ValueError(f"{self.source.path}: a job can be run only once")
+        for index, frame in enumerate(itertools.chain((self._first,), frames)):
+            self._interlaced += bool(frame.image.interlaced_frame)
+            if len(self._first_stamps) < LOOKED_AT:
+                self._first_stamps.append(frame.pts)
+            yield SourceFrame(index, frame.pts - self.clock.shift, frame.image)
+
+    @contextlib.contextmanager
+    def _open_journal(self, interpolator: Interpolator) -> Iterator[SegmentJournal | None]:
+        """The journal of a long job that can be resumed; `None` for others."""
+        # What a pipe carries cannot be read again, and a short output is soon made once more.
+        expected = self.clock.expected_output_frames
+        is_long = expected is None or expected > self.options.segment_frames
+        if not (is_long and self.target.is_resumable):
+            yield None
+            return
+        journal = SegmentJournal(
+            self.target.path,
+            self.options.segment_frames,
+            interpolator.batch_size(self.pixel_format.height, self.pixel_format.width),
+            self.describe(interpolator),
+            resume=self.options.resume,
+        )
+        with reserving(self.target.path, journal.folder.parent):
+            journal.__enter__()
+        with contextlib.ExitStack() as stack:
+            stack.push(journal)
+            yield journal
+
+    @contextlib.contextmanager
+    def _open_flow_writer(
+        self, interpolator: Interpolator, journal: SegmentJournal | None
+    ) -> Iterator[FlowWriter | None]:
+        options = self.options
+        if options.save_flow is None:
+            yield None
+            return
+        writer = FlowWriter(
+            options.save_flow,
+            (self.pixel_format.width, self.pixel_format.height),
+            {
+                "video": self.target.path.name,
+                "source": self.source.path.name,
+                "model": interpolator.name,
+            },
+            options.flow_scale_px,
+            overwrite=options.overwrite,
+            completed_frames=(lambda: journal.completed) if journal else None,
+        )
+        with writer:
+            yield writer
+
+    def _write_flow(
+        self, writer: FlowWriter, number: int, planned: PlannedFrame, flow: OpticalFlow
+    ) -> None:
+        if planned.after is None:  # an original has none
+            return
+        interval = (planned.after.pts - planned.before.pts) * self.clock.times.time_base
+        writer.write(
+            number,
+            flow,
+            seconds=float(planned.pts * self.clock.timeline.time_base),
+            timestep=float(planned.timestep),
+            interval_seconds=float(interval),
+        )
+
+    def _warnings(
+        self, interpolator: Interpolator, writer: QueuedWriter, frames_in: int
+    ) -> Iterator[str]:
+        """What a user should know, once everything is done."""
+        yield from input_warnings(self.reader, self.target, self.options)
+        yield from interpolator.notes
+        yield from writer.warnings
+        if self.reader.damage:
+            yield (
+                f"the input is damaged ({self.reader.damage}); {frames_in} good frames were "
+                "doubled."
+            )
+        if self._interlaced and self.options.fields == "refuse":
+            yield (
+                f"{self._interlaced} of {frames_in} frames are marked as interlaced; if they look "
+                'combed, use `fields="deinterlace"`.'
+            )
+        if self.options.fields == "refuse" and is_soft_telecine(
+            self._first_stamps, self.clock.times.time_base
+        ):
+            yield (
+                "it is film whose frames are shown for three and two fields in turn, as on "
+                'television; `fields="detelecine"` gives them even times.'
+            )
+        if self.reader.repaired_times:
+            yield f"{self.reader.repaired_times} time stamps did not grow and were moved."
 
 
-def input_times(info: VideoInfo, options: DoubleOptions, first: Frame, shift: int) -> InputTimes:
-    """What the input says of its times, which begin `shift` units before the output's zero."""
-    nominal = info.frame_rate or Fraction(25)
-    step = max(1, round(1 / (nominal * first.time_base)))
-    end, whole = options.end_seconds, info.duration_seconds
-    # An end that the user chose is followed by another frame a nominal step later.
-    chosen = end is not None and (whole is None or end < whole)
-    last = step if chosen else info.last_duration or first.duration or step
-    return InputTimes(first.time_base, first.pts - shift, last, nominal)
+def create_planner(
+    clock: SourceClock, pixel_format: PixelFormat, options: DoubleOptions
+) -> Planner:
+    """The planner that `options` describe.
 
-
-def longest_gap(times: InputTimes, options: DoubleOptions) -> int:
-    """Units between two frames up to which there is motion between them to follow."""
-    seconds = max(Fraction(str(options.max_gap_seconds)), 2 / times.frame_rate)
-    return round(seconds / times.time_base)
-
-
-def side_streams(
-    info: VideoInfo, options: DoubleOptions, shift: Fraction, times: InputTimes
-) -> SideStreams:
-    """Where sound and the rest come from, with what is done to their times."""
-    origin = info.video_start_seconds
-    start, end = options.start_seconds, options.end_seconds
-    return SideStreams(
-        source=info,
-        shift_seconds=shift,
-        start_seconds=origin + Fraction(str(start)) if start else None,
-        end_seconds=origin + Fraction(str(end)) if end else None,
-        tail_seconds=times.last_duration * times.time_base,
-        stretch=options.slow_motion or 1,
-        audio=options.audio,
+    Args:
+        clock: Times of input and output.
+        pixel_format: What the frames are.
+        options: Settings.
+    """
+    detector = create_detector(options.scene_threshold, options.scene_detector)
+    return Planner(
+        clock.timeline,
+        PairClassifier(detector, clock.max_gap),
+        pixel_format,
+        options.at_cut,
+        options.duplicates,
     )
 
 
-def expected_frames(info: VideoInfo, options: DoubleOptions) -> int | None:
-    """Frames that will be read, as far as the file says."""
-    whole = info.frame_count
-    if whole is None and info.duration_seconds and info.frame_rate:
-        whole = round(info.duration_seconds * float(info.frame_rate))
-    if whole is None or not info.duration_seconds:
-        return whole
-    start = options.start_seconds or 0.0
-    end = min(options.end_seconds or info.duration_seconds, info.duration_seconds)
-    return max(1, round(whole * (end - start) / info.duration_seconds))
-
-
-def frames_for_each(info: VideoInfo, options: DoubleOptions) -> Fraction:
-    """Frames out for each frame in, as far as the file says its rate."""
-    if options.frame_rate is None or info.frame_rate is None:
-        return Fraction(options.frames_for_each)
-    return options.frame_rate * (options.slow_motion or 1) / info.frame_rate
+def _open_reader(source: Source, options: DoubleOptions) -> FrameReader:
+    """Open what is to be doubled, and refuse what cannot be."""
+    reader = open_source(source, options)
+    try:
+        if options.fields != "refuse":
+            return FieldReader(reader, options.fields)
+        refuse_interlaced(reader.info)
+    except BaseException:
+        reader.close()
+        raise
+    return reader

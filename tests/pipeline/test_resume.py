@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import clips
@@ -27,12 +28,10 @@ from interp_cli.video.writers.journal import (
     SegmentJournal,
     check_completed,
     completed_frames,
-    job_facts,
     journal_folder,
 )
 
 FILM = Fraction(24000, 1001)
-FACTS = {"crf": "17", "input": "abc"}
 EVERY = 8
 OPTIONS = DoubleOptions(segment_frames=EVERY, encode=EncodeOptions(preset="ultrafast"))
 LOSSLESS = DoubleOptions(segment_frames=EVERY, encode=EncodeOptions(encoder="ffv1"))
@@ -47,14 +46,29 @@ COUNTS = (
 )
 
 
-def kept(target: Path, facts: dict[str, str] = FACTS, *, resume: bool = True) -> SegmentJournal:
-    return SegmentJournal(target, EVERY, 2, facts, resume=resume)
+@dataclass(frozen=True)
+class Settings:
+    """As much of a description as a journal asks for."""
+
+    crf: int = 17
+
+    def to_data(self) -> dict[str, Any]:
+        return {"crf": self.crf}
+
+    def differences(self, earlier: Mapping[str, Any]) -> list[str]:
+        if set(earlier) != {"crf"}:
+            raise ValueError("no such settings")
+        return [] if earlier["crf"] == self.crf else [f"`crf`: {earlier['crf']}, now {self.crf}"]
+
+
+def kept(target: Path, crf: int = 17, *, batch: int = 2, resume: bool = True) -> SegmentJournal:
+    return SegmentJournal(target, EVERY, batch, Settings(crf), resume=resume)
 
 
 def finish(work: SegmentJournal, number: int, content: bytes = b"segment") -> None:
     part = work.folder / "part"
     part.write_bytes(content)
-    work.keep(part, f"{number}.mkv", EVERY)
+    work.add_file(part, f"{number}.mkv", EVERY)
 
 
 @pytest.fixture
@@ -74,7 +88,7 @@ def test_finished_segments_stay_and_the_error_says_so(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt) as caught, kept(target) as work:
         finish(work, 0)
         raise KeyboardInterrupt
-    note = "8 finished frames are kept: the same command with --resume goes on."
+    note = "8 finished frames are kept: the same job with `resume` goes on."
     assert caught.value.__notes__ == [note]
     assert completed_frames(target) == 8
 
@@ -82,7 +96,7 @@ def test_finished_segments_stay_and_the_error_says_so(tmp_path: Path):
 def test_a_job_goes_on_where_it_was_stopped(stopped: Path):
     with kept(stopped) as work:
         assert [path.name for path in work.paths] == ["0.mkv", "1.mkv"]
-        assert work.frames == 16
+        assert work.completed == 16
         assert {path.name for path in work.folder.iterdir()} == {
             "0.mkv", "1.mkv", "journal.json", "lock",
         }  # fmt: skip
@@ -90,7 +104,7 @@ def test_a_job_goes_on_where_it_was_stopped(stopped: Path):
 
 
 def test_the_batch_is_that_of_the_first_run(stopped: Path):
-    with SegmentJournal(stopped, EVERY, 7, FACTS, resume=True) as work:
+    with kept(stopped, batch=7) as work:
         assert work.batch == 2
 
 
@@ -102,19 +116,19 @@ def test_nothing_finished_leaves_nothing(tmp_path: Path):
 
 
 def test_another_job_is_refused_and_nothing_is_lost(stopped: Path):
-    with pytest.raises(EncodeError, match=r"made otherwise \(crf: 17, now 20\)"):
-        kept(stopped, {**FACTS, "crf": "20"}).__enter__()
+    with pytest.raises(EncodeError, match=r"made in another way \(`crf`: 17, now 20\)"):
+        kept(stopped, 20).__enter__()
     assert completed_frames(stopped) == 16
 
 
 def test_without_resume_it_begins_anew(stopped: Path):
-    with kept(stopped, {**FACTS, "crf": "20"}, resume=False) as work:
-        assert work.frames == 0
+    with kept(stopped, 20, resume=False) as work:
+        assert work.completed == 0
         assert not (work.folder / "0.mkv").exists()
 
 
 def test_hours_of_work_are_not_lost_unasked(stopped: Path):
-    with pytest.raises(EncodeError, match="16 finished frames of an earlier run are kept; use --r"):
+    with pytest.raises(EncodeError, match="16 finished frames of an earlier run are kept; use `r"):
         check_completed(stopped, DoubleOptions())
     check_completed(stopped, DoubleOptions(resume=True))
     check_completed(stopped, DoubleOptions(overwrite=True))
@@ -136,6 +150,7 @@ def add_a_field(journal: dict) -> None:
     [
         add_a_field,
         lambda journal: journal["segments"][0].pop("frames"),
+        lambda journal: journal.update(facts=journal.pop("description")),  # as in 0.1.0.dev
         lambda journal: journal.pop("batch"),
         lambda journal: journal.update(order="by name"),
         lambda journal: journal.update(segments=[["0.mkv", 8, 7]]),
@@ -147,7 +162,7 @@ def test_a_journal_of_another_version_costs_one_line_and_no_frame(stopped: Path,
     journal = json.loads(path.read_text())
     alter(journal)
     path.write_text(json.dumps(journal))
-    told = r"journal.json: another version of interp wrote it, .* anew with --overwrite"
+    told = r"journal.json: another version of interp wrote it, .* start over with `overwrite`"
     with pytest.raises(EncodeError, match=told):
         kept(stopped).__enter__()
     with pytest.raises(EncodeError, match=told):
@@ -155,7 +170,7 @@ def test_a_journal_of_another_version_costs_one_line_and_no_frame(stopped: Path,
     assert (journal_folder(stopped) / "1.mkv").exists()
     check_completed(stopped, DoubleOptions(overwrite=True))
     with kept(stopped, resume=False) as work:
-        assert work.frames == 0
+        assert work.completed == 0
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7"])
@@ -174,18 +189,13 @@ def test_two_runs_do_not_share_a_target(tmp_path: Path):
         assert work.folder.is_dir()
 
 
-def test_facts_are_what_the_frames_depend_on(tmp_path: Path):
-    source = tmp_path / "in.mkv"
-    source.write_bytes(b"video")
-    facts = job_facts([source], OPTIONS, {"model": "flow"})
-    assert facts["preset"] == "ultrafast"
-    assert facts["model"] == "flow"
-    free = replace(OPTIONS, audio=False, overwrite=True, resume=True, keep_going=True)
-    assert job_facts([source], free, {"model": "flow"}) == facts
-    assert job_facts([source], replace(OPTIONS, factor=3), {"model": "flow"}) != facts
-    os.utime(source, ns=(0, 0))
-    touched = job_facts([source], OPTIONS, {"model": "flow"})
-    assert {name for name in facts if facts[name] != touched[name]} == {"input"}
+def test_a_description_that_cannot_be_read_is_of_another_version(stopped: Path):
+    path = journal_folder(stopped) / "journal.json"
+    journal = json.loads(path.read_text())
+    path.write_text(json.dumps(journal | {"description": {"crf": 17, "colour": "red"}}))
+    with pytest.raises(EncodeError, match="another version of interp wrote it"):
+        kept(stopped).__enter__()
+    assert completed_frames(stopped) == 16
 
 
 class Counting(torch.nn.Module):
@@ -388,14 +398,14 @@ def test_wishes_for_the_encoder_do_not_trouble_the_join(source, tmp_path, interp
 
 def test_a_full_disk_loses_nothing_that_is_finished(source, tmp_path, interpolator, monkeypatch):
     target = tmp_path / "out.mkv"
-    keep = SegmentJournal.keep
+    keep = SegmentJournal.add_file
 
     def full(work: SegmentJournal, part: Path, name: str, frames: int) -> None:
         if len(work.segments) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
         keep(work, part, name, frames)
 
-    monkeypatch.setattr(SegmentJournal, "keep", full)
+    monkeypatch.setattr(SegmentJournal, "add_file", full)
     with pytest.raises(EncodeError, match=r"out.mkv: ffv1 failed \(No space left") as caught:
         double_video(source, target, LOSSLESS, interpolator=interpolator)
     assert caught.value.__notes__[0].startswith("16 finished frames are kept")
@@ -444,11 +454,11 @@ def test_a_finished_video_that_cannot_take_its_name_is_joined_again(source, tmp_
 def test_other_settings_are_refused(source, tmp_path, interpolator):
     target = tmp_path / "out.mkv"
     interrupted(source, target, OPTIONS, interpolator)
-    with pytest.raises(EncodeError, match="an earlier run are kept; use --resume to go on"):
+    with pytest.raises(EncodeError, match="an earlier run are kept; use `resume` to go on"):
         double_video(source, target, OPTIONS, interpolator=interpolator)
     other = replace(OPTIONS, encode=EncodeOptions(crf=20), resume=True)
     with pytest.raises(
-        EncodeError, match="crf: not given, now 20; preset: ultrafast, now not given"
+        EncodeError, match="`crf`: not given, now 20; `preset`: ultrafast, now not given"
     ):
         double_video(source, target, other, interpolator=interpolator)
     assert completed_frames(target) == 2 * EVERY
@@ -460,7 +470,7 @@ def test_other_settings_are_refused(source, tmp_path, interpolator):
 @pytest.mark.parametrize("name", ["out.gif", "out.webp", "-"])
 def test_what_is_made_in_one_go_cannot_be_resumed(source, tmp_path, interpolator, name):
     target = Path(name) if name == "-" else tmp_path / name
-    with pytest.raises(EncodeError, match="--resume goes on with a video or with pictures"):
+    with pytest.raises(EncodeError, match="`resume` goes on with a video or with pictures"):
         double_video(source, target, DoubleOptions(resume=True), interpolator=interpolator)
 
 
@@ -551,7 +561,7 @@ def test_a_killed_command_goes_on(tmp_path: Path, weights: Path, number: signal.
     options = replace(OPTIONS, segment_frames=16, inference=InferenceOptions(model=str(weights)))
     if number is signal.SIGINT:
         assert process.returncode == 130
-        assert f"out.mp4: {frames} finished frames are kept: the same command with" in said
+        assert f"out.mp4: {frames} finished frames are kept: the same " in said
         double_video(source, target, replace(options, resume=True))
     else:
         again = interp(source, target, *asked, "--resume")
@@ -592,9 +602,9 @@ def test_many_videos_go_on(source: Path, tmp_path: Path, weights: Path):
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"quality": "best"}, "quality: fast, now best"),
-        ({"precision": "bf16"}, "precision: fp32, now bf16"),
-        ({"seed": 1}, "model: "),
+        ({"quality": "best"}, "`quality`: fast, now best"),
+        ({"precision": "bf16"}, "`precision`: fp32, now bf16"),
+        ({"seed": 1}, "`model`: "),
     ],
 )
 def test_frames_of_another_network_are_not_gone_on_with(source, tmp_path, changed, named):

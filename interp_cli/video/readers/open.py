@@ -1,13 +1,19 @@
-"""What can be read: a video, a picture sequence, an animation or a pipe, told by its name."""
+"""What can be read: a picture sequence, a pipe, an animation or a video; told by name and content.
+
+A new kind of input is one reader and one row of `READERS`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from interp_cli.errors import OpenError
 from interp_cli.options import DEFAULT_INPUT_RATE, DoubleOptions
 from interp_cli.video.images.animation_timing import animation_facts
-from interp_cli.video.images.sequence_names import is_sequence
+from interp_cli.video.images.sequence_names import PictureFiles, find_pictures, is_sequence
 from interp_cli.video.readers.animation import AnimationReader, WebpReader
 from interp_cli.video.readers.base import FrameReader
 from interp_cli.video.readers.file import VideoReader
@@ -18,31 +24,122 @@ STANDARD_STREAM = Path("-")
 _STANDARD_INPUT = 0
 
 
-def open_source(source: Path, options: DoubleOptions) -> FrameReader:
+@dataclass(frozen=True, slots=True)
+class ReaderKind:
+    """A kind of input.
+
+    Attributes:
+        name: Name for messages, such as `picture sequence`.
+        recognize: Returns what it finds at a path, which `open` gets; `None` if the input is of
+            another kind.
+        open: Opens the reader.
+        can_repeat: Whether the input can be read a second time.
+    """
+
+    name: str
+    recognize: Callable[[Path], object | None]
+    open: Callable[[Source, DoubleOptions], FrameReader]
+    can_repeat: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An input whose kind is known.
+
+    Attributes:
+        path: The path that the user gave.
+        kind: What it is.
+        found: What `ReaderKind.recognize` found, such as the files of a picture sequence.
+    """
+
+    path: Path
+    kind: ReaderKind
+    found: Any
+
+    @property
+    def pictures(self) -> PictureFiles | None:
+        """The files of a picture sequence; `None` for other inputs."""
+        return self.found if isinstance(self.found, PictureFiles) else None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are read; none for a pipe."""
+        if self.pictures is not None:
+            return self.pictures.files
+        return (self.path,) if self.kind.can_repeat else ()
+
+
+def identify_source(path: Path) -> Source:
+    """Decide what an input is; a picture folder is listed here and nowhere else.
+
+    Args:
+        path: A file, a folder, a pattern such as `frames/%04d.png` or `frames/*.png`, or `-`.
+
+    Raises:
+        OpenError: The path names pictures and there are none, or they are of several kinds.
+    """
+    for kind in READERS:
+        found = kind.recognize(path)
+        if found is not None:
+            return Source(path, kind, found)
+    raise OpenError(f"{path}: is nothing that can be read.")
+
+
+def open_source(source: Source | Path, options: DoubleOptions) -> FrameReader:
     """Open an input of any kind.
 
     Args:
-        source: A file, a folder, a pattern such as `frames/%04d.png` or `frames/*.png`, or `-`.
-        options: Where to begin and to stop, and what an input cannot say of itself.
+        source: A path as for `identify_source`, or what that returned.
+        options: Start, end and what an input cannot say of itself.
 
     Raises:
-        OpenError: It cannot be read.
+        OpenError: The input cannot be read.
     """
-    start, end, keep_going = options.start_seconds, options.end_seconds, options.keep_going
-    if is_sequence(source):
-        rate = options.input_frame_rate or DEFAULT_INPUT_RATE
-        return SequenceReader(
-            source, rate, start, end, white_level=options.white_level, keep_going=keep_going
-        )
-    if options.input_frame_rate is not None:
+    if isinstance(source, Path):
+        source = identify_source(source)
+    if options.input_frame_rate is not None and source.pictures is None:
         raise OpenError(
-            f"{source}: has times of its own; --input-fps is for picture sequences (a folder, or "
-            "a pattern such as frames/%04d.png)."
+            f"{source.path}: has times of its own; `input_frame_rate` is for picture sequences (a "
+            "folder, or a pattern such as frames/%04d.png)."
         )
-    if source == STANDARD_STREAM:
-        return PipeReader(_STANDARD_INPUT, start, end, keep_going=keep_going)
-    facts = animation_facts(source)
-    if facts is None:
-        return VideoReader(source, start, end, keep_going=keep_going)
-    kind = WebpReader if source.suffix.lower() == ".webp" else AnimationReader
-    return kind(source, facts, start, end, keep_going=keep_going)
+    return source.kind.open(source, options)
+
+
+def _open_pictures(source: Source, options: DoubleOptions) -> FrameReader:
+    return SequenceReader(
+        source.found,
+        options.input_frame_rate or DEFAULT_INPUT_RATE,
+        options.start_seconds,
+        options.end_seconds,
+        white_level=options.white_level,
+        keep_going=options.keep_going,
+    )
+
+
+def _open_pipe(source: Source, options: DoubleOptions) -> FrameReader:
+    start, end = options.start_seconds, options.end_seconds
+    return PipeReader(_STANDARD_INPUT, start, end, keep_going=options.keep_going)
+
+
+def _open_animation(source: Source, options: DoubleOptions) -> FrameReader:
+    reader = WebpReader if source.path.suffix.lower() == ".webp" else AnimationReader
+    start, end = options.start_seconds, options.end_seconds
+    return reader(source.path, source.found, start, end, keep_going=options.keep_going)
+
+
+def _open_file(source: Source, options: DoubleOptions) -> FrameReader:
+    start, end = options.start_seconds, options.end_seconds
+    return VideoReader(source.path, start, end, keep_going=options.keep_going)
+
+
+# The first that recognizes an input takes it; a video takes what nothing else does.
+READERS: list[ReaderKind] = [
+    ReaderKind(
+        "picture sequence",
+        lambda path: find_pictures(path) if is_sequence(path) else None,
+        _open_pictures,
+    ),
+    ReaderKind("pipe", lambda path: path == STANDARD_STREAM or None, _open_pipe, can_repeat=False),
+    ReaderKind("animation", animation_facts, _open_animation),
+    ReaderKind("video", lambda path: path, _open_file),
+]

@@ -33,7 +33,7 @@ class SequenceReader(ThreadedReader):
 
     def __init__(
         self,
-        source: Path,
+        source: Path | PictureFiles,
         frame_rate: Fraction,
         start_seconds: float | None = None,
         end_seconds: float | None = None,
@@ -45,7 +45,7 @@ class SequenceReader(ThreadedReader):
         """Find the files and look at the first one.
 
         Args:
-            source: A folder, or a pattern with `%04d` or `*`.
+            source: A folder or a pattern with `%04d` or `*`, or the files that were found there.
             frame_rate: Pictures a second.
             start_seconds: As for `VideoReader`.
             end_seconds: As for `VideoReader`.
@@ -56,7 +56,7 @@ class SequenceReader(ThreadedReader):
         Raises:
             OpenError: No picture is there, or the first one cannot be read.
         """
-        self.pictures = find_pictures(source)
+        self.pictures = find_pictures(source) if isinstance(source, Path) else source
         self.curve = FloatCurve(white_level)
         first = read_image(self.pictures.files[0])
         super().__init__(

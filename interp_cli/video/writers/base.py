@@ -99,20 +99,22 @@ class FrameWriter(ABC):
 
 
 @contextlib.contextmanager
-def explaining(writer: FrameWriter, target: Path, kept: Sequence[object] = ()) -> Iterator[None]:
+def explaining(
+    writer: FrameWriter, target: Path, segments: Sequence[object] = ()
+) -> Iterator[None]:
     """Abort a writer after a failure, and say what failed.
 
     Args:
-        writer: That makes the target.
-        target: For the message.
-        kept: What stays nevertheless, as it is by then.
+        writer: The writer of the target.
+        target: The output, for the message.
+        segments: Finished segments, which stay; read after the failure.
     """
     try:
         yield
     except (EncodeError, OSError) as error:
         writer.abort()
         reason = error.strerror if isinstance(error, OSError) else error
-        lost = "" if kept else " No output was kept."
+        lost = "" if segments else " No output was kept."
         raise EncodeError(f"{target}: {writer.encoder} failed ({reason}).{lost}") from error
     except BaseException:
         writer.abort()

@@ -1,22 +1,22 @@
 """A long job as durable segments: what is finished stays, in a hidden folder beside the target.
 
-A journal in that folder says what the segments were made from and how. Both are written aside,
-flushed to the disk and renamed, so a power cut leaves a segment whole or not at all. Nothing here
-knows what a segment holds.
+A journal in that folder describes the job that the segments belong to. Segments and journal are
+written under another name, flushed to the disk and renamed, so a power cut leaves a segment whole
+or not at all. Nothing here knows what a segment holds.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Protocol
 
 from interp_cli.atomic import AtomicPath, flush, write_whole
 from interp_cli.errors import EncodeError
@@ -26,9 +26,16 @@ if sys.platform != "win32":
     import fcntl
 
 _JOURNAL, _LOCK = "journal.json", "lock"
-# What may be another when a job goes on: the finished frames do not depend on it.
-_FREE_OPTIONS = ("overwrite", "resume", "audio", "keep_going", "inference")
-_UNITS = ("_seconds", "_px")
+
+
+class Description(Protocol):
+    """What a journal holds of the job that its segments belong to."""
+
+    def to_data(self) -> dict[str, Any]:
+        """The description as JSON has it."""
+
+    def differences(self, earlier: Mapping[str, Any]) -> list[str]:
+        """What makes an earlier job's segments unusable, in words; `ValueError`: all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +43,9 @@ class Segment:
     """A finished part of the output.
 
     Attributes:
-        name: Of its file or folder in the hidden folder.
-        frames: How many it holds.
-        size_bytes: Of the file; 0 for a folder.
+        name: Name of its file or folder in the hidden folder.
+        frames: Number of frames that it holds.
+        size_bytes: Size of the file; 0 for a folder.
     """
 
     name: str
@@ -48,9 +55,9 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class _Journal:
-    """What is noted of a job: see `SegmentJournal`."""
+    """The content of the journal's file: see `SegmentJournal`."""
 
-    facts: dict[str, str]
+    description: dict[str, Any]
     batch: int
     segments: list[Segment]
 
@@ -64,10 +71,10 @@ def journal_folder(target: Path) -> Path:
 
 
 def completed_frames(target: Path) -> int:
-    """How many finished frames an earlier, unfinished run has left.
+    """Number of finished frames that an earlier, unfinished run has left.
 
     Raises:
-        EncodeError: Another version left them, and in another way.
+        EncodeError: Another version of interp left them.
     """
     journal = _read_journal(journal_folder(target))
     return sum(segment.frames for segment in _whole_segments(journal_folder(target), journal))
@@ -77,40 +84,15 @@ def check_completed(target: Path, options: DoubleOptions) -> None:
     """Refuse to lose what an earlier run has left, unless that was asked for.
 
     Raises:
-        EncodeError: There is something, and neither `resume` nor `overwrite`, or it is of another
-            version.
+        EncodeError: There is something, and neither `resume` nor `overwrite` is set, or another
+            version of interp left it.
     """
     frames = 0 if options.resume or options.overwrite else completed_frames(target)
     if frames:
         raise EncodeError(
-            f"{target}: {frames} finished frames of an earlier run are kept; use --resume to go "
-            "on, or --overwrite to begin anew."
+            f"{target}: {frames} finished frames of an earlier run are kept; use `resume` to go "
+            "on, or `overwrite` to start over."
         )
-
-
-def job_facts(
-    files: Iterable[Path], options: DoubleOptions, made_with: Mapping[str, object]
-) -> dict[str, str]:
-    """Everything that a finished frame depends on, each with a name for people.
-
-    Args:
-        files: The input.
-        options: Of the job; those of the inference as they were settled, in `made_with`.
-        made_with: What else it depends on.
-    """
-    digest = hashlib.sha256()
-    for path in files:
-        facts = path.stat()
-        digest.update(f"{path.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
-    requested = asdict(options)
-    encode = requested.pop("encode")
-    requested = {name: value for name, value in requested.items() if name not in _FREE_OPTIONS}
-    found = {"input": digest.hexdigest()[:12]}
-    for name, value in (*requested.items(), *encode.items(), *made_with.items()):
-        for unit in _UNITS:
-            name = name.removesuffix(unit)
-        found[name.replace("_", " ")] = str(value)
-    return found
 
 
 class SegmentJournal:
@@ -120,49 +102,55 @@ class SegmentJournal:
     finished, and the error gets a note that says so.
 
     Attributes:
-        folder: Where segments lie; also for what is not finished yet.
-        every: Frames of a segment; the last may have fewer.
-        batch: Pairs that the network is given at once, as settled by the first run.
-        segments: The finished ones, in order.
+        folder: Folder of the segments, finished or not.
+        segment_frames: Frames of a segment; the last one may have fewer.
+        batch: Batch size in frame pairs, as settled by the first run.
+        segments: The finished segments, in order.
     """
 
     def __init__(
-        self, target: Path, every: int, batch: int, facts: Mapping[str, str], *, resume: bool
+        self,
+        target: Path,
+        segment_frames: int,
+        batch: int,
+        description: Description,
+        *,
+        resume: bool,
     ) -> None:
         """Say what is to be made.
 
         Args:
-            target: What is to be made.
-            every: Frames of a segment.
-            batch: Pairs at once, unless an earlier run says otherwise.
-            facts: What the frames depend on, from `job_facts`.
+            target: The output.
+            segment_frames: Frames of a segment.
+            batch: Batch size in frame pairs, unless an earlier run settled another.
+            description: The job that the segments belong to.
             resume: Whether to go on from what an earlier run has left; otherwise that is removed.
         """
         self.folder = journal_folder(target)
-        self.every = every
+        self.segment_frames = segment_frames
         self.batch = batch
         self.segments: list[Segment] = []
         self._target = target
-        self._facts = dict(facts)
+        self._description = description
         self._resume = resume
         self._lock: int | None = None
 
     @property
-    def frames(self) -> int:
-        """Finished frames."""
+    def completed(self) -> int:
+        """Number of finished frames."""
         return sum(segment.frames for segment in self.segments)
 
     @property
     def paths(self) -> list[Path]:
-        """Of the finished segments, in order."""
+        """Paths of the finished segments, in order."""
         return [self.folder / segment.name for segment in self.segments]
 
     def __enter__(self) -> SegmentJournal:
         """Take the folder for this process.
 
         Raises:
-            EncodeError: Another process has it, or it is of a job with other facts or of another
-                version.
+            EncodeError: Another process has it, or its segments belong to another job or were
+                made by another version of interp.
             OSError: It cannot be written.
         """
         self.folder.mkdir(exist_ok=True)
@@ -170,7 +158,7 @@ class SegmentJournal:
         try:
             if self._resume:
                 self._load(_read_journal(self.folder))
-            self._remove_the_rest()
+            self._remove_unfinished()
             self._write_journal()
         except BaseException:
             self._unlock()
@@ -185,21 +173,21 @@ class SegmentJournal:
     ) -> None:
         if error is not None and self.segments:
             with contextlib.suppress(OSError):  # room for those who look for it
-                self._remove_the_rest()
+                self._remove_unfinished()
             error.add_note(
-                f"{self.frames} finished frames are kept: the same command with --resume goes on."
+                f"{self.completed} finished frames are kept: the same job with `resume` goes on."
             )
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._unlock()
 
-    def keep(self, part: Path, name: str, frames: int) -> None:
+    def add_file(self, part: Path, name: str, frames: int) -> None:
         """Make a finished segment durable.
 
         Args:
             part: Its file in the folder.
-            name: What that is to be called from now on.
-            frames: How many it holds.
+            name: New name of that file.
+            frames: Number of frames that it holds.
 
         Raises:
             OSError: The disk is full.
@@ -208,7 +196,7 @@ class SegmentJournal:
         AtomicPath(self.folder / name, part, durable=True).commit()
         self._note(Segment(name, frames, size_bytes))
 
-    def keep_files(self, files: Sequence[Path], folder: Path) -> None:
+    def add_files(self, files: Sequence[Path], folder: Path) -> None:
         """Make a segment durable that is some files, a frame each, in a folder for all segments.
 
         Raises:
@@ -222,23 +210,20 @@ class SegmentJournal:
         segments = _whole_segments(self.folder, journal)
         if journal is None or not segments:
             return
-        before = journal.facts
-        names = sorted(before.keys() | self._facts.keys())
-        other = [
-            f"{name}: {_said(before.get(name))}, now {_said(self._facts.get(name))}"
-            for name in names
-            if before.get(name) != self._facts.get(name)
-        ]
-        if other:
+        try:
+            differences = self._description.differences(journal.description)
+        except ValueError as error:
+            raise _other_version(self.folder / _JOURNAL) from error
+        if differences:
             raise EncodeError(
-                f"{self._target}: the finished frames that are kept were made otherwise "
-                f"({'; '.join(other)}); make it the same again, or use --overwrite in place of "
-                "--resume to begin anew."
+                f"{self._target}: the finished frames that are kept were made in another way "
+                f"({'; '.join(differences)}); make it the same again, or use `overwrite` in place "
+                "of `resume` to start over."
             )
         self.segments, self.batch = segments, journal.batch
 
-    def _remove_the_rest(self) -> None:
-        """Everything in the folder that is not finished."""
+    def _remove_unfinished(self) -> None:
+        """Delete everything in the folder that is not finished."""
         known = {_LOCK, _JOURNAL, *(segment.name for segment in self.segments)}
         for path in self.folder.iterdir():
             if path.name not in known:
@@ -249,11 +234,11 @@ class SegmentJournal:
         self._write_journal()
 
     def _write_journal(self) -> None:
-        content = asdict(_Journal(self._facts, self.batch, self.segments))
+        content = asdict(_Journal(self._description.to_data(), self.batch, self.segments))
         write_whole(self.folder / _JOURNAL, json.dumps(content, indent=1) + "\n", durable=True)
 
     def _locked(self) -> int:
-        """A lock that ends with the process, however that ends."""
+        """Take a lock that ends with the process, however that ends."""
         lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             if sys.platform != "win32":
@@ -273,10 +258,6 @@ class SegmentJournal:
             self._lock = None
 
 
-def _said(fact: str | None) -> str:
-    return "not given" if fact in (None, "None") else str(fact)
-
-
 def _read_journal(folder: Path) -> _Journal | None:
     path = folder / _JOURNAL
     try:
@@ -288,11 +269,15 @@ def _read_journal(folder: Path) -> _Journal | None:
         segments = [Segment(**item) for item in content.pop("segments")]
         return _Journal(**content, segments=segments)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise EncodeError(
-            f"{path}: another version of interp wrote it, or it is damaged, so that the finished "
-            "frames there cannot be used; go on with that version, or begin anew with --overwrite "
-            "and without --resume."
-        ) from error
+        raise _other_version(path) from error
+
+
+def _other_version(path: Path) -> EncodeError:
+    return EncodeError(
+        f"{path}: another version of interp wrote it, or it is damaged, so that the finished "
+        "frames there cannot be used; go on with that version, or start over with `overwrite` and "
+        "without `resume`."
+    )
 
 
 def _whole_segments(folder: Path, journal: _Journal | None) -> list[Segment]:

@@ -1,27 +1,26 @@
-"""What can be written: a video, a picture sequence, an animation or a pipe, told by its name."""
+"""What can be written: a picture sequence, a pipe, an animation or a video; told by its name.
+
+A new kind of output is one writer and one row of `WRITERS`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from interp_cli.errors import EncodeError
-from interp_cli.options import DoubleOptions
+from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams
 from interp_cli.video.encoding.containers import container_of, is_container
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.encoding.passthrough import check_ffmpeg_output
 from interp_cli.video.images.codecs import image_codec_of
-from interp_cli.video.images.sequence_names import (
-    PictureFiles,
-    find_pictures,
-    is_sequence,
-    is_sequence_target,
-    parse_target,
-)
+from interp_cli.video.images.sequence_names import is_sequence_target, parse_target
 from interp_cli.video.readers.base import FrameReader
-from interp_cli.video.readers.open import STANDARD_STREAM
+from interp_cli.video.readers.open import STANDARD_STREAM, Source
 from interp_cli.video.readers.sequence import SequenceReader
 from interp_cli.video.writers.animation import AnimationWriter, animation_encoder, is_animation
 from interp_cli.video.writers.base import FrameWriter
@@ -32,21 +31,74 @@ from interp_cli.video.writers.segmented import SegmentedWriter
 from interp_cli.video.writers.sequence import SequenceWriter
 
 _STANDARD_OUTPUT = 1
+_MAX_MATROSKA_RATE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class OutputTiming:
-    """When the frames of an output stand.
+class Output:
+    """What a writer is given to write.
 
     Attributes:
+        reader: The input that the frames come from.
+        tags: What the frames are.
         time_base: Unit of the time stamps, in seconds.
-        frame_rate: The nominal rate.
-        last_seconds: How long the last frame stands.
+        frame_rate: Nominal rate.
+        last_seconds: Duration of the last frame.
+        options: Settings.
+        side: Source of audio and the other streams; `None`: the video alone.
+        journal: Journal of finished segments; `None`: the output is made in one go.
     """
 
+    reader: FrameReader
+    tags: FrameTags
     time_base: Fraction
     frame_rate: Fraction
     last_seconds: Fraction
+    options: DoubleOptions
+    side: SideStreams | None = None
+    journal: SegmentJournal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriterKind:
+    """A kind of output.
+
+    Attributes:
+        name: Name for messages, such as `picture sequence`.
+        recognize: Returns what it finds in a path, given the input; `None` if the output is of
+            another kind.
+        check: Raises `EncodeError` if the output could not be written in the end.
+        open: Opens the writer.
+        has_segments: Whether finished frames can be kept, to go on from after an interruption.
+    """
+
+    name: str
+    recognize: Callable[[Path, Source], object | None]
+    check: Callable[[Target, DoubleOptions], None]
+    open: Callable[[Target, Output], FrameWriter]
+    has_segments: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An output whose kind is known.
+
+    Attributes:
+        path: The path that the user gave.
+        source: The input.
+        kind: What it is.
+        found: What `WriterKind.recognize` found, such as the names of a picture sequence.
+    """
+
+    path: Path
+    source: Source
+    kind: WriterKind
+    found: Any
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether finished frames can be kept and the input be read again to go on."""
+        return self.kind.has_segments and self.source.kind.can_repeat
 
 
 def is_written(path: Path) -> bool:
@@ -54,174 +106,216 @@ def is_written(path: Path) -> bool:
     return is_container(path) or is_animation(path)
 
 
-def is_resumable(source: Path, target: Path) -> bool:
-    """Whether finished frames can be kept, and the source be read again to go on."""
-    if STANDARD_STREAM in (source, target):
-        return False
-    pictures = find_pictures(source) if is_sequence(source) else None
-    return is_sequence_target(target, pictures) or is_container(target)
+def identify_target(path: Path, source: Source) -> Target:
+    """Decide what an output is.
+
+    Args:
+        path: A file, a pattern such as `out/%04d.png`, a folder where pictures come in, or `-`.
+        source: The input.
+
+    Raises:
+        EncodeError: It is of no kind that is written.
+    """
+    for kind in WRITERS:
+        found = kind.recognize(path, source)
+        if found is not None:
+            return Target(path, source, kind, found)
+    codec = image_codec_of(path)
+    if codec is not None:
+        raise EncodeError(
+            f"{path}: one {codec.name} file holds one picture; give a pattern, such as "
+            f"{path.with_name(f'{path.stem}_%06d{path.suffix}')}."
+        )
+    container_of(path)  # says which endings there are
+    raise EncodeError(f"{path}: is nothing that can be written.")
 
 
-def check_target(source: Path, target: Path, options: DoubleOptions) -> None:
+def check_target(target: Target, options: DoubleOptions) -> None:
     """Refuse, before any work, an output that could not be written in the end.
 
     Raises:
-        OpenError: The source names pictures and none is there.
-        EncodeError: The target is of no kind that is written, exists, or is the input.
+        EncodeError: The target exists, is the input, cannot be resumed or has no such setting.
     """
-    if options.output_format is not None and target != STANDARD_STREAM:
-        raise EncodeError(f"{target}: --output-format is for a pipe as output (-).")
-    if options.resume and not is_resumable(source, target):
+    if options.output_format is not None and target.path != STANDARD_STREAM:
+        raise EncodeError(f"{target.path}: `output_format` is for a pipe as output (-).")
+    if options.resume and not target.is_resumable:
         raise EncodeError(
-            f"{target}: --resume goes on with a video or with pictures; an animation and a pipe "
-            "are made in one go."
+            f"{target.path}: `resume` goes on with a video or with pictures; an animation and a "
+            "pipe are made in one go."
         )
-    if target != STANDARD_STREAM:
-        check_completed(target, options)
-    pictures = find_pictures(source) if is_sequence(source) else None
-    if target == STANDARD_STREAM:
-        _refuse_settings(options, target, "a pipe carries raw frames")
-        return
-    if is_sequence_target(target, pictures):
-        _refuse_settings(options, target, "the kind of picture says how it is stored")
-        _check_sequence(target, pictures, overwrite=options.overwrite)
-        return
-    _check_ending(target)
-    if is_container(target):
-        check_ffmpeg_output(options.encode, container_of(target))
-    if is_animation(target):
-        own = animation_encoder(target)
-        chosen = None if options.encode.encoder == own else options.encode.encoder
-        others = replace(options.encode, encoder=chosen, options=())
-        why = f"such a file has one encoder, {own} (--encoder-option sets it)"
-        _refuse_settings(replace(options, encode=others), target, why)
-    if not target.exists():
-        return
-    if target.is_dir():
-        raise EncodeError(
-            f"{target}: is a folder; a file name is expected, or for pictures a pattern such as "
-            f"{target}/%06d.png."
-        )
-    if source.exists() and target.samefile(source):
-        raise EncodeError(f"{target}: is the input itself; choose another name.")
-    if not options.overwrite:
-        raise EncodeError(f"{target}: exists; use --overwrite to replace it.")
+    if target.kind.has_segments:
+        check_completed(target.path, options)
+    target.kind.check(target, options)
 
 
-def open_target(
-    target: Path,
-    reader: FrameReader,
-    picture: FrameTags,
-    timing: OutputTiming,
-    options: DoubleOptions,
-    side: SideStreams | None,
-    kept: SegmentJournal | None = None,
-) -> FrameWriter:
+def open_target(target: Target, output: Output) -> FrameWriter:
     """Open the writer for what comes out.
-
-    Args:
-        target: A file, a pattern, a folder or `-`.
-        reader: The input.
-        picture: What the frames are.
-        timing: When they stand.
-        options: Settings.
-        side: Where sound and the rest come from.
-        kept: Where finished frames are kept; `None`: the output is made in one go.
 
     Raises:
         EncodeError: The target cannot be written, or not with these settings.
     """
-    pictures = reader.pictures if isinstance(reader, SequenceReader) else None
-    rates = (timing.time_base, timing.frame_rate)
-    if is_sequence_target(target, pictures):
-        names, kind = parse_target(target, pictures)
-        source = reader if isinstance(reader, SequenceReader) else None
-        return SequenceWriter(names, kind, picture, *rates, source, kept)
-    if picture.layout.is_float:
+    if output.tags.layout.is_float and target.kind is not _PICTURES:
         raise EncodeError(
-            f"{target}: holds no floating-point values; write .exr or .tif pictures, or convert "
-            "the input first."
+            f"{target.path}: holds no floating-point values; write .exr or .tif pictures, or "
+            "convert the input first."
         )
-    if target == STANDARD_STREAM:
-        is_y4m = reader.info.container == "yuv4mpegpipe"
-        output_format = options.output_format or ("y4m" if is_y4m else "nut")
-        return PipeWriter(_STANDARD_OUTPUT, output_format, picture, *rates)
-    if is_animation(target):
-        own_format = reader.info.pixel_format if reader.info.codec == "apng" else ""
-        return AnimationWriter(
-            target, picture, *rates, timing.last_seconds, options.encode, reader.plays, own_format
-        )
-    if timing.frame_rate > 1000 and target.suffix.lower() in (".mkv", ".webm"):
-        raise EncodeError(
-            f"{target}: {float(timing.frame_rate):.6g} frames a second do not fit: the format "
-            "counts whole milliseconds; choose .mp4 or .mov."
-        )
-    if kept is not None:
-        return SegmentedWriter(target, picture, *rates, options.encode, side, kept)
-    return VideoWriter(target, picture, *rates, options.encode, side)
+    return target.kind.open(target, output)
 
 
-def notes_on(reader: FrameReader, target: Path, options: DoubleOptions) -> tuple[str, ...]:
+def input_warnings(reader: FrameReader, target: Target, options: DoubleOptions) -> tuple[str, ...]:
     """What a user should know of an input that goes to `target`."""
-    if not isinstance(reader, SequenceReader):
+    if target.source.pictures is None:
         return (*reader.warnings, *_streams_left_out(reader, target, options))
-    if options.input_frame_rate is not None:
+    # Pictures have no rate, so nothing was assumed if pictures come out.
+    if options.input_frame_rate is not None or target.kind is _PICTURES:
         return reader.warnings
-    if is_sequence_target(target, reader.pictures):  # no rate is written
-        return reader.warnings
-    rate = f"{reader.info.frame_rate} pictures a second are assumed; --input-fps says otherwise."
-    return (*reader.warnings, rate)
+    assumed = (
+        f"{reader.info.frame_rate} pictures a second are assumed; `input_frame_rate` says "
+        "otherwise."
+    )
+    return (*reader.warnings, assumed)
 
 
-def _streams_left_out(reader: FrameReader, target: Path, options: DoubleOptions) -> tuple[str, ...]:
-    """What pictures, animations and pipes have no place for, as far as it was wanted."""
-    if not reader.has_side_streams or is_container(target):
+def _streams_left_out(
+    reader: FrameReader, target: Target, options: DoubleOptions
+) -> tuple[str, ...]:
+    """Requested streams for which pictures, animations and pipes have no place."""
+    if not reader.has_side_streams or target.kind is _VIDEO:
         return ()
     streams = [s for s in reader.info.streams if options.audio or s.kind != "audio"]
     lost = ", ".join(f"{s.kind} ({s.codec or 'unknown'})" for s in streams)
-    return (f"{target}: holds no more than the video; left out: {lost}.",) if lost else ()
+    return (f"{target.path}: holds no more than the video; left out: {lost}.",) if lost else ()
 
 
-def _check_ending(target: Path) -> None:
-    """Whether the ending is one that a single file can have."""
-    kind = image_codec_of(target)
-    if is_animation(target):
-        return
-    if kind is not None:
-        raise EncodeError(
-            f"{target}: one {kind.name} file holds one picture; give a pattern, such as "
-            f"{target.with_name(f'{target.stem}_%06d{target.suffix}')}."
-        )
-    container_of(target)
+def _check_pipe(target: Target, options: DoubleOptions) -> None:
+    _refuse_settings(options.encode, target.path, "a pipe carries raw frames")
 
 
-def _check_sequence(target: Path, pictures: PictureFiles | None, *, overwrite: bool) -> None:
-    names, kind = parse_target(target, pictures)
+def _open_pipe(target: Target, output: Output) -> FrameWriter:
+    is_y4m = output.reader.info.container == "yuv4mpegpipe"
+    output_format = output.options.output_format or ("y4m" if is_y4m else "nut")
+    return PipeWriter(
+        _STANDARD_OUTPUT, output_format, output.tags, output.time_base, output.frame_rate
+    )
+
+
+def _check_pictures(target: Target, options: DoubleOptions) -> None:
+    _refuse_settings(options.encode, target.path, "the kind of picture says how it is stored")
+    names, codec = target.found
     existing = set(names.existing().values())
-    if pictures is not None:
-        own = {path.resolve() for path in pictures.files}
+    if target.source.pictures is not None:
+        own = {path.resolve() for path in target.source.files}
         if own & {path.resolve() for path in existing}:
-            raise EncodeError(f"{target}: is the input itself; choose another folder or name.")
-    if existing and not overwrite:
+            raise EncodeError(f"{target.path}: is the input itself; choose another folder or name.")
+    if existing and not options.overwrite:
         raise EncodeError(
-            f"{target}: {len(existing)} such {kind.name} files exist; use --overwrite to replace "
-            "them."
+            f"{target.path}: {len(existing)} such {codec.name} files exist; use `overwrite` to "
+            "replace them."
         )
 
 
-def _refuse_settings(options: DoubleOptions, target: Path, why: str) -> None:
-    encode = options.encode
+def _open_pictures(target: Target, output: Output) -> FrameWriter:
+    names, codec = target.found
+    source = output.reader if isinstance(output.reader, SequenceReader) else None
+    return SequenceWriter(
+        names, codec, output.tags, output.time_base, output.frame_rate, source, output.journal
+    )
+
+
+def _check_animation(target: Target, options: DoubleOptions) -> None:
+    own = animation_encoder(target.path)
+    why = f"such a file has one encoder, {own} (`options` sets it)"
+    allowed = ("options", "encoder") if options.encode.encoder == own else ("options",)
+    _refuse_settings(options.encode, target.path, why, allowed)
+    _check_file(target, options)
+
+
+def _open_animation(target: Target, output: Output) -> FrameWriter:
+    info = output.reader.info
+    return AnimationWriter(
+        target.path,
+        output.tags,
+        output.time_base,
+        output.frame_rate,
+        output.last_seconds,
+        output.options.encode,
+        output.reader.plays,
+        info.pixel_format if info.codec == "apng" else "",
+    )
+
+
+def _check_file(target: Target, options: DoubleOptions) -> None:
+    path, source = target.path, target.source.path
+    if not path.exists():
+        return
+    if path.is_dir():
+        raise EncodeError(
+            f"{path}: is a folder; a file name is expected, or for pictures a pattern such as "
+            f"{path}/%06d.png."
+        )
+    if source.exists() and path.samefile(source):
+        raise EncodeError(f"{path}: is the input itself; choose another name.")
+    if not options.overwrite:
+        raise EncodeError(f"{path}: exists; use `overwrite` to replace it.")
+
+
+def _check_video(target: Target, options: DoubleOptions) -> None:
+    check_ffmpeg_output(options.encode, container_of(target.path))
+    _check_file(target, options)
+
+
+def _open_video(target: Target, output: Output) -> FrameWriter:
+    is_matroska = target.path.suffix.lower() in (".mkv", ".webm")
+    if output.frame_rate > _MAX_MATROSKA_RATE and is_matroska:
+        raise EncodeError(
+            f"{target.path}: {float(output.frame_rate):.6g} frames a second do not fit: the format "
+            "counts whole milliseconds; choose .mp4 or .mov."
+        )
+    frames = (output.tags, output.time_base, output.frame_rate, output.options.encode, output.side)
+    if output.journal is not None:
+        return SegmentedWriter(target.path, *frames, output.journal)
+    return VideoWriter(target.path, *frames)
+
+
+def _refuse_settings(
+    options: EncodeOptions, target: Path, why: str, allowed: tuple[str, ...] = ()
+) -> None:
+    """Raise `EncodeError` if an encoder's settings were given to an output that has none."""
+    names = ("encoder", "crf", "preset", "pixel_format", "options", "ffmpeg_output")
     given = [
-        flag
-        for flag, value in (
-            ("--encoder", encode.encoder),
-            ("--crf", encode.crf),
-            ("--preset", encode.preset),
-            ("--pixel-format", encode.pixel_format),
-            ("--encoder-option", encode.options),
-            ("--ffmpeg-output", encode.ffmpeg_output),
-        )
-        if value not in (None, ())
+        f"`{name}`"
+        for name in names
+        if name not in allowed and getattr(options, name) not in (None, ())
     ]
     if given:
         raise EncodeError(f"{target}: {' and '.join(given)} cannot be used, since {why}.")
+
+
+def _picture_names(path: Path, source: Source) -> object | None:
+    if not is_sequence_target(path, source.pictures):
+        return None
+    return parse_target(path, source.pictures)
+
+
+_PICTURES = WriterKind(
+    "picture sequence", _picture_names, _check_pictures, _open_pictures, has_segments=True
+)
+_VIDEO = WriterKind(
+    "video",
+    lambda path, _: path if is_container(path) else None,
+    _check_video,
+    _open_video,
+    has_segments=True,
+)
+# The first that recognizes an output takes it.
+WRITERS: list[WriterKind] = [
+    WriterKind("pipe", lambda path, _: path == STANDARD_STREAM or None, _check_pipe, _open_pipe),
+    _PICTURES,
+    WriterKind(
+        "animation",
+        lambda path, _: path if is_animation(path) else None,
+        _check_animation,
+        _open_animation,
+    ),
+    _VIDEO,
+]

@@ -44,31 +44,31 @@ class SegmentedWriter(FrameWriter):
     def __init__(
         self,
         target: Path,
-        picture: FrameTags,
+        tags: FrameTags,
         time_base: Fraction,
         frame_rate: Fraction,
         options: EncodeOptions,
         side: SideStreams | None,
-        kept: SegmentJournal,
+        journal: SegmentJournal,
     ) -> None:
         """Settle how the video is written; as for `VideoWriter`.
 
         Args:
             target: The file to make.
-            picture: What the frames are.
+            tags: What the frames are.
             time_base: Unit of the time stamps, in seconds.
-            frame_rate: The nominal rate.
+            frame_rate: Nominal rate.
             options: Encoder settings.
-            side: Where the other streams come from.
-            kept: Where segments are kept, and which are there already.
+            side: Source of audio and the other streams; `None`: the video alone.
+            journal: Journal of the finished segments.
         """
         self.target = target
-        self._kept = kept
-        self._commands = VideoCommands(target, picture, frame_rate, options, side)
+        self._journal = journal
+        self._commands = VideoCommands(target, tags, frame_rate, options, side)
         self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
-        self._frames = (picture.layout, time_base, frame_rate)
+        self._frames = (tags.layout, time_base, frame_rate)
         self._frames_seen = 0  # handed over or skipped
-        self._number = len(kept.segments)
+        self._number = len(journal.segments)
         self._waiting: list[tuple[av.VideoFrame, int]] = []
         self._encoding: Encoding | None = None
         self._finishing: Encoding | None = None
@@ -91,12 +91,12 @@ class SegmentedWriter(FrameWriter):
         Raises:
             EncodeError: The encoder has stopped, or the disk is full.
         """
-        with explaining(self, self.target, self._kept.segments):
+        with explaining(self, self.target, self._journal.segments):
             if self._frames_seen == 0:
                 self._try(image, pts)
             self._frames_seen += 1
             self._waiting.append((image, pts))
-            if self._encoding and self._encoding.frames_written == self._kept.every:
+            if self._encoding and self._encoding.frames_written == self._journal.segment_frames:
                 if len(self._waiting) < _SHORTEST:
                     return
                 self._await_last()
@@ -114,17 +114,19 @@ class SegmentedWriter(FrameWriter):
         Raises:
             EncodeError: That failed; the segments stay.
         """
-        with explaining(self, self.target, self._kept.segments):
+        with explaining(self, self.target, self._journal.segments):
             self._await_last()
             if self._encoding is not None:
                 self._write_waiting(self._encoding)
                 self._finishing, self._encoding = self._encoding, None
                 self._finish()
                 self._await_last()
-            if self._kept.frames != self._frames_seen:
-                raise EncodeError(f"{self._kept.frames} of {self._frames_seen} frames are there")
-            part = self._kept.folder / f"joined{self.target.suffix}"
-            if not self._joined(self._kept.paths, part):
+            if self._journal.completed != self._frames_seen:
+                raise EncodeError(
+                    f"{self._journal.completed} of {self._frames_seen} frames are there"
+                )
+            part = self._journal.folder / f"joined{self.target.suffix}"
+            if not self._joined(self._journal.paths, part):
                 raise EncodeError(self._why())
         self._commands.close()
         try:
@@ -162,16 +164,16 @@ class SegmentedWriter(FrameWriter):
         return Encoding(self._commands.segment(), part, *self._frames)
 
     def _part(self, number: int) -> Path:
-        return self._kept.folder / f"{number:06d}.part{self.target.suffix}"
+        return self._journal.folder / f"{number:06d}.part{self.target.suffix}"
 
     def _finish(self) -> None:
         """Complete the segment before the one that is being written; body of a thread."""
         assert self._finishing is not None  # whoever calls has set it
-        number = len(self._kept.segments)
+        number = len(self._journal.segments)
         try:
             self._finishing.finish()
             name = f"{number:06d}{self.target.suffix}"
-            self._kept.keep(self._part(number), name, self._finishing.frames_written)
+            self._journal.add_file(self._part(number), name, self._finishing.frames_written)
         except BaseException as error:  # noqa: BLE001 - raised again in the writing thread
             self._error = error
 
@@ -185,7 +187,9 @@ class SegmentedWriter(FrameWriter):
 
     def _try(self, image: av.VideoFrame, pts: int) -> None:
         """Go all the way with one frame: what would fail in the end shall fail now."""
-        trial, part = (self._kept.folder / f"{n}{self.target.suffix}" for n in ("trial", "tried"))
+        trial, part = (
+            self._journal.folder / f"{n}{self.target.suffix}" for n in ("trial", "tried")
+        )
         self._encoding = self._begin(trial)
         self._encoding.write(image, pts)
         self._encoding.finish()
@@ -203,7 +207,7 @@ class SegmentedWriter(FrameWriter):
         self, segments: list[Path], part: Path, *limits: str, timeout_seconds: float | None = None
     ) -> bool:
         """Copy segments and the streams beside the video into a file; whether that went well."""
-        arguments = self._commands.joining(segments, self._kept.folder / "segments.txt")
+        arguments = self._commands.joining(segments, self._journal.folder / "segments.txt")
         self._join = FfmpegRun([*arguments, *limits], part)
         done = self._join.wait(timeout_seconds)
         return done and (bool(limits) or self._join.frames == self._frames_seen)

@@ -42,7 +42,7 @@ class SequenceWriter(FrameWriter):
         time_base: Fraction,
         frame_rate: Fraction,
         source: SequenceReader | None = None,
-        kept: SegmentJournal | None = None,
+        journal: SegmentJournal | None = None,
     ) -> None:
         """Make the hidden folder.
 
@@ -53,7 +53,7 @@ class SequenceWriter(FrameWriter):
             time_base: Unit of the time stamps, in seconds.
             frame_rate: Of the output: the numbers in the names count its frames.
             source: Where the frames come from, if from pictures.
-            kept: Where finished pictures are kept; `None`: they are not.
+            journal: Journal of finished pictures; `None`: none are kept.
 
         Raises:
             EncodeError: The folder cannot be written, or the kind cannot hold such frames.
@@ -77,14 +77,14 @@ class SequenceWriter(FrameWriter):
         folder = names.folder
         home = folder if folder.is_dir() else folder.parent
         part = home / f".{folder.name or 'frames'}.{os.getpid()}.part"
-        self._kept = kept
+        self._journal = journal
         self._fresh: list[Path] = []  # not yet kept
-        if kept is not None:
-            part = kept.folder / "pictures"
+        if journal is not None:
+            part = journal.folder / "pictures"
         self._output = AtomicPath(folder, part)
         self._part = part
         with reserving(folder, home):
-            self._part.mkdir(exist_ok=kept is not None)
+            self._part.mkdir(exist_ok=journal is not None)
 
     @property
     def output_bytes(self) -> int:
@@ -108,13 +108,13 @@ class SequenceWriter(FrameWriter):
             else:
                 target.write_bytes(self._like_the_originals(self._encoder.encode(image)))
             self._fresh.append(target)
-            if self._kept is not None and len(self._fresh) == self._kept.every:
-                self._kept.keep_files(self._fresh, self._part)
+            if self._journal is not None and len(self._fresh) == self._journal.segment_frames:
+                self._journal.add_files(self._fresh, self._part)
                 self._fresh = []
         except OSError as error:
             raise EncodeError(
                 f"{self.names.folder}: cannot be written ({error.strerror})."
-                + ("" if self._kept and self._kept.segments else " No output was kept.")
+                + ("" if self._journal and self._journal.segments else " No output was kept.")
             ) from error
         self.frames_written += 1
 
@@ -134,8 +134,8 @@ class SequenceWriter(FrameWriter):
         """
         folder = self.names.folder
         try:
-            if self._kept is not None and self._fresh:
-                self._kept.keep_files(self._fresh, self._part)
+            if self._journal is not None and self._fresh:
+                self._journal.add_files(self._fresh, self._part)
             files = sorted(self._part.iterdir())
             if len(files) != self.frames_written:
                 raise EncodeError(
@@ -158,7 +158,7 @@ class SequenceWriter(FrameWriter):
 
     def abort(self) -> None:
         """Leave nothing behind; safe to call twice."""
-        if self._kept is None:
+        if self._journal is None:
             self._output.discard()
 
     def _move(self, files: list[Path]) -> None:
