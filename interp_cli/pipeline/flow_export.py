@@ -285,7 +285,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
             f"{folder}: holds other files than motion, such as {foreign[0]}; choose another folder."
         )
     if names and not overwrite:
-        raise InterpError(f"{folder}: holds motion already; use --overwrite to replace it.")
+        raise InterpError(f"{folder}: holds motion already; use `overwrite` to replace it.")
 
 
 @cache

@@ -220,7 +220,7 @@ def test_a_still_is_not_retimed(double, tmp_path: Path):
 
 def test_a_model_of_middles_retimes_nothing(double, interpolator, repeats_clip, monkeypatch):
     monkeypatch.setattr(interpolator.net, "supports_timestep", False)
-    with pytest.raises(WeightsError, match="only middles, which do not make a run"):
+    with pytest.raises(WeightsError, match="only the frame halfway between two, which does not make a run"):
         double(repeats_clip, options=replace(LOSSLESS, duplicates="retime"))
 
 
@@ -289,7 +289,7 @@ def test_progress_counts_frames(double, h264_clip: Path):
 
 def test_what_exists_is_not_replaced(double, h264_clip: Path, tmp_path: Path):
     (tmp_path / "out.mkv").write_text("mine")
-    with pytest.raises(EncodeError, match=r"out.mkv: exists; use --overwrite"):
+    with pytest.raises(EncodeError, match=r"out.mkv: exists; use `overwrite`"):
         double(h264_clip)
     assert (tmp_path / "out.mkv").read_text() == "mine"
     assert double(h264_clip, options=replace(LOSSLESS, overwrite=True)).frames_out == 24

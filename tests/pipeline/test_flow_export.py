@@ -152,7 +152,7 @@ def test_what_lies_in_a_folder_stays(flow, tmp_path):
     folder.mkdir()
     with FlowWriter(folder, (7, 5), {}) as writer:  # empty: fine
         writer.write(1, motion(flow))
-    with pytest.raises(InterpError, match="m: holds motion already; use --overwrite"):
+    with pytest.raises(InterpError, match="m: holds motion already; use `overwrite`"):
         FlowWriter(folder, (7, 5), {})
     with FlowWriter(folder, (7, 5), {}, overwrite=True) as writer:
         writer.write(3, motion(flow))

@@ -175,7 +175,7 @@ def test_a_sequence_becomes_a_video_at_the_rate_that_is_said(double, tmp_path: P
     for index, name in enumerate(numbered(3, ".png")):
         np.testing.assert_array_equal(frames[2 * index], read(tmp_path / "in" / name))
     (warning,) = double("in", "b.mkv", encode=lossless).warnings
-    assert warning == "25 pictures a second are assumed; --input-fps says otherwise."
+    assert warning == "25 pictures a second are assumed; `input_frame_rate` says otherwise."
 
 
 def test_a_part_of_a_sequence_keeps_its_own_numbers_from_the_first(double, tmp_path: Path):
@@ -224,7 +224,7 @@ def test_a_damaged_picture_is_named_and_what_is_before_it_can_be_had(double, tmp
 def test_nothing_is_written_over_unasked(double, tmp_path: Path):
     pictures(tmp_path / "in", numbered(2, ".png"))
     double("in", "out")
-    with pytest.raises(EncodeError, match="out: 4 such PNG files exist; use --overwrite"):
+    with pytest.raises(EncodeError, match="out: 4 such PNG files exist; use `overwrite`"):
         double("in", "out")
     with pytest.raises(EncodeError, match="is the input itself"):
         double("in", "in/f_%03d.png", overwrite=True)
@@ -255,11 +255,11 @@ def test_pictures_that_cannot_take_their_places_stay_and_so_do_the_old_ones(doub
     [
         ("in", "a.tif", {}, "one TIFF file holds one picture; give a pattern, such as a_%06d.tif"),
         ("in", "none/a/%d.png", {}, "the folder none does not exist"),
-        ("in", "o", {"encode": EncodeOptions(crf=3)}, "--crf cannot be used, since the kind of"),
+        ("in", "o", {"encode": EncodeOptions(crf=3)}, "`crf` cannot be used, since the kind of"),
         ("in", "o/%d.exr", {}, "OpenEXR does not hold the input's integer values"),
         ("float", "a.mkv", {}, "holds no floating-point values; write .exr or .tif"),
         ("none/%d.png", "o", {}, "no picture is there"),
-        ("in", "a.mkv", {"output_format": "nut"}, "--output-format is for a pipe"),
+        ("in", "a.mkv", {"output_format": "nut"}, "`output_format` is for a pipe"),
     ],
 )
 def test_a_mistake_costs_one_line(double, tmp_path: Path, source, target, options, message):
@@ -272,7 +272,7 @@ def test_a_mistake_costs_one_line(double, tmp_path: Path, source, target, option
 
 def test_a_rate_is_for_pictures_alone(double, tmp_path: Path):
     clips.moving_clip(tmp_path / "in.mkv", frames=2, codec="ffv1")
-    with pytest.raises(OpenError, match="has times of its own; --input-fps is for picture"):
+    with pytest.raises(OpenError, match="has times of its own; `input_frame_rate` is for picture"):
         double("in.mkv", "a.mkv", input_frame_rate=Fraction(10))
 
 
