@@ -24,13 +24,9 @@ OPTION = re.compile(r"`(?:\w+\.)?([a-z]\w*)(?:=[^`]*)?`")
 
 # Rooms whose messages are still to be converted.
 UNCONVERTED = (
-    "devices.py", "inference/batching.py",
-    "pipeline/double.py", "pipeline/flow_export.py", "pipeline/synthesizer.py",
+    "devices.py", "inference/batching.py", "pipeline/synthesizer.py",
     "training/checkpoint.py", "training/loop.py", "training/prepare.py", "training/ranks.py",
     "training/state.py",
-
-    "video/readers/open.py", "video/writers/journal.py",
-    "video/writers/open.py",
 )  # fmt: skip
 
 FIELDS = {

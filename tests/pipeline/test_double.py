@@ -220,7 +220,9 @@ def test_a_still_is_not_retimed(double, tmp_path: Path):
 
 def test_a_model_of_middles_retimes_nothing(double, interpolator, repeats_clip, monkeypatch):
     monkeypatch.setattr(interpolator.net, "supports_timestep", False)
-    with pytest.raises(WeightsError, match="only the frame halfway between two, which does not make a run"):
+    with pytest.raises(
+        WeightsError, match="only the frame halfway between two, which does not make a run"
+    ):
         double(repeats_clip, options=replace(LOSSLESS, duplicates="retime"))
 
 

@@ -228,7 +228,9 @@ def test_a_model_of_middles_makes_powers_of_two(h264_clip: Path, tmp_path: Path)
     result = double_video(h264_clip, tmp_path / "4.mp4", options, interpolator=interpolator)
     assert result.synthesized == 33
     for more in ({"factor": 3}, {"frame_rate": Fraction(50)}, {"slow_motion": 6}):
-        with pytest.raises(WeightsError, match=r"Blur makes only the frame halfway.*use `model=\"flow\"`"):
+        with pytest.raises(
+            WeightsError, match=r"Blur makes only the frame halfway.*use `model=\"flow\"`"
+        ):
             double_video(
                 h264_clip, tmp_path / "out.mp4", replace(FAST, **more), interpolator=interpolator
             )
@@ -321,6 +323,6 @@ def test_fields_that_come_later_are_told(double, tmp_path: Path):
     ffmpeg("-i", f"concat:{whole}|{mixed}", "-c", "copy", source)
     result = double(source, "out.mkv", LOSSLESS)
     assert result.warnings[-1] == (
-        "6 of 12 frames are marked as interlaced; if they look combed, use `fields=\"deinterlace\"`."
+        '6 of 12 frames are marked as interlaced; if they look combed, use `fields="deinterlace"`.'
     )
     assert double(source, "out2.mkv", LOSSLESS, fields="deinterlace").warnings == ()
