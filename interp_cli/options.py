@@ -342,24 +342,24 @@ def parse_frame_rate(text: str) -> Fraction:
 
 @dataclass(frozen=True, slots=True)
 class EvalOptions:
-    """What `evaluate` scores.
+    """Options of `evaluate`.
 
     Attributes:
-        inference: The model, and how it is run.
-        compare: What it is compared with: `blend`, `minterpolate`, `dis`, or further models by
-            name or file.
-        only: Score only the sets with these names, in which `*` stands for anything; none: all.
-        skip: Frames hidden between two shown ones, in videos and in folders of numbered frames;
-            `None`: as is usual for the set, else one.
-        limit: Pictures to score in each set, its first ones, up to the end of a gap; `None`
-            scores all.
-        scene_threshold: As in `DoubleOptions`; no frame of a video is hidden beside a cut.
-        tta: Whether networks predict also for the frames turned by 180 degrees, and the mean of
-            both is scored.
-        vmaf: Whether videos get VMAF too.
-        worst: Pictures of lowest PSNR to list for each set.
-        output_dir: Where the predicted pictures are kept, as `SET/ROW/ITEM.png`; `None`: nowhere.
-        predictions: Pictures that were made elsewhere, named likewise: each ROW is scored too.
+        inference: Model and its settings; `quality` is `best` by default.
+        compare: Methods to compare with: `blend`, `minterpolate`, `dis`, or names or files of
+            other models.
+        only: Names of the sets to score, in which `*` matches anything; all sets if empty.
+        skip: Number of hidden frames between two shown ones in videos and in folders of numbered
+            frames; `None`: the usual number of the data set, else 1.
+        limit: Number of pictures to score in each set, rounded up to whole pairs of shown frames;
+            `None`: all.
+        scene_threshold: As in `DoubleOptions`. No frame of a video is hidden where a cut lies.
+        tta: Whether networks also predict for the frames rotated by 180 degrees, and the mean of
+            both RGB pictures is scored.
+        vmaf: Whether VMAF is measured on videos.
+        worst: Number of pictures with the lowest PSNR to list for each set.
+        output_dir: Folder for the predicted pictures, `SET/PREDICTOR/ITEM.png`; `None`: not saved.
+        predictions: Folder of pictures by other tools, `SET/TOOL/ITEM.png`; each tool is scored.
     """
 
     inference: InferenceOptions = field(default_factory=lambda: InferenceOptions(quality="best"))
@@ -379,30 +379,31 @@ class EvalOptions:
         for name in ("skip", "limit"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"`{name}` must be at least 1, not {value!r}")
+        require_scene_threshold(self.scene_threshold)
         require(self.worst >= 0, f"`worst` must be at least 0, not {self.worst!r}")
 
     @property
     def predictors(self) -> tuple[str, ...]:
-        """Everything that is scored: the model, then the others, each once."""
+        """Names of all predictors: the model, then the others, without repetition."""
         return tuple(dict.fromkeys((self.inference.model, *self.compare)))
 
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """What `benchmark` times.
+    """Options of `benchmark`.
 
     Attributes:
-        inference: The model, and how it is run.
-        sizes: Frame sizes (width, height) of drawn clips; not with `input`.
-        input: A video to work on; `None`: one is drawn for each size.
-        seconds: How much of the input to take, from its start; `None`: all of it.
-        compare: What doubles the same clip in turns with us: `minterpolate`, `dis`, `blend`, and
-            further models by name or file.
-        compare_commands: Command lines of other programs that do so too, with `{input}` and
-            `{output}` where the files' names belong.
-        preset: The encoder's preset, for us and for what we start ourselves.
-        rounds: Rounds, of which the medians are reported.
-        frames: Frames of a drawn clip; `None`: as many as we double in a few seconds.
+        inference: Model and its settings.
+        sizes: Frame sizes (width, height) of drawn clips, in pixels; unused with `input`.
+        input: Video to use instead of drawn clips.
+        seconds: Duration to use from the start of the input; `None`: all of it.
+        compare: Methods to compare with: `minterpolate`, `dis`, `blend`, or names or files of
+            other models.
+        compare_commands: Command lines of other programs to compare with, with `{input}` and
+            `{output}` in place of the file names.
+        preset: x264 preset of every output.
+        rounds: Number of rounds; medians are reported.
+        frames: Length of a drawn clip in frames; `None`: as many as take a few seconds to double.
     """
 
     inference: InferenceOptions = field(default_factory=InferenceOptions)

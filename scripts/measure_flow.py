@@ -1,16 +1,16 @@
 #!/usr/bin/env python
-"""Measure what a model promises beyond its scores, and print it beside its targets.
+"""Measure the invariants of a model, and print them with their targets.
 
     scripts/measure_flow.py VAL… --videos CLIP_OR_FOLDER… [--model FILE] [--json]
 
-1. Arbitrary timesteps: of videos, three frames of four are hidden and made again.
-2. Captions, logos, black bars and thin lines, drawn still over a moving ground.
+1. Arbitrary timesteps: three frames of four are hidden in videos and predicted.
+2. Captions, logos, black bars and thin lines, drawn static over a moving background.
 3. Two equal frames give that frame.
 4. Swapped frames and 1 - t give the same picture.
 5. No triplet is much worse than averaging.
-6. A fade does not disturb the motion: what a middle loses if the later frame is darkened to 70%.
+6. A fade does not disturb the motion: the loss of a middle if the later frame is darkened to 70%.
 
-VAL are data sets as `interp eval` takes them; 3 to 6 use them. Everything is made at `best`.
+VAL are data sets that `interp eval` reads; 3 to 6 use them. The quality is `best` throughout.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         name: {"item": min(row, key=lambda item: row[item]), **min_and_mean(row.values())}
         for name, row in gains.items()
     }
-    found["fade"] = {name: {"mean": fmean(row), "most": max(row)} for name, row in losses.items()}
+    found["fade"] = {name: {"mean": fmean(row), "max": max(row)} for name, row in losses.items()}
     scores = []
     for clip in clips:
         try:
@@ -124,13 +124,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def min_and_mean(values: Iterable[float]) -> dict[str, float]:
-    """The two numbers that say how a promise is held."""
+    """The two numbers that are compared with a target."""
     numbers = list(values)
-    return {"least": min(numbers), "mean": fmean(numbers)}
+    return {"min": min(numbers), "mean": fmean(numbers)}
 
 
 def measure_still(interpolator: Interpolator, size: tuple[int, int]) -> dict[str, dict[str, float]]:
-    """For each kind of still thing the mean and the largest error, in units of 1/255."""
+    """Mean and largest error for each kind of static object, in units of 1/255."""
     errors: dict[str, list[tuple[float, float]]] = {kind: [] for kind in STILL_KINDS}
     for case in still_cases(size):
         for timestep in TWO_TIMESTEPS:
@@ -146,14 +146,14 @@ def measure_still(interpolator: Interpolator, size: tuple[int, int]) -> dict[str
 
 
 def clips_of(path: Path) -> list[Path]:
-    """The videos that a path stands for."""
+    """The videos at a path."""
     if not path.is_dir():
         return [path]
     return sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEO_ENDINGS)
 
 
 def table(found: dict[str, Any]) -> Table:
-    """Everything in the order of the docstring."""
+    """All measurements in the order of the module docstring."""
     made = Table(title=f"{found['model']} on {found['machine']}")
     for heading in ("what", "measured", "target", ""):
         made.add_column(heading, no_wrap=True)
@@ -178,18 +178,18 @@ def table(found: dict[str, Any]) -> Table:
         row(f"still {kind}", measured, "still", errors["worst_mean"] < 1)
     made.add_section()
     identity = found["identity"]
-    measured = f"least {identity['least']:.1f} dB, mean {identity['mean']:.1f}"
-    row(f"{identity['pictures']} equal pairs", measured, "identity", identity["least"] >= 50)
+    measured = f"min {identity['min']:.1f} dB, mean {identity['mean']:.1f}"
+    row(f"{identity['pictures']} equal pairs", measured, "identity", identity["min"] >= 50)
     for timestep, swap in found["swap"].items():
-        measured = f"least {swap['least']:.1f} dB, mean {swap['mean']:.1f}"
-        row(f"swapped, t = {timestep}", measured, "swap", swap["least"] >= 45)
+        measured = f"min {swap['min']:.1f} dB, mean {swap['mean']:.1f}"
+        row(f"swapped, t = {timestep}", measured, "swap", swap["min"] >= 45)
     made.add_section()
     for name, gains in found["triplets"].items():
-        measured = f"least {gains['least']:+.2f} dB ({gains['item']}), mean {gains['mean']:+.2f}"
-        row(f"{name} against averaging", measured, "triplets", gains["least"] >= -0.3)
+        measured = f"min {gains['min']:+.2f} dB ({gains['item']}), mean {gains['mean']:+.2f}"
+        row(f"{name} against averaging", measured, "triplets", gains["min"] >= -0.3)
     made.add_section()
     for name, losses in found["fade"].items():
-        measured = f"mean loss {losses['mean']:.2f} dB, largest {losses['most']:.2f}"
+        measured = f"mean loss {losses['mean']:.2f} dB, largest {losses['max']:.2f}"
         row(f"{name} fading to {FADE:.0%}", measured, "fade", losses["mean"] <= 0.5)
     return made
 

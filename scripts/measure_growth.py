@@ -37,15 +37,15 @@ LINE_COLOURS = (COLOURS["interp"], COLOURS["bottleneck"])
 
 @dataclass(frozen=True)
 class Course:
-    """How doubling a clip went.
+    """The course of doubling a clip.
 
     Attributes:
-        frames: Of the clip.
-        fps: Frames in a second, of each part of the clip.
-        core_ms: Milliseconds of processor time that a frame in cost this process, likewise.
-        done_percent: Of the clip, at each look at the memory.
-        own_megabytes: Resident then.
-        encoder_megabytes: Resident then in the encoder's process.
+        frames: Length of the clip in frames.
+        fps: Input frames a second, for each part of the clip.
+        core_ms: Processor time of this process per input frame in milliseconds, for each part.
+        done_percent: Finished part of the clip at each sample of the memory, in percent.
+        own_megabytes: Resident memory of this process at each sample, in MB.
+        encoder_megabytes: Resident memory of the encoder's process at each sample, in MB.
     """
 
     frames: int

@@ -3,7 +3,7 @@
 
     scripts/measure_quality.py DATA… [--limit 40] [--model FILE]
 
-DATA are data sets and videos as `interp eval` takes them; of a video every second frame is hidden.
+DATA are data sets and videos that `interp eval` reads. Every second frame of a video is hidden.
 """
 
 from __future__ import annotations

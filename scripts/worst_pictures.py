@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Put the pictures that a model does worst beside the truth, on one sheet to look at.
+"""Draw the worst predictions of a model and the ground truth on one sheet.
 
     scripts/worst_pictures.py VAL… --out worst.png [--count 12] [--by gain] [--quality balanced]
 
-VAL are data sets as `interp eval` takes them. Each row is one triplet: frame before,
-truth, ours, DIS, frame after, and where ours is wrong (brighter is worse; white is an error of 64
-of 255 and more). The scores are printed, too.
+VAL are data sets that `interp eval` reads. Each row is one triplet: frame before, ground truth,
+ours, DIS, frame after, and the error of ours (brighter is worse, white is an error of at least 64
+of 255). The scores are printed as well.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MIDDLE = Fraction(1, 2)
 
 @dataclass(frozen=True)
 class Item:
-    """A triplet, what was made of it, and the PSNR of each to the truth, in dB."""
+    """A triplet, its predictions, and the PSNR of each, in dB."""
 
     triplet: Triplet
     ours: Picture
@@ -75,8 +75,8 @@ def main() -> None:
         items = [scored(interpolator, triplet) for triplet in triplets(arguments.val)]
     except InterpError as error:
         raise SystemExit(f"error: {error}") from error
-    beside = arguments.by == "gain"  # over averaging
-    items.sort(key=lambda item: item.ours_db - beside * item.blend_db)
+    is_gain = arguments.by == "gain"  # over averaging
+    items.sort(key=lambda item: item.ours_db - is_gain * item.blend_db)
     items = items[: arguments.count]
     rows = np.concatenate([row(item, arguments.cell) for item in items])
     _, data = cv2.imencode(".png", cv2.cvtColor(rows, cv2.COLOR_RGB2BGR))
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def scored(interpolator: Interpolator, triplet: Triplet) -> Item:
-    """Make the middle in three ways."""
+    """Predict the middle by three methods."""
     frames = [triplet.frame0, triplet.frame1]
     ours = interpolator(*frames)
     ((dis,),), ((blend,),) = (each.between(frames, [MIDDLE]) for each in (DisFlow(), Blend()))

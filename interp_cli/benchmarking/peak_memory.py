@@ -1,4 +1,4 @@
-"""How much memory this process, its children and a GPU take while something runs."""
+"""Memory of this process, its child processes and a GPU while something runs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _PROCESS = Path("/proc/self")
 
 @dataclass(frozen=True, slots=True)
 class MemorySample:
-    """What was resident at one moment.
+    """Resident memory at one moment.
 
     Attributes:
-        seconds: Since the watch began.
-        host_bytes: Of this process.
-        children_bytes: Of the other programs that it had started and that ran then.
+        seconds: Time since the watch began.
+        host_bytes: Memory of this process.
+        children_bytes: Memory of the programs that it started and that were running.
     """
 
     seconds: float
@@ -35,23 +35,28 @@ class MemorySample:
 
 
 class MemoryWatch:
-    """Watches from a thread of its own, on Linux; elsewhere the system tells less.
+    """Samples memory in a thread, on Linux. Other systems report peaks only.
 
         with MemoryWatch(device) as watch:
             ...
         watch.host_bytes
 
     Attributes:
-        samples: The course; empty where there is no `/proc`.
-        host_bytes: Peak of this process within the block; without `/proc` since its start; `None`
-            where nothing tells it.
-        children_bytes: Peak of all children at one time, each with its own peak so far; without
-            `/proc` that of the largest one since the start.
-        device_bytes: Peak of what torch reserved on a CUDA device; `None` on others.
+        samples: Samples over time; empty where there is no `/proc`.
+        host_bytes: Peak of this process within the block, without `/proc` since its start; `None`
+            where the system does not report it.
+        children_bytes: Peak of all child processes together, each with its own peak so far;
+            without `/proc` the peak of the largest one since the start.
+        device_bytes: Peak of the memory that torch reserved on a CUDA device; `None` on others.
     """
 
     def __init__(self, device: torch.device | None = None, every_seconds: float = 0.02) -> None:
-        """Prepare; nothing is watched before the block begins."""
+        """Prepare a watch, which begins with the block.
+
+        Args:
+            device: Device whose memory is watched as well, if it is a CUDA device.
+            every_seconds: Interval between samples.
+        """
         self.samples: list[MemorySample] = []
         self.host_bytes: int | None = None
         self.children_bytes: int | None = None
@@ -113,14 +118,14 @@ def _children() -> Iterator[dict[str, int]]:
 
 
 def _status(process: Path) -> dict[str, int]:
-    """Resident bytes of a process now and at its peak; 0 of one that has ended."""
+    """Resident bytes of a process now and at its peak; 0 for one that has ended."""
     text = (process / "status").read_text()
     rows = re.findall(r"^(VmHWM|VmRSS):\s*(\d+)", text, re.MULTILINE)
     return {"VmHWM": 0, "VmRSS": 0, **{name: int(kib) << 10 for name, kib in rows}}
 
 
 def _usage(*, children: bool = False) -> int | None:
-    """The peak that the system keeps of a process or of its largest child."""
+    """The peak of this process or of its largest child, as the system reports it."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,8 +1,8 @@
-"""What a network is compared with: averaging, FFmpeg's minterpolate, and classical optical flow.
+"""Baselines: averaging, FFmpeg's minterpolate, and classical optical flow.
 
 Each is a predictor: it has a `name`, and `between(frames, timesteps)` returns the pictures between
-each two neighbours of a sequence. They take the whole sequence rather than a pair because
-minterpolate is a video filter, which carries motion from one pair to the next.
+each two consecutive frames. A predictor gets a sequence rather than a pair, because minterpolate is
+a video filter that carries motion from one pair to the next.
 """
 
 from __future__ import annotations
@@ -42,49 +42,49 @@ MINTERPOLATE = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:scd=none"
 
 
 class Predictor(Protocol):
-    """Anything that can guess the pictures between others.
+    """Anything that predicts the pictures between others.
 
     Attributes:
-        name: How tables call it.
+        name: Name in tables.
     """
 
     name: str
 
     def can_make(self, timestep: Fraction) -> bool:
-        """Whether it can make the picture at that time."""
+        """Whether it can predict the picture at `timestep`."""
 
     def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
-        """Return the pictures between each two neighbours.
+        """Predict the pictures between each two consecutive frames.
 
         Args:
-            frames: At least two of (H, W, 3) uint8 RGB, all of one size.
-            timesteps: Between 0 and 1, rising; those that `can_make` allows.
+            frames: At least two pictures, (H, W, 3) uint8 RGB, all of one size.
+            timesteps: Positions between 0 and 1, rising; those that `can_make` allows.
 
         Returns:
-            One list fewer than `frames`, each with a picture for each timestep.
+            One list for each pair, with a picture for each timestep.
         """
 
 
 class _AnyTimestep:
     def can_make(self, timestep: Fraction) -> bool:
-        """Every one between 0 and 1."""
+        """Whether the timestep lies between 0 and 1."""
         return 0 < timestep < 1
 
 
 class Blend(_AnyTimestep):
-    """The weighted mean of the two neighbours: what there is without any idea of motion."""
+    """The weighted mean of the two neighbours, without any estimate of motion."""
 
     name = "blend"
 
     def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
-        """Average each two neighbours, rounded."""
+        """Average each two consecutive frames, rounded."""
         return [[_mean(a, b, timestep) for timestep in timesteps] for a, b in pairwise(frames)]
 
 
 class Minterpolate(_AnyTimestep):
     """FFmpeg's minterpolate filter, run over the sequence as over a video (4:4:4, lossless).
 
-    Its time includes starting ffmpeg, which a single pair notices and a video does not.
+    Its time includes the start of ffmpeg, which matters for single pairs and not for videos.
     """
 
     name = "minterpolate"
@@ -93,11 +93,11 @@ class Minterpolate(_AnyTimestep):
         """Run one ffmpeg over all frames.
 
         The filter looks one frame back and one ahead, so the first and the last frame are fed
-        twice. At q times the rate it then makes qn + 1 pictures from n frames, of which number
-        q(i + 1) + p stands at p / q between frames i and i + 1.
+        twice. At q times the rate it makes qn + 1 pictures from n frames, and picture q(i + 1) + p
+        lies at timestep p / q between frames i and i + 1.
 
         Raises:
-            VideoError: ffmpeg refused the pictures or returned another number of them.
+            VideoError: ffmpeg refused the pictures or returned a wrong number of them.
         """
         height, width = frames[0].shape[:2]
         size = f"{width}x{height}"
@@ -121,11 +121,12 @@ class Minterpolate(_AnyTimestep):
         )
         found = len(done.stdout) / frames[0].nbytes
         if done.returncode or found != wanted:
-            # The first line says why, those after it only who else stopped.
-            said = done.stderr.decode(errors="replace").partition("\n")[0].split("] ")[-1].strip()
+            # The first line has the reason, the others only what stopped because of it.
+            reason = done.stderr.decode(errors="replace").partition("\n")[0]
+            reason = reason.split("] ")[-1].strip() or "no reason given"
             raise VideoError(
-                f"ffmpeg's minterpolate made {found:g} of {wanted} pictures of {size}"
-                f" ({said or 'no reason given'}). Compare without it."
+                f"ffmpeg's minterpolate made {found:g} of {wanted} pictures of {size} ({reason})."
+                " Leave `minterpolate` out of `compare`."
             )
         shape = (len(frames) - 1, len(places), height, width, 3)
         return [list(row) for row in np.frombuffer(done.stdout, np.uint8).reshape(shape)]
@@ -135,9 +136,9 @@ class DisFlow(_AnyTimestep):
     """OpenCV's DIS optical flow (medium) both ways, with an occlusion-aware blend.
 
     Kroeger et al. (2016), "Fast optical flow using dense inverse search". Each of the two flows
-    gives every pixel of the new picture a motion, hence a place in each neighbour. Of these four
-    samples, those count that both flows agree upon at their source (so what is hidden in the other
-    neighbour counts little), whose two ends look alike, and whose neighbour is the nearer one.
+    gives every pixel of the new picture a motion, hence a position in each neighbour. The four
+    samples are weighted: more where both flows agree at the source (so occluded parts count
+    little), where both ends look alike, and where the neighbour is nearer in time.
     """
 
     name = "dis"
@@ -151,7 +152,7 @@ class DisFlow(_AnyTimestep):
         self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
-        """Find both flows of each two neighbours, warp and blend.
+        """Estimate both flows of each two consecutive frames, warp and blend.
 
         Raises:
             VideoError: The pictures are too small for OpenCV.
@@ -159,8 +160,8 @@ class DisFlow(_AnyTimestep):
         height, width = frames[0].shape[:2]
         if min(height, width) < self._MIN_SIDE_PX:
             raise VideoError(
-                f"dis needs pictures of {self._MIN_SIDE_PX} pixels a side and more, not"
-                f" {width}x{height}. Compare without it."
+                f"dis needs pictures of at least {self._MIN_SIDE_PX} pixels a side, not"
+                f" {width}x{height}. Leave `dis` out of `compare`."
             )
         return [self._between(a, b, timesteps) for a, b in pairwise(frames)]
 
@@ -193,7 +194,7 @@ class DisFlow(_AnyTimestep):
 
 
 def _mean(frame0: Picture, frame1: Picture, timestep: Fraction) -> Picture:
-    """The picture at `timestep` on the straight way from one to the other, rounded."""
+    """The mean of two pictures, weighted by the timestep, rounded."""
     part, whole = timestep.numerator, timestep.denominator
     total = frame0.astype(np.uint32) * (whole - part) + frame1.astype(np.uint32) * part
     return ((total + whole // 2) // whole).astype(np.uint8)
@@ -216,11 +217,11 @@ def _sample(image: _Plane, flow: _Plane, interpolation: int = cv2.INTER_LINEAR) 
     )
 
 
-def _along(flow: _Plane, share: np.float32) -> _Plane:
-    """The flow seen from that share of the way along it: m(x) = flow(x - share m(x)), iterated."""
+def _along(flow: _Plane, timestep: np.float32) -> _Plane:
+    """The flow at a point on its way: m(x) = flow(x - timestep m(x)), iterated."""
     motion = flow
     for _ in range(2):
-        motion = _sample(flow, -share * motion)
+        motion = _sample(flow, -timestep * motion)
     return motion
 
 
@@ -229,7 +230,7 @@ def _length(vectors: _Plane) -> _Plane:
 
 
 def _trust(error: _Plane, scale: float) -> _Plane:
-    """1 without error, a half at `scale`, falling with its square."""
+    """A weight: 1 without error, 0.5 at `scale`, falling with the square of the error."""
     return np.asarray(1 / (1 + (error / scale) ** 2), np.float32)
 
 

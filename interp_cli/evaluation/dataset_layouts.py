@@ -1,8 +1,8 @@
-"""Which folder is which data set: the layouts in which the field's test sets are published.
+"""The layouts in which the field's test sets are published.
 
-Each layout is a function from a folder to the sets in it: none where the folder is of another
-layout, and an `OpenError` where it is of this one and something is missing. The protocols (which
-frames are hidden, at what size) are those under which results are published.
+Each layout is a function from a folder to the sets in it. It returns none if the folder has another
+layout, and raises `OpenError` if something is missing. The protocols (which frames are hidden, at
+what size) are those of published results.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from interp_cli.evaluation.runs import Picture, PictureRun, Run, VideoRun
 
 __all__ = ["TRIPLETS", "find_sets"]
 
-# The pictures of a triplet: shown, hidden, shown.
+# Pictures of a triplet: shown, hidden, shown.
 TRIPLETS = {
     "triplets": ("im1.png", "im2.png", "im3.png"),
     "ucf101": ("frame_00.png", "frame_01_gt.png", "frame_02.png"),
@@ -44,16 +44,16 @@ _HIGH_RATE_SKIP = 7
 def find_sets(
     path: Path, *, skip: int | None = None, scene_threshold: float | None = None
 ) -> list[DataSet]:
-    """The sets that a path stands for.
+    """The data sets at a path.
 
     Args:
-        path: A folder with data sets in it, a set's list of triplets, or a video.
-        skip: Frames to hide between two shown ones, in videos and in folders of numbered frames;
-            `None`: as is usual for the set.
-        scene_threshold: Beside cuts of a video above it nothing is hidden.
+        path: A folder that contains data sets, a data set's list of triplets, or a video.
+        skip: Number of hidden frames between two shown ones, in videos and in folders of numbered
+            frames; `None`: the usual number of the data set.
+        scene_threshold: As in `DoubleOptions`. No frame of a video is hidden where a cut lies.
 
     Raises:
-        VideoError: There is no such thing, or something in it is missing.
+        VideoError: The path does not exist, or something in it is missing.
     """
     if path.is_dir():
         sets = list(_search(path, skip))
@@ -76,7 +76,7 @@ def find_sets(
 
 
 def _search(folder: Path, skip: int | None) -> Iterator[DataSet]:
-    """The sets in a folder and below it."""
+    """The sets in a folder, at any depth."""
     for layout in (_vimeo, _snu_film, _middlebury, _x_test, _xiph, _davis):
         if found := layout(folder, skip):
             yield from found
@@ -102,7 +102,7 @@ def _search(folder: Path, skip: int | None) -> Iterator[DataSet]:
 
 
 def _kind(folder: Path) -> str | None:
-    """Whether a folder itself holds a triplet, of which kind, or numbered frames."""
+    """Kind of the triplet in a folder, or `frames` for numbered frames; `None`: neither."""
     names = {file.name for file in folder.iterdir() if file.is_file()}
     for kind, three in TRIPLETS.items():
         if names & set(three) and "im4.png" not in names:  # a septuplet is seven frames
@@ -111,13 +111,13 @@ def _kind(folder: Path) -> str | None:
 
 
 def _triplet_set(parent: Path, folders: Sequence[Path], kind: str) -> DataSet:
-    """Folders beside each other that hold a triplet each."""
+    """Folders with one triplet each."""
     runs = [PictureRun(tuple(f / n for n in TRIPLETS[kind]), ("", f.name, "")) for f in folders]
     return DataSet(_name(parent), parent, kind, tuple(runs))
 
 
 def _frames_set(parent: Path, folders: Sequence[Path], skip: int | None) -> DataSet:
-    """Folders of numbered frames; their names and that of the set tell whether they are known."""
+    """Folders of numbered frames; the names of folders and set identify known data sets."""
     above = [re.sub(r"[^a-z0-9]", "", part.lower()) for part in parent.resolve().parts]
     kind, usual = "frames", 1
     if any(re.fullmatch(r"GOPR\d{4}_\d\d_\d\d", folder.resolve().name) for folder in folders):
@@ -133,7 +133,7 @@ def _frames_set(parent: Path, folders: Sequence[Path], skip: int | None) -> Data
 
 
 def _frames_run(folder: Path, label: str) -> PictureRun:
-    """The numbered frames of a folder, none of which may be missing between two others."""
+    """The numbered frames of a folder, without gaps."""
     return _run_of([folder / name for name in _numbered(folder)], label)
 
 
@@ -142,8 +142,8 @@ def _run_of(pictures: Sequence[Path], label: str) -> PictureRun:
     for path, number, before in zip(pictures[1:], numbers[1:], numbers, strict=False):
         if number != before + 1:
             raise OpenError(
-                f"{path}: follows number {before}; numbered frames must not have gaps. Copy what"
-                " is missing, or name a folder without gaps."
+                f"{path}: follows number {before}; numbered frames must not have gaps. Copy the"
+                " missing ones, or name a folder without gaps."
             )
     names = [f"{label}/{path.stem}" if label else path.stem for path in pictures]
     return PictureRun(tuple(pictures), tuple(names))
@@ -152,7 +152,7 @@ def _run_of(pictures: Sequence[Path], label: str) -> PictureRun:
 def _vimeo(folder: Path, _: int | None) -> list[DataSet]:
     """Vimeo-90K, triplets and septuplets: `sequences/00001/0001/im1.png`, and lists of folders.
 
-    The test set that can be had alone has `input/` and `target/` in place of `sequences/`.
+    The test set that is published separately has `input/` and `target/` in place of `sequences/`.
     """
     places = [folder / name for name in _VIMEO_LISTS] + [folder / "target" / _VIMEO_LISTS[0]]
     lists = [path for path in places if path.is_file()]
@@ -201,7 +201,7 @@ def _snu_film(folder: Path, _: int | None) -> list[DataSet]:
 
 
 def _snu_list(path: Path, level: str) -> DataSet:
-    """The triplets of a list, whose paths begin where its makers had the data."""
+    """The triplets of a list. Its paths begin with folders of the makers' machine."""
     root = path.parent.parent if path.parent.name.startswith("eval_mode") else path.parent
     lines = [line.split() for line in _lines(path)]
     for line in lines:
@@ -236,8 +236,8 @@ def _middlebury(folder: Path, _: int | None) -> list[DataSet]:
         if any(any(root.glob(f"{name}/*/frame10.png")) for name in _MIDDLEBURY_FOLDERS):
             raise OpenError(
                 f"{folder}: looks like Middlebury, but has no frame10i11.png to compare with."
-                " The folder other-gt-interp is needed beside other-data; for eval-data there is"
-                " none."
+                " The folder other-gt-interp is needed next to other-data; eval-data has no ground"
+                " truth."
             )
         return []
     places = {path.parent.name: path.parent for path in root.glob("*/*/frame10.png")}
@@ -253,7 +253,7 @@ def _middlebury(folder: Path, _: int | None) -> list[DataSet]:
 def _x_test(folder: Path, _: int | None) -> list[DataSet]:
     """X4K1000FPS, X-TEST: `Type1/TEST01_003_f0433/0000.png` … `0032.png`, eight times the rate.
 
-    Every fourth picture counts: the first and the last are shown, seven between them hidden.
+    Every fourth picture is used: the first and the last are shown, the seven between are hidden.
     """
     for root in (folder, folder / "test"):
         kinds = [root, *(f for f in _folders(root) if re.fullmatch(r"type\d", f.name.lower()))]
@@ -280,10 +280,10 @@ def _x_test(folder: Path, _: int | None) -> list[DataSet]:
 
 
 def _xiph(folder: Path, _: int | None) -> list[DataSet]:
-    """Xiph's eight 4K clips, of which the first 100 frames count, as is usual since SoftSplat.
+    """Xiph's eight 4K clips, the first 100 frames of each, as is usual since SoftSplat.
 
-    `NAME-001.png` …, folders NAME of numbered frames, or videos with NAME in theirs. 2K is half
-    the size, 4K the middle at full size.
+    Files are `NAME-001.png` …, folders NAME of numbered frames, or videos with NAME in their names.
+    2K is half the size, 4K the centre at full size.
     """
     pictures: dict[str, list[Path]] = {}
     others: dict[str, Run] = {}
@@ -303,7 +303,7 @@ def _xiph(folder: Path, _: int | None) -> list[DataSet]:
         files.sort(key=lambda path: _number(path.name))
         run = _run_of(files[:_XIPH_FRAMES], "")
         others[name] = replace(run, names=tuple(f"{name}/{_digits(p.name)}" for p in run.pictures))
-    if len(others) < 2:  # one name alone may be chance
+    if len(others) < 2:  # a single name may be a coincidence
         return []
     missing = len(_XIPH_CLIPS) - len(others)
     part = f", only {len(others)} of {len(_XIPH_CLIPS)} clips" if missing else ""
@@ -342,12 +342,12 @@ def _centre(picture: Picture) -> Picture:
 
 
 def _check(data: DataSet) -> None:
-    """Look for everything before the first picture is scored."""
+    """Check that everything is there before the first picture is scored."""
     for run in data.runs:
         if run.count is not None and run.count < data.skip + 2:
             raise OpenError(
                 f"{run.place}: holds {run.count} frames; to hide {data.skip} between two,"
-                f" {data.skip + 2} and more are needed."
+                f" at least {data.skip + 2} are needed."
             )
         for path in run.pictures if isinstance(run, PictureRun) else ():
             if not path.is_file():
@@ -355,7 +355,7 @@ def _check(data: DataSet) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a list that are not empty; at least one."""
+    """The non-empty lines of a list, which has at least one."""
     if not path.is_file():
         raise OpenError(f"{path}: no such file.")
     lines = [line.strip() for line in path.read_text("utf-8", errors="replace").splitlines()]
@@ -366,7 +366,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _numbered(folder: Path) -> list[str]:
-    """Names of the numbered pictures in a folder by number, if they are all of one kind."""
+    """Names of the numbered pictures in a folder, by number, if all are of one kind."""
     matches = [m for file in folder.iterdir() if (m := _NUMBERED.fullmatch(file.name))]
     if len({(match[1], match[3]) for match in matches}) != 1:
         return []
@@ -389,7 +389,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _name(folder: Path) -> str:
-    """A folder's name, with its parent's where it says little by itself."""
+    """The name of a folder, with its parent's where it is a generic one."""
     folder = folder.resolve()
     plain = folder.name.lower() in ("test", "train", "test_frames", "frames")
     return f"{folder.parent.name}-{folder.name}" if plain else folder.name

@@ -1,8 +1,8 @@
-"""What interpolation must hold whatever the footage, as numbers.
+"""Invariants of interpolation for any footage, as measurements.
 
-A time between two frames is as good as another. What stands still over motion stays still. Two
-equal frames give that frame. The order of the frames makes no difference. A fade does not disturb
-the motion. Each is measured through the same `Interpolator` as in `double`.
+All times between two frames are equally good. What stands still over motion stays still. Two equal
+frames give that frame. The order of the frames makes no difference. A fade does not disturb the
+motion. Each invariant is measured through the `Interpolator` of `double`.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ __all__ = [
 Picture = NDArray[np.uint8]
 
 TIMESTEPS = (0.25, 0.5, 0.75)
-# Three frames are hidden between each two of four that are shown; the middle three of them count.
+# Three frames are hidden between each two of four shown ones; the middle three are scored.
 _SHOWN, _HIDDEN = 4, 3
 _GROUP = (_SHOWN - 1) * (_HIDDEN + 1) + 1
-# Share of change (`scenes.cuts.change`) up to which neighbours of a group show one shot.
+# Change (`scenes.cuts.change`) up to which consecutive frames of a group show one shot.
 _SAME_SHOT = 0.27
 # Groups are taken from a video at least this many frames apart, so that they differ.
 _GROUP_SPACING = 24
@@ -61,7 +61,15 @@ _GROUP_SPACING = 24
 
 @dataclass(frozen=True, slots=True)
 class Triplet:
-    """Three neighbours, RGB, (H, W, 3), and where they come from."""
+    """Three consecutive frames.
+
+    Attributes:
+        set_name: Name of the data set.
+        name: Name of the item.
+        frame0: Earlier frame, RGB, (H, W, 3).
+        frame1: Later frame.
+        target: Ground truth between them.
+    """
 
     set_name: str
     name: str
@@ -71,11 +79,11 @@ class Triplet:
 
 
 def triplets(paths: Iterable[Path], limit: int | None = None) -> Iterator[Triplet]:
-    """Read triplets from data sets as `evaluate` takes them.
+    """Read triplets from data sets of any layout that `evaluate` reads.
 
     Args:
-        paths: Of the sets; of those that hide more than the middle, only that is taken.
-        limit: Hidden pictures to read of each set at most, its first ones.
+        paths: Data sets; only frames halfway between two shown ones are used.
+        limit: Number of hidden pictures to read from each set; `None`: all.
 
     Raises:
         VideoError: A path holds no set, or a picture cannot be read.
@@ -91,12 +99,12 @@ def triplets(paths: Iterable[Path], limit: int | None = None) -> Iterator[Triple
 
 @dataclass(frozen=True, slots=True)
 class TimestepScores:
-    """How well three hidden frames of four were made again.
+    """The scores of a video of which three frames of four were hidden.
 
     Attributes:
-        name: Of the video.
-        psnr_db: For each of `TIMESTEPS` the PSNR of every group.
-        blend_db: Likewise for the weighted mean of the two shown frames.
+        name: Name of the video.
+        psnr_db: PSNR of every group by timestep, in dB.
+        blend_db: PSNR of the weighted mean of the two shown frames, in the same form.
     """
 
     name: str
@@ -105,18 +113,17 @@ class TimestepScores:
 
 
 def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> TimestepScores:
-    """Hide three frames of four, make them again at `TIMESTEPS`, compare.
+    """Hide three frames of four, predict them at `TIMESTEPS` and compare.
 
-    Of four frames that are shown the outer two only tell how motion goes on.
+    The outer two of four shown frames only guide the motion.
 
     Args:
-        interpolator: Of a model that makes any timestep.
-        video: Footage; groups with a cut, a repeated frame or uneven times are left
-            out.
-        groups: Groups of 13 frames to take at most, spread over the video.
+        interpolator: Interpolator with a model that makes any timestep.
+        video: Footage. Groups with a cut, a duplicate or uneven times are left out.
+        groups: Maximum number of groups of 13 frames, spread over the video.
 
     Raises:
-        VideoError: No 13 frames in a row are fit for it.
+        VideoError: The video has no 13 suitable frames in a row.
     """
     predictor = ModelPredictor(interpolator)
     model: dict[float, list[float]] = {t: [] for t in TIMESTEPS}
@@ -137,8 +144,8 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
             break
     if not count:
         raise VideoError(
-            f"{video}: holds no {_GROUP} evenly spaced frames without a cut or a repeat, which are"
-            " needed."
+            f"{video}: {_GROUP} evenly spaced frames without a cut or a duplicate are needed, and"
+            " it has none."
         )
     return TimestepScores(
         video.name,
@@ -150,8 +157,8 @@ def timestep_scores(interpolator: Interpolator, video: Path, groups: int) -> Tim
 def _groups(video: Path, count: int) -> Iterator[list[Picture]]:
     """13 pictures in a row, (H, W, 3) RGB, about `count` times over the whole video.
 
-    Codecs often repeat themselves after four frames, too; so that not always the same are hidden,
-    groups begin 0, 1, 2 and 3 frames after multiples of four, in turn.
+    Codecs often have a period of four frames as well. Therefore groups begin 0, 1, 2 and 3 frames
+    after multiples of four, in turn, so that different frames are hidden.
     """
     group: list[Frame] = []
     with VideoReader(video) as reader:
@@ -170,7 +177,7 @@ def _groups(video: Path, count: int) -> Iterator[list[Picture]]:
 
 
 def _is_even(group: Sequence[Frame]) -> bool:
-    """Whether the frames are evenly spaced in time, but for rounding."""
+    """Whether the frames are evenly spaced in time, except for rounding."""
     steps = [after.pts - before.pts for before, after in pairwise(group)]
     return max(steps) - min(steps) <= max(1, 0.1 * min(steps))
 
@@ -184,13 +191,13 @@ def _is_motion(before: Frame, after: Frame) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StillCase:
-    """Something drawn that stands still over a moving ground.
+    """A drawn static object over a moving background.
 
     Attributes:
         kind: One of `STILL_KINDS`.
-        frame0: RGB, (H, W, 3).
-        frame1: Likewise; the ground has moved.
-        still: Where the still thing is, (H, W); there both frames are equal.
+        frame0: Earlier frame, RGB, (H, W, 3).
+        frame1: Later frame, in which the background has moved.
+        still: Mask of the static object, (H, W); there both frames are equal.
     """
 
     kind: str
@@ -200,10 +207,10 @@ class StillCase:
 
 
 def still_cases(size: tuple[int, int] = (640, 360)) -> Iterator[StillCase]:
-    """Every kind of still thing over every motion of the ground, always the same.
+    """Every kind of static object over every motion of the background; deterministic.
 
     Args:
-        size: Width and height of the frames, at least 160 by 96.
+        size: Width and height of the frames in pixels, at least 160 by 96.
     """
     width, height = size
     reach = max(abs(step) for pan in _PANS for step in pan)
@@ -223,27 +230,28 @@ def still_cases(size: tuple[int, int] = (640, 360)) -> Iterator[StillCase]:
 def still_error(
     interpolator: Interpolator, case: StillCase, timestep: float = 0.5
 ) -> tuple[float, float]:
-    """Mean and largest error within the still thing, in units of 1/255."""
+    """Mean and largest error within the static object, in units of 1/255."""
     made = interpolator(case.frame0, case.frame1, timestep)
     error = np.abs(made[case.still].astype(np.int16) - case.frame0[case.still])
     return float(error.mean()), float(error.max())
 
 
 def identity_db(interpolator: Interpolator, picture: Picture, timestep: float = 0.5) -> float:
-    """PSNR of the frame between two equal ones to them; 100 where it is the same."""
+    """PSNR between a picture and the frame between two copies of it; 100 if they are equal."""
     return finite_psnr(interpolator(picture, picture, timestep), picture)
 
 
 def swap_db(interpolator: Interpolator, frame0: Picture, frame1: Picture, timestep: float) -> float:
-    """PSNR between the frame at `timestep` and that at 1 - `timestep` of the frames swapped."""
+    """PSNR between the frame at `timestep` and the one at 1 - `timestep` of the swapped frames."""
     there = interpolator(frame0, frame1, timestep)
     return finite_psnr(there, interpolator(frame1, frame0, 1 - timestep))
 
 
 def faded_db(interpolator: Interpolator, triplet: Triplet, fade: float) -> float:
-    """PSNR of the middle frame if `frame1` is darkened to the share `fade`.
+    """PSNR of the middle frame if `frame1` is darkened to the fraction `fade`.
 
-    It is compared at the target's own brightness, so that errors count the same as without.
+    The prediction is compared at the brightness of the target, so that errors count as without
+    a fade.
     """
     half = (1 + fade) / 2
     dark = np.rint(triplet.frame1 * fade).astype(np.uint8)
@@ -252,17 +260,17 @@ def faded_db(interpolator: Interpolator, triplet: Triplet, fade: float) -> float
 
 
 def spread_db(scores: Sequence[TimestepScores], row: str = "psnr_db") -> dict[str, Any]:
-    """Mean PSNR at each timestep over all groups, and how far apart these means are."""
+    """Mean PSNR at each timestep over all groups, and the range of these means."""
     means = {t: fmean(db for each in scores for db in getattr(each, row)[t]) for t in TIMESTEPS}
     return {**{f"{t:g}": db for t, db in means.items()}, "spread": _range(means.values())}
 
 
-# Motion of the ground from one frame to the next, (dx, dy) in pixels.
+# Motion of the background from one frame to the next, (dx, dy) in pixels.
 _PANS = ((3, 0), (12, -4), (-32, 8))
 
 
 def _ground(height: int, width: int) -> Picture:
-    """Coloured grain of several sizes, (height, width, 3)."""
+    """A background of coloured grain of several sizes, (height, width, 3)."""
     random = np.random.default_rng(1)
     ground = np.full((height, width, 3), 128, np.float32)
     for cell, contrast in ((64, 60), (20, 40), (7, 30), (3, 15)):
@@ -309,7 +317,7 @@ def _thin_lines(picture: Picture) -> None:
     cv2.rectangle(picture, *corners, (255, 230, 0), 2)
 
 
-# What stands still: each draws itself over a picture.
+# Static objects: each function draws one over a picture.
 STILL_KINDS: dict[str, Callable[[Picture], None]] = {
     "caption": _caption,
     "logo": _logo,

@@ -1,4 +1,4 @@
-"""How close one picture is to another: PSNR, SSIM and IE, as pure functions.
+"""Similarity of two pictures: PSNR, SSIM and IE, as pure functions.
 
 Pictures are integer arrays of one shape and one type, (H, W, 3) RGB or (H, W) grey, `uint8` or
 `uint16`. Predictions are scored as they would be stored: rounded to integers first.
@@ -16,7 +16,7 @@ __all__ = ["Picture", "finite_psnr", "interpolation_error", "psnr", "ssim"]
 
 Picture = npt.NDArray[Any]
 
-# Stands for the PSNR of equal pictures where means are taken, in dB.
+# PSNR of equal pictures in means, in dB.
 _EQUAL_DB = 100.0
 _SSIM_WINDOW_PX = 11
 _SSIM_SIGMA_PX = 1.5
@@ -44,7 +44,7 @@ def psnr(a: Picture, b: Picture) -> float:
 
 
 def finite_psnr(a: Picture, b: Picture) -> float:
-    """`psnr` of which a mean can be taken: at most 100 dB, which equal pictures get."""
+    """`psnr` for means: at most 100 dB, the value of equal pictures."""
     return min(psnr(a, b), _EQUAL_DB)
 
 
@@ -109,7 +109,7 @@ def _peak(a: Picture, b: Picture) -> int:
 
 
 def _window_mean(picture: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Gaussian-weighted mean around each pixel, without the places where the window sticks out."""
+    """Gaussian-weighted mean around each pixel whose window lies inside the picture."""
     side, margin = _SSIM_WINDOW_PX, _SSIM_WINDOW_PX // 2
     blurred = cv2.GaussianBlur(
         picture, (side, side), _SSIM_SIGMA_PX, borderType=cv2.BORDER_REFLECT_101

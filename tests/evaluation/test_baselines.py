@@ -83,7 +83,7 @@ def test_each_middle_belongs_to_its_own_pair(predictor: Predictor) -> None:
     ("predictor", "side", "message"),
     [
         (Minterpolate(), 16, r"made 0 of 1 pictures of 16x16 \(Height or width < 32\)"),
-        (DisFlow(), 7, "dis needs pictures of 8 pixels a side and more, not 7x7"),
+        (DisFlow(), 7, "dis needs pictures of at least 8 pixels a side, not 7x7"),
     ],
 )
 def test_pictures_too_small_are_one_clear_error(

@@ -398,7 +398,9 @@ def test_test_stands_for_a_set_with_training_data(tmp_path: Path) -> None:
 
 def test_a_clip_too_short_for_the_protocol_is_refused(tmp_path: Path) -> None:
     draw_run(tmp_path / "GOPRO" / "test" / "GOPR0384_11_00", 8)
-    with pytest.raises(VideoError, match=r"GOPR0384_11_00: holds 8 frames; to hide 7 .* 9 and mo"):
+    with pytest.raises(
+        VideoError, match=r"GOPR0384_11_00: holds 8 frames; to hide 7 .* at least 9"
+    ):
         find_sets(tmp_path)
     assert find_sets(tmp_path, skip=1)[0].size() == 3
 
