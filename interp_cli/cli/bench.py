@@ -22,6 +22,7 @@ _DEFAULTS = BenchOptions()
 _CLIP, _COMPARISON, _OUTPUT = "Clip", "Comparison", "Output"
 
 
+# Its length is that of the options: typer reads them from the parameters.
 def bench(
     size: Annotated[
         list[str] | None,

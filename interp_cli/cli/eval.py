@@ -23,6 +23,7 @@ _DEFAULTS = EvalOptions()
 _DATA, _COMPARISON, _OUTPUT = "Data", "Comparison", "Output"
 
 
+# Its length is that of the options: typer reads them from the parameters.
 def eval(
     data: Annotated[
         list[Path],
