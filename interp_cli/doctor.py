@@ -1,7 +1,7 @@
-"""What this installation consists of, and whether each part works.
+"""The parts of this installation, whether each works, and what makes this machine slow.
 
-Heavy packages are imported inside the functions: a package that does not load is something to
-report here, not a reason to fail.
+Heavy packages are imported inside the functions: a package that does not load is reported, and
+does not make the report fail.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from interp_cli.errors import InterpError
 
 __all__ = ["Check", "describe_machine", "diagnose", "self_test"]
 
-Status = Literal["ok", "note", "broken"]
+Status = Literal["ok", "note", "slow", "broken"]
 
-# Distribution and the module that shows whether it loads.
+# Distributions, and the module of each that shows whether it loads.
 _PACKAGES = {
     "numpy": "numpy",
     "opencv-python-headless": "cv2",
@@ -34,7 +34,7 @@ _PACKAGES = {
     "safetensors": "safetensors",
     "torch": "torch",
 }
-# The first are what output files use by default; hardware encoders are nice to have.
+# The first are the defaults of output files; the others are optional.
 _NEEDED_ENCODERS = ("libx264", "libx265", "libvpx-vp9", "ffv1")
 _OTHER_ENCODERS = (
     "libsvtav1",
@@ -47,28 +47,34 @@ _OTHER_ENCODERS = (
 )
 _REINSTALL = "install it again with `pip install --force-reinstall`, as the first time"
 _LITTLE_DISK_BYTES = 1 << 30
+# With fewer cores the encoder and the network wait for each other.
+_FEW_CORES = 4
+_NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 _TEST_FRAMES = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """The finding on one part.
 
     Attributes:
-        name: What.
-        status: `ok`; `note`: works, but worth knowing; `broken`: something will fail.
+        name: Name of the part.
+        status: `ok`; `note` if there is something to know; `slow` if work takes longer because of
+            it; `broken` if something will fail.
         found: What was found.
-        remedy: What to do; empty where there is nothing to do.
+        remedy: What to do about it; empty if nothing.
+        essential: Whether nothing can be doubled without the part.
     """
 
     name: str
     status: Status
     found: str
     remedy: str = ""
+    essential: bool = False
 
 
 def describe_machine() -> str:
-    """Processor, cores, GPUs and torch in one line, to stand beside measurements."""
+    """Processor, cores, GPUs and torch in one line, for reports of measurements."""
     import torch
 
     from interp_cli.devices import available_cores
@@ -79,13 +85,13 @@ def describe_machine() -> str:
 
 
 def diagnose() -> Iterator[Check]:
-    """Look at every part in turn; each check is yielded as soon as it is done."""
+    """Check every part in turn; each finding is yielded at once."""
     yield Check("interp", "ok", _version_of("interp-cli"))
     yield Check("python", "ok", f"{platform.python_version()} on {platform.platform()}")
     packages = [_check_package(name, module) for name, module in _PACKAGES.items()]
     yield from packages
     if any(check.status == "broken" for check in packages):
-        return  # nothing below would say more
+        return  # the checks below need these packages
     yield from _check_devices()
     yield from _check_ffmpeg()
     yield from _check_weights()
@@ -98,14 +104,14 @@ def cores_text(cores: int) -> str:
 
 
 def self_test(double: Callable[[Path, Path], object]) -> Check:
-    """Double a drawn clip and look at every frame of the result.
+    """Double a drawn clip and compare every frame of the result.
 
     Args:
-        double: Doubles a video, without loss: source and target.
+        double: Function that doubles a video losslessly, from source to target.
 
     Returns:
-        `ok` where the result has twice the frames, every original is bit for bit the decoded
-        one, and each stands at its own time.
+        `ok` if the result has twice the frames, and every original is bit for bit the decoded one
+        and has its own time.
     """
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="interp-doctor-") as folder:
@@ -114,7 +120,7 @@ def self_test(double: Callable[[Path, Path], object]) -> Check:
         try:
             double(source, target)
         except InterpError as error:
-            return Check("self-test", "broken", str(error), "put right what the line says")
+            return Check("self-test", "broken", str(error), "fix what the message names")
         fault = _compare(source, target)
     if fault:
         return Check(
@@ -140,35 +146,65 @@ def _check_package(name: str, module: str) -> Check:
         loaded = import_module(module)
     except (ImportError, OSError) as error:
         reason = str(error).partition("\n")[0]
-        return Check(name, "broken", f"does not load ({reason})", _REINSTALL)
+        return Check(name, "broken", f"does not load ({reason})", _REINSTALL, essential=True)
     found = str(getattr(loaded, "__version__", "")) or _version_of(name)
     if module == "av":
         libavcodec = ".".join(map(str, loaded.library_versions["libavcodec"]))
         found += f", libavcodec {libavcodec}"
-    return Check(name, "ok", found)
+    return Check(name, "ok", found, essential=True)
 
 
 def _check_devices() -> Iterator[Check]:
     import torch
 
-    from interp_cli.devices import available_cores, cpu_has_bf16
-
-    arithmetic = "with" if cpu_has_bf16() else "without"
-    found = f"{_cpu_model()}, {cores_text(available_cores())}, {arithmetic} bf16 arithmetic"
-    yield Check("cpu", "ok", found)
+    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    yield _check_cpu(has_gpu=has_gpu)
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         memory = f"{properties.total_memory / 2**30:.0f} GiB"
         yield Check(f"cuda:{index}", "ok", f"{properties.name}, {memory}")
     if torch.backends.mps.is_available():
         yield Check("mps", "ok", "Apple GPU")
-    if not torch.cuda.is_available() and shutil.which("nvidia-smi"):
-        yield Check(
-            "cuda",
-            "note",
-            f"an NVIDIA driver is here, but torch {torch.__version__} finds no CUDA device",
-            "install a CUDA build of torch (pytorch.org/get-started) to use the GPU",
+    if not has_gpu:
+        yield _check_missing_gpu()
+
+
+def _check_cpu(*, has_gpu: bool) -> Check:
+    """The processor, and what makes it slow; with a GPU it does not run the network."""
+    from interp_cli.devices import available_cores, cpu_has_bf16
+
+    cores, has_bf16 = available_cores(), cpu_has_bf16()
+    found = f"{_cpu_model()}, {cores_text(cores)}, {'with' if has_bf16 else 'without'} bf16"
+    found += " arithmetic"
+    reasons = []
+    if not has_bf16 and not has_gpu:
+        reasons.append("the network takes about twice as long without it")
+    if cores < _FEW_CORES:
+        reasons.append("decoding, the network and encoding share few cores")
+    if not reasons:
+        return Check("cpu", "ok", found)
+    remedy = "" if has_gpu else 'a GPU or another processor is faster, and so is `quality="fast"`'
+    return Check("cpu", "slow", f"{found}; {'; '.join(reasons)}", remedy)
+
+
+def _check_missing_gpu() -> Check:
+    """Why torch finds no GPU."""
+    import torch
+
+    build = f"torch {torch.__version__}"
+    if not (shutil.which("nvidia-smi") or _NVIDIA_DRIVER.exists()):
+        found = f"{build} finds none, and no NVIDIA driver is installed: the CPU does all the work"
+        return Check("gpu", "note", found)
+    if torch.version.cuda is None:
+        found = f"an NVIDIA driver is installed, but {build} is a build for the CPU alone"
+        remedy = "install a CUDA build of torch (pytorch.org/get-started) to use the GPU"
+    else:
+        found = (
+            f"an NVIDIA driver is installed, but {build}, for CUDA {torch.version.cuda}, finds no "
+            "device"
         )
+        remedy = "see whether `nvidia-smi` lists the GPU, and update the driver"
+    return Check("gpu", "slow", found, remedy)
 
 
 def _check_ffmpeg() -> Iterator[Check]:
@@ -178,7 +214,7 @@ def _check_ffmpeg() -> Iterator[Check]:
         ffmpeg = ffmpeg_path()
         said = _run(ffmpeg, "-version").stdout
     except (RuntimeError, OSError) as error:
-        yield Check("ffmpeg", "broken", f"cannot be run ({error})", _REINSTALL)
+        yield Check("ffmpeg", "broken", f"cannot be run ({error})", _REINSTALL, essential=True)
         return
     yield Check("ffmpeg", "ok", f"{said.partition('Copyright')[0].strip()}, {ffmpeg}")
     usable = {name: _can_encode(ffmpeg, name) for name in (*_NEEDED_ENCODERS, *_OTHER_ENCODERS)}

@@ -88,6 +88,59 @@ def test_cores_are_counted_in_english(monkeypatch: pytest.MonkeyPatch, cores, te
     assert f", {text}, with" in by_name(list(environment._check_devices()))["cpu"].found
 
 
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch):
+    """Pretend to be another machine; gives the function that describes it."""
+
+    def describe(cores=8, bf16=True, gpu="", driver=False, cuda=None) -> dict[str, Check]:
+        monkeypatch.setattr("interp_cli.devices.available_cores", lambda: cores)
+        monkeypatch.setattr("interp_cli.devices.cpu_has_bf16", lambda: bf16)
+        monkeypatch.setattr("torch.backends.mps.is_available", lambda: gpu == "mps")
+        monkeypatch.setattr("torch.cuda.is_available", lambda: gpu == "cuda")
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+        monkeypatch.setattr(environment, "_NVIDIA_DRIVER", Path("/nothing/there"))
+        monkeypatch.setattr(
+            "interp_cli.doctor.shutil.which", lambda name: "/bin/nvidia-smi" if driver else None
+        )
+        monkeypatch.setattr("torch.version.cuda", cuda)
+        return by_name(list(environment._check_devices()))
+
+    return describe
+
+
+def test_a_fast_machine_without_a_gpu_is_told_that_it_has_none(machine) -> None:
+    checks = machine()
+    assert checks["cpu"].status == "ok"
+    assert checks["gpu"].status == "note"
+    assert checks["gpu"].found.endswith(
+        "finds none, and no NVIDIA driver is installed: the CPU does all the work"
+    )
+
+
+def test_what_makes_a_machine_slow_is_named(machine) -> None:
+    cpu = machine(bf16=False)["cpu"]
+    assert cpu.status == "slow"
+    assert "without bf16 arithmetic; the network takes about twice as long without it" in cpu.found
+    assert '`quality="fast"`' in cpu.remedy
+    cpu = machine(cores=2)["cpu"]
+    assert (cpu.status, "share few cores" in cpu.found) == ("slow", True)
+
+
+def test_a_gpu_makes_bf16_of_the_cpu_irrelevant(machine) -> None:
+    checks = machine(bf16=False, gpu="mps")
+    assert (checks["cpu"].status, checks["mps"].status) == ("ok", "ok")
+    assert "gpu" not in checks
+
+
+def test_a_gpu_that_torch_cannot_use_is_named_with_the_remedy(machine) -> None:
+    gpu = machine(driver=True)["gpu"]
+    assert (gpu.status, "is a build for the CPU alone" in gpu.found) == ("slow", True)
+    assert "install a CUDA build of torch" in gpu.remedy
+    gpu = machine(driver=True, cuda="12.8")["gpu"]
+    assert "for CUDA 12.8, finds no device" in gpu.found
+    assert "update the driver" in gpu.remedy
+
+
 def lossless(interpolator: Interpolator):
     options = DoubleOptions(encode=EncodeOptions(encoder="ffv1"))
     return lambda source, target: double_video(
@@ -132,5 +185,5 @@ def test_the_self_test_says_what_the_pipeline_says() -> None:
         raise EncodeError("libx264 failed")
 
     assert self_test(fails) == Check(
-        "self-test", "broken", "libx264 failed", "put right what the line says"
+        "self-test", "broken", "libx264 failed", "fix what the message names"
     )

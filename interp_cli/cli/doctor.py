@@ -9,35 +9,38 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from interp_cli.cli.render import print_json, results
+from interp_cli.cli import flags
+from interp_cli.cli.messages import with_flags
+from interp_cli.cli.render import print_json, results, say
 
 if TYPE_CHECKING:
     from interp_cli.doctor import Check
 
-_STYLES = {"ok": "green", "note": "yellow", "broken": "red"}
+_STYLES = {"ok": "green", "note": "yellow", "slow": "yellow", "broken": "red"}
 
 
 def doctor(
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the findings as one JSON object on stdout.")
-    ] = False,
+    json: flags.Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only what is not ok.")] = False,
 ) -> None:
-    """Check versions, devices, ffmpeg, weights and disk, and double a drawn clip.
+    """Check this installation and what makes this machine slow.
 
-    Ends with exit code 1 where something is broken, and says what to do.
+    Versions, devices, ffmpeg, weights and disk are checked, and a drawn clip is doubled. The exit
+    code is 1 if something is broken.
     """
     from interp_cli.doctor import diagnose, self_test
 
-    checks = []
-    for check in diagnose():
+    checks: list[Check] = []
+
+    def add(check: Check) -> None:
         checks.append(check)
-        if not json:
+        if not json and not (quiet and check.status == "ok"):
             _show(check)
-    # Without its packages nothing could be doubled; that has been said.
-    if any(check.name.startswith("disk") for check in checks):
-        checks.append(self_test(_double))
-        if not json:
-            _show(checks[-1])
+
+    for check in diagnose():
+        add(check)
+    if not any(check.status == "broken" and check.essential for check in checks):
+        add(self_test(_double))
     broken = any(check.status == "broken" for check in checks)
     if json:
         print_json({"works": not broken, "checks": [asdict(check) for check in checks]})
@@ -53,8 +56,7 @@ def _double(source: Path, target: Path) -> None:
 
 def _show(check: Check) -> None:
     style = _STYLES[check.status]
-    results.print(
-        f"[{style}]{check.status:7}[/] {check.name}: {escape(check.found)}", soft_wrap=True
-    )
+    found = escape(with_flags(check.found))
+    say(f"[{style}]{check.status:7}[/] {check.name}: {found}", results)
     if check.remedy:
-        results.print(f"        [bold]{escape(check.remedy)}[/]", soft_wrap=True)
+        say(f"        [bold]{escape(with_flags(check.remedy))}[/]", results)

@@ -1,16 +1,21 @@
-"""`interp info`: what a video or a weights file is."""
+"""`interp info`: the properties of a video or a weights file."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from interp_cli.cli import flags
+from interp_cli.cli.messages import with_flags
 from interp_cli.cli.render import print_json, results, size_text
+
+if TYPE_CHECKING:
+    from interp_cli.video.probe import VideoInfo
 
 _WEIGHTS_ENDINGS = (".safetensors", ".pt", ".pth")
 
@@ -22,6 +27,8 @@ _TIMED_FRAMES = 5000
 _MATRIX = {0: "RGB", 1: "BT.709", 2: "untagged", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}
 _PRIMARIES = {1: "BT.709", 2: "untagged", 5: "BT.601", 6: "BT.601", 9: "BT.2020", 12: "P3"}
 _TRANSFER = {1: "BT.709", 2: "untagged", 6: "BT.601", 13: "sRGB", 16: "PQ", 18: "HLG"}
+# Transfer curves of HDR, and the primaries and depth that make PQ into HDR10.
+_PQ, _HLG, _BT2020, _HDR10_BITS = 16, 18, 9, 10
 _RANGE = {None: "untagged", False: "limited", True: "full"}
 
 
@@ -29,14 +36,18 @@ def info(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="A video, pictures, a weights file, or a model's name."
+            metavar="FILE", help="A video, an image sequence, a weights file, or a model's name."
         ),
     ],
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the facts as one JSON object on stdout.")
+    json: flags.Json = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Print nothing. The exit code says whether the file can be read."
+        ),
     ] = False,
 ) -> None:
-    """Show what a video, pictures, an animation or a weights file is."""
+    """Show the properties of a video, an image sequence, an animation or a weights file."""
     path = Path(file)
     # A model's name has no ending and is no file.
     named = path.suffix or path.exists() or file == "-"
@@ -44,6 +55,7 @@ def info(
     facts = _weights_facts(file) if is_weights else _video_facts(path)
     if json:
         print_json(facts)
+    if json or quiet:
         return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
@@ -73,6 +85,7 @@ def _video_facts(path: Path) -> dict[str, Any]:
     return {
         "kind": "video",
         **asdict(video),
+        "dynamic_range": _dynamic_range(video),
         "plays": animation and animation.plays,
         "notes": reader.warnings,
         "size_bytes": sum(file.stat().st_size for file in files),
@@ -80,6 +93,20 @@ def _video_facts(path: Path) -> dict[str, Any]:
         "shortest_step_seconds": shortest,
         "longest_step_seconds": longest,
     }
+
+
+def _dynamic_range(video: VideoInfo) -> str:
+    """HDR, with its kind, or SDR."""
+    transfer = video.colour.transfer
+    if transfer == _HLG:
+        return "HDR (HLG)"
+    if transfer != _PQ:
+        return "SDR"
+    import av
+
+    depth = max(part.bits for part in av.VideoFormat(video.pixel_format).components)
+    is_hdr10 = video.colour.primaries == _BT2020 and depth == _HDR10_BITS
+    return "HDR10 (PQ)" if is_hdr10 else "HDR (PQ)"
 
 
 def _frame_steps(path: Path) -> tuple[float | None, float | None, bool]:
@@ -136,6 +163,7 @@ def _video_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("container", facts["container"]),
         ("video", f"{facts['codec']}, {picture}"),
         ("colour", _colour_text(facts["colour"])),
+        ("dynamic range", facts["dynamic_range"]),
         ("frame rate", timing),
         ("time base", f"{facts['time_base']} s"),
         ("frames", "not stated" if count is None else str(count)),
@@ -145,11 +173,11 @@ def _video_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if facts["mastering_display"]:
         display = facts["mastering_display"]
         levels = f"{float(display['darkest']):g} to {float(display['brightest']):g} cd/m²"
-        rows.insert(4, ("mastered on", f"a display of {levels}"))
+        rows.insert(5, ("mastered on", f"a display of {levels}"))
     if facts["light_level"]:
         light = facts["light_level"]
         levels = f"{light['brightest_pixel']}, a frame up to {light['brightest_frame']} cd/m²"
-        rows.insert(5, ("light level", f"a pixel up to {levels}"))
+        rows.insert(6, ("light level", f"a pixel up to {levels}"))
     if facts["dropped_metadata"]:
         rows.append(("kept by no output", ", ".join(facts["dropped_metadata"])))
     for stream in facts["streams"]:
@@ -162,7 +190,7 @@ def _video_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("chapters", str(facts["chapters"])))
     if facts["missing_bytes"]:
         rows.append(("damage", f"{facts['missing_bytes']:,} bytes are missing at the end"))
-    rows += [("note", note) for note in facts["notes"]]
+    rows += [("note", with_flags(note)) for note in facts["notes"]]
     return rows
 
 

@@ -25,8 +25,19 @@ def test_a_sound_installation_ends_with_0(monkeypatch: pytest.MonkeyPatch) -> No
     ]
 
 
+def test_quiet_shows_what_is_not_ok_in_the_words_of_the_command_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = Check("cpu", "slow", "2 cores", '`quality="fast"` is faster')
+    monkeypatch.setattr(environment, "diagnose", lambda: iter([Check("av", "ok", "18"), slow]))
+    monkeypatch.setattr(environment, "self_test", lambda double: Check("self-test", "ok", "fine"))
+    done = CliRunner().invoke(app, ["doctor", "--quiet"])
+    assert " ".join(done.stdout.split()) == "slow cpu: 2 cores --quality fast is faster"
+    assert done.exit_code == 0
+
+
 def test_a_broken_part_ends_with_1_and_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = Check("torch", "broken", "does not load", "install it again")
+    broken = Check("torch", "broken", "does not load", "install it again", essential=True)
     monkeypatch.setattr(environment, "diagnose", lambda: iter([broken]))
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,10 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from interp_cli.cli.app import app
+from interp_cli.cli.info import _dynamic_range
 from interp_cli.models.registry import create_model
 from interp_cli.models.weights import save_weights
 from interp_cli.options import DoubleOptions
 from interp_cli.pipeline.double import double_video
+from interp_cli.video.probe import probe
 
 
 def facts(file: Path) -> dict:
@@ -64,6 +67,28 @@ def test_people_read_words_not_code_points(vfr_clip: Path) -> None:
     assert done.exit_code == 0
     assert "matrix BT.709, limited range" in done.stdout
     assert "variable, 20 to 100 ms between frames" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("transfer", "primaries", "pixel_format", "words"),
+    [
+        (16, 9, "yuv420p10le", "HDR10 (PQ)"),
+        (16, 9, "yuv420p12le", "HDR (PQ)"),
+        (16, 12, "yuv420p10le", "HDR (PQ)"),
+        (18, 9, "yuv420p10le", "HDR (HLG)"),
+        (1, 1, "yuv420p", "SDR"),
+        (2, 2, "yuv420p", "SDR"),
+    ],
+)
+def test_hdr_is_named(h264_clip: Path, transfer, primaries, pixel_format, words) -> None:
+    video = probe(h264_clip)
+    colour = replace(video.colour, transfer=transfer, primaries=primaries)
+    assert _dynamic_range(replace(video, colour=colour, pixel_format=pixel_format)) == words
+
+
+def test_quiet_prints_nothing(h264_clip: Path) -> None:
+    done = CliRunner().invoke(app, ["info", str(h264_clip), "--quiet"])
+    assert (done.exit_code, done.stdout) == (0, "")
 
 
 def test_weights_are_described(tmp_path: Path) -> None:
