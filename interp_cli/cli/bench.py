@@ -12,14 +12,14 @@ from rich.table import Table
 
 from interp_cli.benchmarking.report import BenchReport, ClipSpeed, GraphUse, Spread, three_digits
 from interp_cli.cli import flags
-from interp_cli.cli.render import console, print_json, results
+from interp_cli.cli.render import console, print_json, results, say
 from interp_cli.options import DEFAULT_MODEL, BenchOptions
 
 if TYPE_CHECKING:
     from rich.status import Status
 
 _DEFAULTS = BenchOptions()
-_CLIP, _COMPARISON, _OUTPUT = "Clip", "Comparison", "Output"
+_CLIP, _COMPARISON = "Clip", "Comparison"
 
 
 # Its length is that of the options: typer reads them from the parameters.
@@ -95,7 +95,7 @@ def bench(
         typer.Option(
             metavar="FILE",
             help="Chart of the speeds, .png, .svg or .pdf. Needs matplotlib.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=flags.OUTPUT_PANEL,
         ),
     ] = None,
     json: flags.Json = False,
@@ -148,11 +148,11 @@ def bench(
     for clip in report.clips:
         results.print(_speed_table(clip))
         for line in _findings(clip, report):
-            results.print(line, soft_wrap=True)
+            say(line, results)
         results.print()
     if report.cuda_graphs is not None:
-        results.print(_graphs_text(report.cuda_graphs), soft_wrap=True)
-    results.print(escape(about), soft_wrap=True)
+        say(_graphs_text(report.cuda_graphs), results)
+    say(escape(about), results)
 
 
 def _shown_in(status: Status) -> Callable[[int, int, str], None]:
@@ -163,7 +163,7 @@ def _shown_in(status: Status) -> Callable[[int, int, str], None]:
         if console.is_terminal:
             status.update(text)
         else:
-            console.print(text, soft_wrap=True)
+            say(text)
 
     return show
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from interp_cli.cli import flags
 from interp_cli.cli.messages import with_flags
 from interp_cli.cli.progress import ProgressStyle, frame_progress
-from interp_cli.cli.render import print_json, results
+from interp_cli.cli.render import print_json, results, say
 from interp_cli.options import DEFAULT_MODEL, EvalOptions
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _DEFAULTS = EvalOptions()
-_DATA, _COMPARISON, _OUTPUT = "Data", "Comparison", "Output"
+_DATA, _COMPARISON = "Data", "Comparison"
 
 
 # Its length is that of the options: typer reads them from the parameters.
@@ -87,7 +87,7 @@ def eval(
             "--tta",
             help="Average the predictions for the frames and for the frames rotated by 180"
             " degrees, as RGB pictures. Slightly better at twice the time.",
-            rich_help_panel=_COMPARISON,
+            rich_help_panel=flags.MODEL_PANEL,
         ),
     ] = _DEFAULTS.tta,
     worst: Annotated[
@@ -95,7 +95,7 @@ def eval(
         typer.Option(
             metavar="N",
             help="Number of pictures with the lowest PSNR to list for each set.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=flags.OUTPUT_PANEL,
         ),
     ] = _DEFAULTS.worst,
     output_dir: Annotated[
@@ -103,7 +103,7 @@ def eval(
         typer.Option(
             metavar="FOLDER",
             help="Save the predicted pictures as SET/PREDICTOR/ITEM.png.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=flags.OUTPUT_PANEL,
         ),
     ] = _DEFAULTS.output_dir,
     json: flags.Json = False,
@@ -156,8 +156,8 @@ def eval(
         results.print(_worst_table(report, options.worst))
     for each in report.sets:
         for text in (f"{each.kind}, {each.protocol}.", *each.notes):
-            results.print(f"{each.name}: {with_flags(text)}", soft_wrap=True, markup=False)
-    results.print(f"Seconds per picture on {machine}.", soft_wrap=True)
+            say(escape(f"{each.name}: {with_flags(text)}"), results)
+    say(f"Seconds per picture on {machine}.", results)
 
 
 def _table(report: EvalReport) -> Table:
