@@ -172,7 +172,7 @@ def _speed_table(clip: ClipSpeed) -> Table:
     """Each stage, the whole, and what is compared."""
     table = Table(title=escape(f"{clip.title}, {clip.encoder}"))
     table.add_column("", overflow="fold", min_width=18)
-    for heading in ("output frames/s", "slowest to fastest", "core-ms", "times interp"):
+    for heading in ("frames/s", "slowest to fastest", "core-ms", "× interp"):
         table.add_column(heading, justify="right", no_wrap=True)
     for stage in clip.stages:
         mark = " [dim]bottleneck[/]" if stage is clip.bottleneck else ""

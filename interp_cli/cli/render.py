@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from dataclasses import asdict, is_dataclass
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.containers import Lines
 from rich.markup import escape
+from rich.text import Text
 
 from interp_cli.cli.messages import with_flags
 
@@ -40,10 +43,22 @@ def say(text: str, to: Console = console) -> None:
         text: What to show, in rich's markup.
         to: `console` for messages, `results` for results.
     """
-    if to.is_terminal:
-        to.print(text, overflow="ignore", crop=False)
-    else:
-        to.print(text, soft_wrap=True)
+    for line in Text.from_markup(text).split("\n"):
+        for part in _broken(line, to.width) if to.is_terminal else (line,):
+            to.print(part, soft_wrap=True)
+
+
+def _broken(line: Text, width: int) -> Lines:
+    """Parts of at most `width` characters, except for words that are longer."""
+    places, start = [], 0
+    for word in re.finditer(r"\S+", line.plain):
+        if word.end() - start > width and word.start() > start:
+            start = word.start()
+            places.append(start)
+    parts = line.divide(places)
+    for part in parts:
+        part.rstrip()
+    return parts
 
 
 def warn(text: str) -> None:

@@ -2,6 +2,7 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from interp_cli.cli.render import say
 
@@ -17,6 +18,15 @@ def test_a_terminal_breaks_between_words_and_never_in_a_path(width: int):
     assert " ".join(line.rstrip() for line in lines) == text
     assert any(PATH in line for line in lines)
     assert all(len(line.rstrip()) <= width for line in lines if PATH not in line)
+    assert len(lines) == 3  # before the path, the path, and after it
+
+
+def test_markup_and_line_ends_survive_breaking():
+    screen = Console(file=io.StringIO(), force_terminal=True, width=20, highlight=False)
+    say("[red]error:[/] a clip of many words\n  that goes on", screen)
+    plain = Text.from_ansi(screen.file.getvalue()).plain
+    assert plain.splitlines() == ["error: a clip of", "many words", "  that goes on"]
+    assert "\x1b[31merror:\x1b[0m a clip of\n" in screen.file.getvalue()
 
 
 def test_a_file_gets_one_line():
