@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from interp_cli.benchmarking.report import BenchReport
     from interp_cli.evaluation.evaluate import evaluate
     from interp_cli.evaluation.report import EvalReport
+    from interp_cli.inference.flow import OpticalFlow
     from interp_cli.inference.interpolator import Interpolator
-    from interp_cli.inference.motion import OpticalFlow
     from interp_cli.pipeline.double import DoubleResult, double_video
     from interp_cli.pipeline.flow_export import read_flo, write_flo
     from interp_cli.training.loop import TrainResult, train
@@ -94,7 +94,7 @@ _HOMES = {
     "DoubleResult": "interp_cli.pipeline.double",
     "EvalReport": "interp_cli.evaluation.report",
     "Interpolator": "interp_cli.inference.interpolator",
-    "OpticalFlow": "interp_cli.inference.motion",
+    "OpticalFlow": "interp_cli.inference.flow",
     "TrainResult": "interp_cli.training.loop",
     "benchmark": "interp_cli.benchmarking.benchmark",
     "double_video": "interp_cli.pipeline.double",

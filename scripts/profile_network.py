@@ -13,6 +13,7 @@ import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from operator import attrgetter
 from typing import get_args
 
 import cv2
@@ -22,7 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli import InterpError, Interpolator
 from interp_cli.devices import DTYPES
-from interp_cli.inference.trajectory import AdjacentMotion
+from interp_cli.inference.frame_cache import FrameCache
+from interp_cli.inference.pair_inference import FramePair, TensorFrame
 from interp_cli.options import DEFAULT_MODEL, Quality
 
 _KINDS = {
@@ -53,29 +55,28 @@ def main() -> None:
         interpolator.require_flow()
     except InterpError as error:
         raise SystemExit(f"error: {error}") from error
-    inference = interpolator.runner
     factor = interpolator.reduction(height, width)
-    pictures = torch.rand(2, 1, 3, height // factor, width // factor)
-    pictures = torch.nn.functional.avg_pool2d(pictures.flatten(0, 1), 5, 1, 2).split(1)
+    pictures = torch.rand(2, 3, height // factor, width // factor)
+    pictures = torch.nn.functional.avg_pool2d(pictures, 5, 1, 2)
 
-    known = inference.encode(pictures[1])  # as of a frame that belongs to the pair before, too
+    def two_pairs() -> None:
+        """As in a long video, one frame is encoded and one flow estimated for each pair."""
+        frames = [TensorFrame(picture) for picture in pictures.split(1)]
+        inference = interpolator.pair_inference(attrgetter("picture"), FrameCache())
+        for frame0, frame1 in (frames, reversed(frames)):  # around in a circle
+            inference.synthesis_params([FramePair(frame0, frame1, [(0.5,)], frame1, frame0)])
 
-    def one_pair() -> None:
-        encoded = inference.encode(pictures[0])
-        motion = inference.motion(encoded, known)
-        adjacent = AdjacentMotion.of(motion, [motion], [motion], [(1.0, 1.0)])  # any pairs will do
-        inference.synthesis_params(encoded, known, motion, [(0.5,)], adjacent)
-
+    rounds = -(-arguments.pairs // 2)
     with FlopCounterMode(display=False) as counter:
-        one_pair()
-    for _ in range(3):
-        one_pair()
+        two_pairs()
+    for _ in range(2):
+        two_pairs()
     with profile(activities=[ProfilerActivity.CPU]) as found:
-        seconds = _seconds(one_pair, arguments.pairs)
+        seconds = _seconds(two_pairs, rounds) / 2
     kinds: dict[str, float] = defaultdict(float)
     for event in found.key_averages():
         if event.key.startswith("aten::") and event.self_cpu_time_total:
-            kinds[_kind(event.key)] += event.self_cpu_time_total / 1e6 / arguments.pairs
+            kinds[_kind(event.key)] += event.self_cpu_time_total / 1e6 / (2 * rounds)
     kinds[_OUTSIDE] = max(0.0, seconds - sum(kinds.values()))
     print(
         f"| {arguments.model}, a pair of {arguments.size}, {arguments.quality},"
@@ -85,8 +86,8 @@ def main() -> None:
     for kind, spent in sorted(kinds.items(), key=lambda item: -item[1]):
         print(f"| {kind} | {spent * 1e3:.1f} | {spent / seconds:.0%} |")
     print(f"| together, while profiled | {seconds * 1e3:.1f} | |")
-    print(f"| together, otherwise | {_seconds(one_pair, arguments.pairs) * 1e3:.1f} | |")
-    flops = counter.get_total_flops()
+    print(f"| together, otherwise | {_seconds(two_pairs, rounds) / 2 * 1e3:.1f} | |")
+    flops = counter.get_total_flops() / 2
     side = 1024
     matrix = torch.rand(side, side, dtype=DTYPES[interpolator.precision])
     peak = 2 * side**3 / min(_seconds(lambda: torch.mm(matrix, matrix), 1) for _ in range(9))

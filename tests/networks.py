@@ -2,7 +2,7 @@
 
 import torch
 
-from interp_cli.models.render import SynthesisParams
+from interp_cli.models.base import SynthesisParams
 
 
 class Blur(torch.nn.Module):
@@ -33,7 +33,7 @@ class Sliding(torch.nn.Module):
         assert frame.shape[-1] % 8 == 0
         return (frame,)
 
-    def motion(self, features0, features1):
+    def estimate_flow(self, features0, features1):
         return features0[0][:, :2] * 10
 
     def synthesize(self, features0, features1, motion, timestep):

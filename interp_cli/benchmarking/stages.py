@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,10 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from interp_cli.devices import DTYPES, worker_pool
+from interp_cli.inference.frame_cache import FrameCache
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.inference.runner import EncodedFrames
-from interp_cli.inference.trajectory import AdjacentMotion
+from interp_cli.inference.pair_inference import FramePair, TensorFrame
 from interp_cli.inference.transfers import Download, upload
-from interp_cli.models.pytree import joined
 from interp_cli.options import DoubleOptions, Precision
 from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.job import Job
@@ -131,7 +131,7 @@ class Stages:
         return len(self._doubled)
 
     def _inner_stages(self, decoded: float, made: float) -> list[Stage]:
-        """From planes to planes, on the pairs of one step; as many steps at once as in use."""
+        """From planes to planes, on one batch, with as many batches in parallel as in use."""
         interpolator = self._interpolator
         step = _Step(interpolator, self._layout, self._neighbours())
         self.batch = step.batch
@@ -151,26 +151,26 @@ class Stages:
 
 
 class _Step:
-    """What the pipeline does between decoder and encoder for the pairs of one step, in parts.
+    """What the pipeline does with one batch between decoder and encoder, in parts.
 
     Attributes:
-        batch: Pairs.
-        pictures: What the network gets of each frame.
+        batch: Batch size in frame pairs.
+        pictures: What the network sees of each frame.
     """
 
     def __init__(
-        self, interpolator: Interpolator, layout: PixelFormat, frames: list[SourceFrame]
+        self, interpolator: Interpolator, pixel_format: PixelFormat, frames: list[SourceFrame]
     ) -> None:
-        self._interpolator, self._layout = interpolator, layout
-        self._synthesizer = Synthesizer(interpolator, layout, with_motion=False)
-        self._area = Region.whole(layout)
-        self.batch = interpolator.batch_size(layout.height, layout.width)
+        self._interpolator, self._pixel_format = interpolator, pixel_format
+        self._synthesizer = Synthesizer(interpolator, pixel_format, with_flow=False)
+        self._region = Region.whole(pixel_format)
+        self.batch = interpolator.batch_size(pixel_format.height, pixel_format.width)
         self._frames = list(itertools.islice(itertools.cycle(frames), self.batch + 1))
         self.pictures = [self._picture_of(frame) for frame in self._frames]
         self._found = self._find()
 
     def make_pictures(self) -> int:
-        """The first part, for frames of which nothing is known yet; returns their number."""
+        """The first part, for frames that are not in the cache; returns their number."""
         for frame in self._frames:
             self._picture_of(SourceFrame(frame.index, 0, frame.image))
         return len(self._frames)
@@ -183,17 +183,17 @@ class _Step:
     @torch.inference_mode()
     def make_images(self) -> int:
         """The third part; returns the number of middles."""
-        layout, parts = self._layout, 1 + self._layout.has_alpha
+        pixel_format, parts = self._pixel_format, 1 + self._pixel_format.has_alpha
         images = []
         for number, (before, after) in enumerate(pairwise(self._frames)):
-            shown = PlannedFrame(0, before, after, _MIDDLE, 0, self._area)
+            planned = PlannedFrame(0, before, after, _MIDDLE, 0, self._region)
             found = self._found[parts * number : parts * (number + 1)]
             if self._interpolator.has_flow:
-                images.append(self._synthesizer.moved_image(shown, self._area, found))
+                images.append(self._synthesizer.moved_image(planned, self._region, found))
             else:
-                alpha = found[-1].mean(1, keepdim=True) if layout.has_alpha else None
-                planes = from_rgb(found[0], alpha, layout)
-                images.append(self._synthesizer.image(planes, self._area, shown))
+                alpha = found[-1].mean(1, keepdim=True) if pixel_format.has_alpha else None
+                planes = from_rgb(found[0], alpha, pixel_format)
+                images.append(self._synthesizer.image(planes, self._region, planned))
         for arriving in images:
             arriving()
         return self.batch
@@ -208,31 +208,30 @@ class _Step:
     @torch.inference_mode()
     def _picture_of(self, frame: SourceFrame) -> Tensor:
         if self._interpolator.has_flow:
-            return self._synthesizer.small_pictures(frame, self._area)
+            return self._synthesizer.small_pictures(frame, self._region)
         return self._synthesizer.pictures(frame)
 
     def _find(self) -> list[Any]:
-        """What the network finds: of each pair one result for each of its pictures."""
+        """Results of the network, one for each picture of each pair."""
         interpolator = self._interpolator
-        timesteps = [(_MIDDLE,)] * sum(len(pictures) for pictures in self.pictures[1:])
         if not interpolator.has_flow:
             before, after = torch.cat(self.pictures[:-1]), torch.cat(self.pictures[1:])
-            return interpolator.between(before, after, timesteps)
-        # A frame is seen once for both of its pairs, so in the long run one for each pair.
-        inference = interpolator.runner
-        encoded = [inference.encode(pictures) for pictures in self.pictures[1:]]
-        earlier = [encoded[-1], *encoded[:-1]]
-        motion = joined([inference.motion(*pair) for pair in zip(earlier, encoded, strict=True)])
-        adjacent = None
-        if interpolator.trajectory == "cubic" and motion is not None:  # any pairs beside will do
-            rows = [motion[i : i + 1] for i in range(len(motion))]
-            adjacent = AdjacentMotion.of(motion, rows, rows, [(1.0, 1.0)] * len(rows))
+            return interpolator.between(before, after, [(_MIDDLE,)] * len(before))
+        # A frame is encoded once for both of its pairs, so in a long video one frame for each pair:
+        # here the pairs go around in a circle.
+        frames = [TensorFrame(pictures) for pictures in self.pictures[1:]]
+        inference = interpolator.pair_inference(attrgetter("picture"), FrameCache())
         return inference.synthesis_params(
-            EncodedFrames.joined(earlier),
-            EncodedFrames.joined(encoded),
-            motion,
-            timesteps,
-            adjacent,
+            [
+                FramePair(
+                    frames[number - 1],
+                    frame,
+                    [(_MIDDLE,)] * len(frame.picture),
+                    frames[number - 2 if len(frames) > 1 else 0],
+                    frames[(number + 1) % len(frames)],
+                )
+                for number, frame in enumerate(frames)
+            ]
         )
 
 

@@ -159,7 +159,7 @@ class VideoPredictor:
     def _create_synthesizer(self, plan: ClipPlan) -> Synthesizer:
         first: PlannedFrame = plan.pairs[0][0]
         pixel_format = pixel_format_of(first.before.image, plan.colour)
-        return Synthesizer(self._interpolator, pixel_format, with_motion=False)
+        return Synthesizer(self._interpolator, pixel_format, with_flow=False)
 
 
 class FilePredictor:

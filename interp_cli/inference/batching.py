@@ -27,7 +27,7 @@ class MemoryBudget:
     """What a network may take of a device's memory; all sizes are those that it sees.
 
     Attributes:
-        notes: What had to be done otherwise than planned, for want of memory.
+        warnings: Changes of plan for want of memory.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class MemoryBudget:
             tile: Side of a tile in pixels.
             has_flow: Whether the network finds motion, which takes less than making pictures.
         """
-        self.notes: list[str] = []
+        self.warnings: list[str] = []
         self._device, self._precision = device, precision
         self._batch, self._tile = batch, tile
         self._has_motion = has_flow
@@ -108,7 +108,7 @@ class MemoryBudget:
         step = f"{self._max_pairs or 1} at once"
         if self._max_tile_px is not None:
             step += f", in tiles of {self._max_tile_px} px"
-        self.notes[:] = [f"{self._device} ran out of memory: frames were made {step}."]
+        self.warnings[:] = [f"{self._device} ran out of memory: frames were made {step}."]
 
     def _affordable_pixels(self) -> int:
         """Pixels of one step that half of the memory has room for."""

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp_cli.inference.motion import OpticalFlow
-from interp_cli.models.render import Synthesis, SynthesisParams
+from interp_cli.inference.flow import OpticalFlow
+from interp_cli.models.base import SynthesisParams
+from interp_cli.models.render import Synthesis
 
 # RGB, (H, W, 3) or (N, H, W, 3).
 Pictures = NDArray[np.uint8] | NDArray[np.uint16]

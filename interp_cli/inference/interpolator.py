@@ -1,37 +1,41 @@
-"""Two frames and a time between them become the frame at that time.
+"""Makes the frame at a time between two frames, for arrays and tensors.
 
-This module owns what goes in and out: the model, how large the network sees pictures, and how what
-it finds makes a frame at full size. `inference` runs the network.
+`Interpolator` owns the model, the size at which the network sees pictures, and how the network's
+parameters make a frame at full size. `ModelRunner` runs the network.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Literal, TypeVar, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from interp_cli.devices import choose_device, choose_precision, keep_freed_memory
 from interp_cli.errors import WeightsError
 from interp_cli.image_ops import padded, shrunk
 from interp_cli.inference.conversion import Pictures, array_of, flow_of, pairs_of, peak_of
-from interp_cli.inference.motion import OpticalFlow
-from interp_cli.inference.runner import EncodedFrames, ModelRunner, timestep_column
-from interp_cli.inference.trajectory import AdjacentMotion
-from interp_cli.models.render import Synthesis, SynthesisParams, render
+from interp_cli.inference.flow import OpticalFlow
+from interp_cli.inference.frame_cache import FrameCache
+from interp_cli.inference.pair_inference import FramePair, PairInference, TensorFrame
+from interp_cli.inference.runner import ModelRunner, timestep_column
+from interp_cli.models.base import InterpolationModel, SynthesisParams, require_model
+from interp_cli.models.render import Synthesis, render
 from interp_cli.models.warp import Sampling
 from interp_cli.models.weights import load_model
 from interp_cli.options import DEFAULT_MODEL, InferenceOptions, Precision, Quality, Trajectory
 
-# About how long the shorter side of what the network sees is; the cost grows with its square.
-_SEEN_PX = {"fast": 150, "balanced": 270, "best": 480}
+Frame = TypeVar("Frame", bound=Hashable)
+
+# Approximate shorter side of the pictures that the network sees; the cost grows with its square.
+_NETWORK_SIDE_PX = {"fast": 150, "balanced": 270, "best": 480}
 _QUALITY_ON: dict[str, Quality] = {"cpu": "balanced", "cuda": "best", "mps": "best"}
 
 
@@ -42,19 +46,19 @@ class Interpolator:
         middle = interpolator(frame0, frame1)
 
     Attributes:
-        name: Of the model.
+        name: Name of the model.
         net: The network, on its device, ready for inference.
-        device: Where it runs.
-        precision: `fp32`, `fp16` or `bf16`, as settled.
-        quality: `fast`, `balanced` or `best`, as settled.
-        trajectory: `cubic` or `linear`: whether motion goes on as beside a pair, where that is
-            known; `linear` without motion.
-        inference: Runs the network, at the size that it sees.
+        device: Device of the network.
+        precision: `fp32`, `fp16` or `bf16`; never `auto`.
+        quality: `fast`, `balanced` or `best`; never `auto`.
+        trajectory: `cubic` uses the pairs before and after a pair, where they are known; `linear`
+            does not. Always `linear` for a model without flow.
+        runner: Runs the network, at the size at which it sees pictures.
     """
 
     def __init__(
         self,
-        model: str | Path | nn.Module = DEFAULT_MODEL,
+        model: str | Path | InterpolationModel = DEFAULT_MODEL,
         device: str = "auto",
         precision: Precision = "auto",
         batch: int | Literal["auto"] = "auto",
@@ -66,20 +70,22 @@ class Interpolator:
 
         Args:
             model: Name of a bundled model, path of a weights file, or a network.
-            device: See `InferenceOptions`, as for the rest.
-            precision: Of the network's arithmetic; pictures stay in 32 bits.
-            batch: Pairs a step.
-            tile: See `InferenceOptions`.
-            quality: How large the pictures are that the network sees; here the best is the default,
-                for pictures are not as many as the frames of a video.
-            trajectory: See `InferenceOptions`.
+            device: Name of the device, as in `InferenceOptions`.
+            precision: Precision of the network's arithmetic; pictures stay in 32 bits.
+            batch: Batch size in frame pairs, or `auto`.
+            tile: Side of the tiles in pixels, `auto` or `off`.
+            quality: Size of the pictures that the network sees. The default is `best`, because
+                pictures are fewer than the frames of a video.
+            trajectory: `cubic` or `linear`, as in `InferenceOptions`.
 
         Raises:
             WeightsError: The weights cannot be used.
-            ResourceError: There is no such device, or it has no such precision.
-            ValueError: An option is none of those allowed.
+            ResourceError: The device is missing, or lacks the precision.
+            ValueError: An option has a value that is not allowed, or the network lacks a member of
+                `InterpolationModel`.
         """
-        name = type(model).__name__ if isinstance(model, nn.Module) else str(model)
+        is_loaded = not isinstance(model, str | Path)
+        name = type(model).__name__ if is_loaded else str(model)
         self.options = InferenceOptions(name, device, precision, batch, tile, quality, trajectory)
         self.device = choose_device(device)
         if self.device.type == "cpu":
@@ -87,23 +93,23 @@ class Interpolator:
         self.precision = choose_precision(self.device, precision)
         self.quality: Quality = _QUALITY_ON[self.device.type] if quality == "auto" else quality
         self.trajectory = trajectory
-        # Any: networks share methods (`size_multiple`) that nn.Module does not declare.
-        self.name = name
-        self.net: Any = model
-        if not isinstance(model, nn.Module):
+        if isinstance(model, str | Path):
             loaded = load_model(model)
-            self.name, self.net = loaded.name, loaded.net
-        self.net.eval().to(self.device)
+            self.name, self.net = loaded.name, require_model(loaded.net, loaded.name)
+        else:
+            self.name, self.net = name, require_model(model, name)
+        self.net.eval()
+        self.net.to(self.device)
         self.runner = ModelRunner(
             self.net,
             self.name,
             self.device,
             self.precision,
             self.options,
-            may_record=not isinstance(model, nn.Module),  # others' networks may do anything
+            may_record=not is_loaded,  # a network from outside may do anything
         )
         if not self.has_flow:
-            self.quality, self.trajectory = "best", "linear"  # it sees frames as they are
+            self.quality, self.trajectory = "best", "linear"  # the network sees full frames
 
     @classmethod
     def from_options(cls, options: InferenceOptions) -> Interpolator:
@@ -133,15 +139,16 @@ class Interpolator:
 
         Args:
             frame0: RGB, (H, W, 3) or (N, H, W, 3), uint8 or uint16.
-            frame1: Likewise.
-            timestep: Between 0 (`frame0`) and 1 (`frame1`).
+            frame1: RGB, shaped as `frame0`.
+            timestep: Position between `frame0` (0) and `frame1` (1). A model that makes only
+                middles makes middles of middles, for timesteps that `can_make` allows.
 
         Returns:
-            As `frame0` in shape and type; rounded.
+            An array shaped and typed as `frame0`; rounded.
 
         Raises:
-            ValueError: The arrays differ, or are no such pictures, or the model cannot do
-                that timestep.
+            ValueError: The arrays differ or are no such pictures, or the model cannot make the
+                timestep.
         """
         peak = peak_of(frame0, frame1)
         made = []
@@ -160,53 +167,51 @@ class Interpolator:
 
     @property
     def has_flow(self) -> bool:
-        """Whether the model makes its frames from motion, which `motion` then returns."""
+        """Whether the model makes its frames from optical flow, which `flow` then returns."""
         return self.runner.has_flow
 
     @property
-    def notes(self) -> list[str]:
-        """What had to be done otherwise than planned."""
-        return [*self.runner.budget.notes, *self.runner.cuda_graphs.notes]
+    def warnings(self) -> list[str]:
+        """Changes of plan so far, such as smaller batches for want of memory."""
+        return [*self.runner.budget.warnings, *self.runner.cuda_graphs.notes]
 
-    def motion(self, frame0: Pictures, frame1: Pictures, timestep: float = 0.5) -> OpticalFlow:
-        """Find the motion that the frame at `timestep` is made from, or for a batch of pairs.
+    def flow(self, frame0: Pictures, frame1: Pictures, timestep: float = 0.5) -> OpticalFlow:
+        """Estimate the flow that the frame at `timestep` is made from, or for a batch of pairs.
 
         Args:
             frame0: RGB, (H, W, 3) or (N, H, W, 3), uint8 or uint16.
-            frame1: Likewise.
-            timestep: Between 0 (`frame0`) and 1 (`frame1`).
+            frame1: RGB, shaped as `frame0`.
+            timestep: Position between `frame0` (0) and `frame1` (1).
 
         Returns:
-            Flows to both frames and the blend mask; of a batch, arrays of N.
+            Flows to both frames and the blend mask; for a batch, arrays of N.
 
         Raises:
-            WeightsError: The model has no motion.
-            ValueError: The arrays differ, or are no such pictures, or `timestep` is not in (0, 1).
+            WeightsError: The model has no flow.
+            ValueError: The arrays differ or are no such pictures, or `timestep` is not in (0, 1).
         """
         self.require_flow()
-        made = []
+        made: list[OpticalFlow] = []
         for tensor0, tensor1 in pairs_of(frame0, frame1, self.batch_size, self.device):
             rows = self.synthesize(tensor0, tensor1, [(timestep,)] * len(tensor0))
-            made += [motion for row in rows for motion in flow_of(row)]
+            made += [flow for row in rows for flow in flow_of(row)]
         return made[0] if frame0.ndim == 3 else OpticalFlow(*map(np.stack, zip(*made, strict=True)))
 
     @torch.inference_mode()
     def middle(self, frame0: Tensor, frame1: Tensor, timestep: float = 0.5) -> Tensor:
-        """Make the frames at `timestep`, in tiles where the frame is too large for the memory.
+        """Make the frames at one timestep, in tiles where a frame is too large for the memory.
 
         Args:
             frame0: RGB in [0, 1], (N, 3, H, W), any size.
-            frame1: Likewise.
-            timestep: Between 0 and 1.
+            frame1: RGB in [0, 1], shaped as `frame0`.
+            timestep: Position between `frame0` (0) and `frame1` (1).
 
         Returns:
             (N, 3, H, W), float32, on the interpolator's device.
 
         Raises:
-            ValueError: The model makes only the middle, or the timestep is not in (0, 1).
+            ValueError: The model cannot make the timestep, or it is not in (0, 1).
         """
-        if 0 < timestep < 1 and timestep != 0.5 and not self.net.supports_timestep:
-            raise ValueError(f"model {self.name} makes only the middle (timestep 0.5)")
         return torch.cat(self.between(frame0, frame1, [(timestep,)] * len(frame0)))
 
     @torch.inference_mode()
@@ -220,7 +225,7 @@ class Interpolator:
 
         Args:
             frame0: RGB in [0, 1], (N, 3, H, W), any size.
-            frame1: Likewise.
+            frame1: RGB in [0, 1], shaped as `frame0`.
             timesteps: For each pair at least one, between 0 and 1.
 
         Returns:
@@ -239,81 +244,80 @@ class Interpolator:
     def synthesize(
         self, frame0: Tensor, frame1: Tensor, timesteps: Sequence[Sequence[Fraction | float]]
     ) -> list[Synthesis]:
-        """Do what `between` does and return the motion, too; the network runs no more often.
+        """Do what `between` does and return the flow, too; the network runs no more often.
 
         Returns:
             For each pair a synthesis of its timesteps, (T, C, H, W); float32, on the
             interpolator's device.
 
         Raises:
-            WeightsError: The model has no motion.
+            WeightsError: The model has no flow.
             ValueError: A timestep is not in (0, 1).
         """
         self.require_flow()
-        pairs = self._known(frame0, frame1)
-        rows = self.runner.synthesis_params(pairs.encoded0, pairs.encoded1, pairs.motion, timesteps)
+        # All pictures of one side are a frame, so that the network takes them in one batch.
+        pair = FramePair(self._frame(frame0), self._frame(frame1), timesteps)
+        rows = self._tensor_inference().synthesis_params([pair])
+        pictures0, pictures1 = (torch.split(f.picture, 1) for f in (pair.frame0, pair.frame1))
         return [
-            self._synthesis(pairs.frame0[i : i + 1], pairs.frame1[i : i + 1], row, timesteps[i])
-            for i, row in enumerate(rows)
+            self._synthesis(*row) for row in zip(pictures0, pictures1, rows, timesteps, strict=True)
         ]
 
     @torch.inference_mode()
     def sequence(
         self, frames: Iterable[Tensor], timesteps: Sequence[Fraction | float]
     ) -> Iterator[Tensor]:
-        """Make frames between each two neighbours of a sequence, as `double` does.
+        """Make frames between consecutive frames of a sequence, as `double` does.
 
-        With a cubic trajectory, what moves between two frames goes on as between those before and
-        after them; so the frames are to follow each other evenly, in one shot.
+        With a cubic trajectory, the pairs before and after a pair correct its motion. So the
+        frames must belong to one shot and follow each other at equal intervals.
 
         Args:
             frames: RGB in [0, 1], each (1, 3, H, W), all of one size.
             timesteps: At least one, between 0 and 1.
 
         Yields:
-            For each two neighbours (T, 3, H, W), float32, on the interpolator's device.
+            For each pair of consecutive frames (T, 3, H, W), float32, on the interpolator's device.
 
         Raises:
             ValueError: The model cannot make one of the timesteps, or it is not in (0, 1).
         """
-        both = pairwise(frame.to(self.device).float() for frame in frames)
         if not self.has_flow:
-            for frame0, frame1 in both:
+            for frame0, frame1 in pairwise(frame.to(self.device).float() for frame in frames):
                 yield from self.between(frame0, frame1, [timesteps])
             return
-        pairs = self._known_pairs(both)
-        earlier, pair = None, next(pairs, None)
+        inference = self._tensor_inference()
+        earlier: TensorFrame | None = None
+        pairs = pairwise(self._frame(frame) for frame in frames)
+        pair = next(pairs, None)
         while pair is not None:
-            later, adjacent = next(pairs, None), None
-            if self.trajectory == "cubic" and pair.motion is not None:
-                before, after = (other and other.motion for other in (earlier, later))
-                adjacent = AdjacentMotion.of(pair.motion, [before], [after], [(1.0, 1.0)])
-            (row,) = self.runner.synthesis_params(
-                pair.encoded0, pair.encoded1, pair.motion, [timesteps], adjacent
-            )
-            yield self._synthesis(pair.frame0, pair.frame1, row, timesteps).middle
-            earlier, pair = pair, later
+            following = next(pairs, None)
+            later = None if following is None else following[1]
+            (row,) = inference.synthesis_params([FramePair(*pair, [timesteps], earlier, later)])
+            yield self._synthesis(pair[0].picture, pair[1].picture, row, timesteps).middle
+            earlier, pair = pair[0], following
 
-    def _known_pairs(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[_KnownPairs]:
-        """What is found out about each pair; each frame is seen once."""
-        encoded = None
-        for frame0, frame1 in pairs:
-            known = self._known(frame0, frame1, encoded)
-            encoded = known.encoded1
-            yield known
+    def pair_inference(
+        self, picture: Callable[[Frame], Tensor], cache: FrameCache, part: Hashable = None
+    ) -> PairInference[Frame]:
+        """The steps from frames to synthesis parameters, with this model and trajectory.
 
-    def _known(
-        self, frame0: Tensor, frame1: Tensor, encoded0: EncodedFrames | None = None
-    ) -> _KnownPairs:
-        """What is found out about N pairs, (N, 3, H, W); `encoded0` where that is known already."""
-        factor = self.reduction(*frame0.shape[-2:])
-        frame0, frame1 = (frame.to(self.device).float() for frame in (frame0, frame1))
-        if encoded0 is None:
-            encoded0 = self.runner.encode(self._reduced(frame0, factor))
-        encoded1 = self.runner.encode(self._reduced(frame1, factor))
-        return _KnownPairs(
-            frame0, frame1, encoded0, encoded1, self.runner.motion(encoded0, encoded1)
-        )
+        Args:
+            picture: Returns what the network sees of a frame, (N, 3, h, w) in [0, 1].
+            cache: Keeps features and flows as long as their frames.
+            part: The part of each frame that `picture` returns, as a key of the cache.
+
+        Raises:
+            WeightsError: The model has no flow.
+        """
+        self.require_flow()
+        return PairInference(self.runner, self.trajectory, picture, cache, part)
+
+    def _tensor_inference(self) -> PairInference[TensorFrame]:
+        return self.pair_inference(lambda frame: self._reduced(frame.picture), FrameCache())
+
+    def _frame(self, pictures: Tensor) -> TensorFrame:
+        return TensorFrame(pictures.to(self.device).float())
 
     def _synthesis(
         self,
@@ -322,7 +326,7 @@ class Interpolator:
         row: SynthesisParams,
         timesteps: Sequence[Fraction | float],
     ) -> Synthesis:
-        """What recipes for the frames as they were seen, (T, C, h, w), make of one pair."""
+        """Frames of one pair from their parameters, (T, C, h, w), at the network's size."""
         height, width = frame0.shape[-2:]
         factor = self.reduction(height, width)
         params = row.enlarged(*(side * factor for side in row.blend_mask.shape[-2:]))
@@ -332,20 +336,20 @@ class Interpolator:
         return Synthesis(middle, params.flow_t0, params.flow_t1, params.blend_mask)
 
     def reduction(self, height: int, width: int) -> int:
-        """How many times smaller the network sees frames of this size; 1 without motion."""
+        """Factor by which the network sees frames of this size smaller; 1 without flow."""
         if not self.has_flow:
             return 1
-        return max(1, round(min(height, width) / _SEEN_PX[self.quality]))
+        return max(1, round(min(height, width) / _NETWORK_SIDE_PX[self.quality]))
 
     def sampling(self, height: int, width: int) -> Sampling:
-        """How frames of this size are sampled: densely if the network sees them at full size."""
+        """Sampling of frames of this size: dense if the network sees them at full size."""
         return "supersampled" if self.reduction(height, width) == 1 else "bicubic"
 
     def require_flow(self) -> None:
-        """Refuse a model that has no motion.
+        """Refuse a model that has no flow.
 
         Raises:
-            WeightsError: So it is.
+            WeightsError: The model has none.
         """
         if not self.has_flow:
             raise WeightsError(
@@ -354,34 +358,26 @@ class Interpolator:
             )
 
     def can_make(self, timestep: Fraction | float) -> bool:
-        """Whether the model can make the frame at `timestep`, by itself or by halving."""
+        """Whether the model can make the frame at `timestep`, directly or by repeated halving."""
         return self.runner.can_make(timestep)
 
     def batch_size(self, height: int, width: int) -> int:
-        """Pairs of this size to hand over at once."""
-        return self.runner.budget.batch_size(self._seen_pixels(height, width))
+        """Number of pairs of this size to process at once."""
+        return self.runner.budget.batch_size(self._network_pixels(height, width))
 
     def workers(self, height: int, width: int) -> int:
-        """How many steps with frames of this size are best made at the same time."""
-        return self.runner.budget.workers(self._seen_pixels(height, width))
+        """Number of batches with frames of this size that are best processed in parallel."""
+        return self.runner.budget.workers(self._network_pixels(height, width))
 
-    def _reduced(self, frames: Tensor, factor: int) -> Tensor:
+    def _reduced(self, frames: Tensor) -> Tensor:
         """What the network sees of frames."""
+        height, width = frames.shape[-2:]
+        factor = self.reduction(height, width)
         if factor == 1:
             return frames
-        multiple = self.net.size_multiple(*frames.shape[-2:])
+        multiple = self.net.size_multiple(height, width)
         return shrunk(padded(frames, multiple * factor), factor)
 
-    def _seen_pixels(self, height: int, width: int) -> int:
-        """Of a frame, as the network sees it."""
+    def _network_pixels(self, height: int, width: int) -> int:
+        """Pixels of a frame at the size at which the network sees it."""
         return height * width // self.reduction(height, width) ** 2
-
-
-class _KnownPairs(NamedTuple):
-    """N pairs of frames, (N, 3, H, W), and what is found out about them for every timestep."""
-
-    frame0: Tensor
-    frame1: Tensor
-    encoded0: EncodedFrames
-    encoded1: EncodedFrames
-    motion: Tensor | None

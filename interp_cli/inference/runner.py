@@ -1,7 +1,7 @@
-"""A network run on pairs of frames: at any times, in batches and tiles that the memory holds.
+"""Runs a network on pairs of frames: at any timesteps, in batches and tiles that fit the memory.
 
-Frames have here the size that the network sees. It is called once for each round of timesteps,
-and what serves them all is computed once.
+Frames have the size here at which the network sees them. The network is called once for each round
+of timesteps, and what serves all rounds is computed once.
 """
 
 from __future__ import annotations
@@ -15,32 +15,33 @@ import torch
 from torch import Tensor
 
 from interp_cli.devices import autocast, is_out_of_memory
+from interp_cli.errors import WeightsError
 from interp_cli.image_ops import constants, padded
 from interp_cli.inference.batching import MemoryBudget, tiles
 from interp_cli.inference.cuda_graphs import CudaGraphs, recorder_for
 from interp_cli.inference.trajectory import AdjacentMotion, apply_trajectory
-from interp_cli.models.pytree import joined, tree_map
-from interp_cli.models.render import SynthesisParams
+from interp_cli.models.base import FlowModel, InterpolationModel, SynthesisParams
+from interp_cli.models.pytree import tree_cat, tree_map
 from interp_cli.options import InferenceOptions, Precision
 
-# Middles of middles of middles … blur; nobody wants more than this.
+# Middles of middles of middles … blur, so a finer division is refused.
 _FINEST_HALVING = 64
-# Of `SynthesisParams`, side by side.
-_RECIPE_CHANNELS = [2, 2, 1, 1, 1, 3]
+# Channels of the fields of `SynthesisParams`, concatenated.
+_PARAMS_CHANNELS = [2, 2, 1, 1, 1, 3]
 
 
 class ModelRunner:
-    """Runs a network: its recipes where it has motion, else its pictures.
+    """Runs a network: for synthesis parameters if it has flow, otherwise for pictures.
 
     Attributes:
-        has_flow: Whether the network makes its frames from motion.
-        budget: How much it is given at once.
-        cuda_graphs: What is recorded of it on a GPU.
+        has_flow: Whether the network makes its frames from optical flow.
+        budget: Batch and tile sizes that fit the memory.
+        cuda_graphs: Recordings of the network on a GPU.
     """
 
     def __init__(
         self,
-        net: Any,
+        net: InterpolationModel,
         name: str,
         device: torch.device,
         precision: Precision,
@@ -51,27 +52,29 @@ class ModelRunner:
         """Take a network that is ready for inference.
 
         Args:
-            net: On its device. Any: networks share methods (`size_multiple`) that nn.Module does
-                not declare.
-            name: Of the model, for messages.
-            device: Where it runs.
-            precision: Of its arithmetic, as settled.
-            options: Of which `batch` and `tile` count.
+            net: The network, on its device.
+            name: Name of the model, for messages.
+            device: Device of the network.
+            precision: Precision of its arithmetic; not `auto`.
+            options: Batch and tile sizes; the other options are ignored.
             may_record: Whether CUDA graphs may be made of the network: it always does the same
                 with tensors of the same shapes, and its weights stay where they are.
         """
-        self.has_flow = hasattr(net, "synthesize")
+        self._net, self._name = net, name
+        self._flow_net = net if isinstance(net, FlowModel) else None
+        self._device, self._precision = device, precision
+        self.has_flow = self._flow_net is not None
         self.budget = MemoryBudget(
             device, precision, options.batch, options.tile, has_flow=self.has_flow
         )
         self.cuda_graphs = CudaGraphs(
             device, recorder_for(device, precision) if may_record else None
         )
-        self._net, self._name = net, name
-        self._device, self._precision = device, precision
 
     def can_make(self, timestep: Fraction | float) -> bool:
-        """Whether the model can make the frame at `timestep`, by itself or by halving."""
+        """Whether the model can make the frame at `timestep`, directly or by repeated halving."""
+        if not 0 < timestep < 1:
+            return False
         parts = Fraction(timestep).denominator
         return self._net.supports_timestep or (
             parts & (parts - 1) == 0 and parts <= _FINEST_HALVING
@@ -79,21 +82,22 @@ class ModelRunner:
 
     @torch.inference_mode()
     def encode(self, pictures: Tensor) -> EncodedFrames:
-        """Show frames to a model that has motion.
+        """Compute the features of frames. The network must have flow.
 
         Args:
-            pictures: RGB in [0, 1], (N, 3, h, w), at the size that the network is to see; on its
+            pictures: RGB in [0, 1], (N, 3, h, w), at the size that the network is to see, on its
                 device.
 
         Returns:
-            What serves both pairs that each frame belongs to.
+            Features for both pairs that each frame belongs to.
         """
+        net = self._require_flow()
         pictures = padded(pictures, self._net.size_multiple(*pictures.shape[-2:]))
         if self.budget.tile_size(*pictures.shape[-2:]) is not None:
             return EncodedFrames(pictures, None)
         try:
             with autocast(self._device, self._precision):
-                features = self.cuda_graphs("features", self._net.encode, pictures)
+                features = self.cuda_graphs("features", net.encode, pictures)
             return EncodedFrames(pictures, features)
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -103,56 +107,55 @@ class ModelRunner:
         return EncodedFrames(pictures, None)  # in tiles, then
 
     @torch.inference_mode()
-    def motion(self, encoded0: EncodedFrames, encoded1: EncodedFrames) -> Tensor | None:
-        """Find the motion between the frames of N pairs, which serves every timestep.
+    def estimate_flow(self, encoded0: EncodedFrames, encoded1: EncodedFrames) -> Tensor | None:
+        """Estimate the flow between the frames of N pairs, for all timesteps.
 
         Returns:
-            As the network gives it, with N rows; `None` where the memory does not suffice for
-            whole frames: then `synthesis_params` finds it, in parts.
+            (N, 2, 2, h, w), as the network returns it; `None` where the memory does not suffice
+            for whole frames: then `synthesis_params` estimates it in tiles.
         """
         if self.budget.tile_size(*encoded0.pictures.shape[-2:]) is not None:
             return None
         try:
             with autocast(self._device, self._precision):
-                found: Tensor = self._motion(*self._features(encoded0, encoded1))
-            return found
+                return self._flow(*self._features(encoded0, encoded1))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        return self.motion(encoded0, encoded1) if self.cuda_graphs.drop() else None
+        return self.estimate_flow(encoded0, encoded1) if self.cuda_graphs.drop() else None
 
     @torch.inference_mode()
     def synthesis_params(
         self,
         encoded0: EncodedFrames,
         encoded1: EncodedFrames,
-        motion: Tensor | None,
+        flow: Tensor | None,
         timesteps: Sequence[Sequence[Fraction | float]],
         adjacent: AdjacentMotion | None = None,
     ) -> list[SynthesisParams]:
-        """Find how frames at several timesteps of each pair come about.
+        """Find the parameters of frames at several timesteps of each pair.
 
         Args:
             encoded0: The earlier frames of N pairs.
-            encoded1: The later ones.
-            motion: Between them, as `motion` gives it; `None`: it is found here, and is even.
+            encoded1: The later frames.
+            flow: Flow between them, from `estimate_flow`; `None`: it is estimated here, and the
+                motion is linear.
             timesteps: For each pair at least one, between 0 and 1.
-            adjacent: What is known of the pairs before and after them; `None`: nothing is, so all
-                motion is even.
+            adjacent: Flow of the pairs before and after; `None`: all motion is linear.
 
         Returns:
-            For each pair its recipes, (T, C, h, w), at the (padded) size that was seen.
+            For each pair its parameters, (T, C, h, w), at the padded size of the pictures.
 
         Raises:
             ValueError: A timestep is not in (0, 1).
         """
         self._check(timesteps)
-        rows = self._in_rounds(_Pairs(encoded0, encoded1, motion), timesteps)
-        params = SynthesisParams(*torch.split(torch.cat(rows), _RECIPE_CHANNELS, 1))
+        rows = self._in_rounds(_Pairs(encoded0, encoded1, flow), timesteps)
+        params = SynthesisParams(*torch.split(torch.cat(rows), _PARAMS_CHANNELS, 1))
         counts = [len(times) for times in timesteps]
-        if motion is not None and adjacent is not None:
-            times = timestep_column(list(itertools.chain.from_iterable(timesteps)), motion)
-            params = apply_trajectory(params, motion, adjacent, times, counts)
+        if flow is not None and adjacent is not None:
+            times = timestep_column(list(itertools.chain.from_iterable(timesteps)), flow)
+            params = apply_trajectory(params, flow, adjacent, times, counts)
         parts = [torch.split(part, counts) for part in params]
         return [SynthesisParams(*row) for row in zip(*parts, strict=True)]
 
@@ -160,13 +163,13 @@ class ModelRunner:
     def pictures(
         self, frame0: Tensor, frame1: Tensor, timesteps: Sequence[Sequence[Fraction | float]]
     ) -> list[Tensor]:
-        """Let a model that has no motion make frames at several timesteps of each pair.
+        """Make pictures at several timesteps of each pair, with a network that has no flow.
 
         A model that makes only the middle makes middles of middles.
 
         Args:
-            frame0: RGB in [0, 1], (N, 3, H, W), any size; on the network's device.
-            frame1: Likewise.
+            frame0: RGB in [0, 1], (N, 3, H, W), any size, on the network's device.
+            frame1: RGB in [0, 1], shaped as `frame0`.
             timesteps: For each pair at least one, between 0 and 1.
 
         Returns:
@@ -179,6 +182,11 @@ class ModelRunner:
         make = self._in_rounds if self._net.supports_timestep else self._by_halving
         return make(_Pairs.of_pictures(frame0, frame1), timesteps)
 
+    def _require_flow(self) -> FlowModel:
+        if self._flow_net is None:
+            raise WeightsError(f"model {self._name} makes frames without optical flow.")
+        return self._flow_net
+
     def _check(self, timesteps: Sequence[Sequence[Fraction | float]]) -> None:
         for timestep in itertools.chain.from_iterable(timesteps):
             if not 0 < timestep < 1:
@@ -189,7 +197,7 @@ class ModelRunner:
     def _by_halving(
         self, pairs: _Pairs, timesteps: Sequence[Sequence[Fraction | float]]
     ) -> list[Tensor]:
-        """The middle of each pair first, then the rest between it and the frames beside it."""
+        """The middle of each pair first, then the frames on both sides of it."""
         middle = torch.cat(self._in_rounds(pairs, [(0.5,)] * len(timesteps)))
         frame0, frame1 = pairs.encoded0.pictures, pairs.encoded1.pictures
         made: list[dict[Fraction | float, Tensor]] = [{0.5: picture} for picture in middle]
@@ -206,13 +214,13 @@ class ModelRunner:
     def _in_rounds(
         self, pairs: _Pairs, timesteps: Sequence[Sequence[Fraction | float]]
     ) -> list[Tensor]:
-        """What the network makes for each pair's timesteps: pictures, or recipes side by side.
+        """What the network makes at each pair's timesteps: pictures, or concatenated parameters.
 
-        Where the memory does not suffice, CUDA graphs are given up, then half of the pairs are
-        made at a time, then tiles.
+        Where the memory does not suffice, CUDA graphs are given up, then the batch is halved, then
+        tiles get smaller.
 
         Raises:
-            ResourceError: It does not suffice for the smallest tile.
+            ResourceError: The memory does not suffice for the smallest tile.
         """
         try:
             return self._rows(pairs, timesteps)
@@ -256,15 +264,15 @@ class ModelRunner:
         """Overlapping tiles, faded into each other so that no seam shows."""
         frame0, frame1 = pairs.encoded0.pictures, pairs.encoded1.pictures
         height, width = frame0.shape[-2:]
-        channels = sum(_RECIPE_CHANNELS) if self.has_flow else 3
+        channels = sum(_PARAMS_CHANNELS) if self.has_flow else 3
         totals = [frame0.new_zeros((len(r.pairs), channels, height, width)) for r in rounds]
         weight = frame0.new_zeros((1, 1, height, width))
-        for area, fade in tiles(height, width, side):
+        for tile, fade in tiles(height, width, side):
             fade = fade.to(weight)
-            weight[area] += fade
-            made = self._run(_Pairs.of_pictures(frame0[area], frame1[area]), rounds)
-            for total, tile in zip(totals, made, strict=True):
-                total[area] += tile * fade
+            weight[tile] += fade
+            made = self._run(_Pairs.of_pictures(frame0[tile], frame1[tile]), rounds)
+            for total, part in zip(totals, made, strict=True):
+                total[tile] += part * fade
         return [total / weight for total in totals]
 
     def _run(self, pairs: _Pairs, rounds: list[_Round]) -> list[Tensor]:
@@ -281,84 +289,88 @@ class ModelRunner:
         return made
 
     def _at_timestep(self, pairs: _Pairs) -> Callable[[list[int] | None, Tensor], Tensor]:
-        """A function from pairs (`None`: all) and their timesteps to pictures, or to recipes.
+        """A function from pairs (`None`: all) and their timesteps to pictures or parameters.
 
-        Networks in pieces do here what serves every timestep.
+        A network with flow computes here what serves every timestep.
         """
-        net, call = self._net, self.cuda_graphs
-        if not self.has_flow:
+        call = self.cuda_graphs
+        if self._flow_net is None:
+            net = self._net
             multiple = net.size_multiple(*pairs.encoded0.pictures.shape[-2:])
             pictures = [
                 padded(encoded.pictures, multiple) for encoded in (pairs.encoded0, pairs.encoded1)
             ]
             return lambda some, times: call("picture", net, *_select(pictures, some), times)
+        synthesize = self._flow_net.synthesize
         features = self._features(pairs.encoded0, pairs.encoded1)
-        motion = self._motion(*features) if pairs.motion is None else pairs.motion
-        known = (*features, motion)
+        flow = self._flow(*features) if pairs.flow is None else pairs.flow
+        known = (*features, flow)
         return lambda some, times: torch.cat(
-            call("recipes", net.synthesize, *_select(known, some), times), 1
+            call("synthesis", synthesize, *_select(known, some), times), 1
         )
 
     def _features(self, *both: EncodedFrames) -> tuple[Any, ...]:
-        """What the network knows of the frames, found now where it has not been kept."""
+        """Features of the frames, computed now where they are missing."""
+        encode = self._require_flow().encode
         multiple = self._net.size_multiple(*both[0].pictures.shape[-2:])
         return tuple(
-            self.cuda_graphs("features", self._net.encode, padded(encoded.pictures, multiple))
+            self.cuda_graphs("features", encode, padded(encoded.pictures, multiple))
             if encoded.features is None
             else encoded.features
             for encoded in both
         )
 
-    def _motion(self, features0: Any, features1: Any) -> Tensor:
-        found: Tensor = self.cuda_graphs("motion", self._net.motion, features0, features1)
-        return found
+    def _flow(self, features0: Any, features1: Any) -> Tensor:
+        estimate = self._require_flow().estimate_flow
+        flow: Tensor = self.cuda_graphs("flow", estimate, features0, features1)
+        return flow
 
 
 class EncodedFrames(NamedTuple):
-    """Frames as the network sees them, and what it has worked out about each by itself.
+    """Frames as the network sees them, with the features of each.
 
     Attributes:
         pictures: RGB, (N, 3, h, w).
-        features: As the network returns them; `None`: it has no use for them, or they are too
-            large to be kept.
+        features: Features as the network returns them; `None` where the network has none, or where
+            they are too large to keep.
     """
 
     pictures: Tensor
     features: Any
 
     @staticmethod
-    def joined(parts: Sequence[EncodedFrames]) -> EncodedFrames:
-        """The frames of all parts."""
-        return parts[0] if len(parts) == 1 else EncodedFrames(*joined(parts))
+    def cat(parts: Sequence[EncodedFrames]) -> EncodedFrames:
+        """The frames of all parts, in order."""
+        return parts[0] if len(parts) == 1 else EncodedFrames(*tree_cat(parts))
 
 
 class _Pairs(NamedTuple):
-    """N pairs of frames, and the motion between them where it is known already."""
+    """N pairs of frames, and the flow between them where it is known already."""
 
     encoded0: EncodedFrames
     encoded1: EncodedFrames
-    motion: Tensor | None
+    flow: Tensor | None
 
     @classmethod
     def of_pictures(cls, frame0: Tensor, frame1: Tensor) -> _Pairs:
-        """Pairs of frames of which nothing is known."""
+        """Pairs of pictures without features or flow."""
         return cls(EncodedFrames(frame0, None), EncodedFrames(frame1, None), None)
 
 
 class _Round(NamedTuple):
-    """One call of the network: which pairs, and the timestep of each."""
+    """One call of the network: its pairs, and the timestep of each."""
 
     pairs: list[int]
     timesteps: list[float]
 
 
 def _select(known: Any, pairs: list[int] | None) -> Any:
-    """Some pairs (`None`: all) out of tensors in tuples in tuples."""
+    """Rows of some pairs (`None`: all) out of tensors in tuples in tuples."""
     if pairs is None:
         return known
     return tree_map(lambda tensor: tensor[pairs], known)
 
 
 def timestep_column(timesteps: Sequence[Fraction | float], like: Tensor) -> Tensor:
-    """As networks take them, (T, 1, 1, 1)."""
+    """Timesteps in the form that networks take, (T, 1, 1, 1)."""
     return constants(like, *map(float, timesteps)).view(-1, 1, 1, 1)

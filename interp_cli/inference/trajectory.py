@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from interp_cli.image_ops import box_mean, constants, resized, shrunk
-from interp_cli.models.render import SynthesisParams
+from interp_cli.models.base import SynthesisParams
 from interp_cli.models.warp import round_trip_error, warp
 
 # Both directions of a pair's motion may miss each other by this much, in cells of its grid.

@@ -1,4 +1,4 @@
-"""Which networks there are. A new one is a file beside this one and a line here."""
+"""The networks by name. A new one is one file in this package and one line here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 from torch import nn
 
+from interp_cli.models.base import InterpolationModel
 from interp_cli.models.flow.network import Flow
 from interp_cli.models.fusion import Fusion
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+# A class that lacks a member of the protocol fails the type check here.
+ARCHITECTURES: dict[str, Callable[..., InterpolationModel]] = {
     "flow": Flow,
     "fusion": Fusion,
 }
@@ -21,12 +23,16 @@ def create_model(architecture: str, **config: Any) -> nn.Module:
 
     Args:
         architecture: A name of `ARCHITECTURES`.
-        config: What its constructor takes.
+        config: Arguments of the network's constructor.
 
     Raises:
         ValueError: There is no such architecture.
+        TypeError: The architecture is no `nn.Module`.
     """
     if architecture not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ValueError(f"architecture must be one of {known}, not {architecture!r}")
-    return ARCHITECTURES[architecture](**config)
+    net = ARCHITECTURES[architecture](**config)
+    if not isinstance(net, nn.Module):
+        raise TypeError(f"architecture {architecture!r} must be an nn.Module, not {type(net)}")
+    return net

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from interp_cli.atomic import AtomicPath
 from interp_cli.errors import InterpError, OpenError
-from interp_cli.inference.motion import Array, OpticalFlow
+from interp_cli.inference.flow import Array, OpticalFlow
 
 __all__ = [
     "FlowWriter",

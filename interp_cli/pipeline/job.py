@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Self
 
 from interp_cli.errors import DecodeError, OpenError, WeightsError
+from interp_cli.inference.flow import OpticalFlow
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.inference.motion import OpticalFlow
 from interp_cli.options import DoubleOptions
 from interp_cli.pipeline.clock import SourceClock
 from interp_cli.pipeline.description import JobDescription
@@ -233,7 +233,7 @@ class Job:
             synthesizer = Synthesizer(
                 interpolator,
                 self.pixel_format,
-                with_motion=flow_writer is not None,
+                with_flow=flow_writer is not None,
                 batch=journal.batch if journal else None,
                 every=journal.segment_frames if journal else None,
             )
@@ -373,7 +373,7 @@ class Job:
     ) -> Iterator[str]:
         """What a user should know, once everything is done."""
         yield from input_warnings(self.reader, self.target, self.options)
-        yield from interpolator.notes
+        yield from interpolator.warnings
         yield from writer.warnings
         if self.reader.damage:
             yield (

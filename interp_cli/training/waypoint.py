@@ -115,7 +115,7 @@ def find_trajectories(
     """
     middle = net.encode(target[numbers])
     ends = [tree_map(lambda tensor: tensor[numbers], end) for end in features]
-    legs = [net.motion(middle, end) for end in ends]
+    legs = [net.estimate_flow(middle, end) for end in ends]
     to_frames, to_target = (torch.stack([leg[:, i] for leg in legs], 1) for i in (0, 1))
     frames = torch.stack([end.pictures[2] for end in ends], 1)
     return TargetTrajectories(

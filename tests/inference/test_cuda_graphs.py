@@ -164,7 +164,7 @@ def test_a_video_comes_out_as_without():
     for recorder in (None, Recorder()):
         inference = flow_with(recorder).runner
         encoded = [inference.encode(frame) for frame in frames]
-        pairs = [(a, b, inference.motion(a, b)) for a, b in pairwise(encoded)]
+        pairs = [(a, b, inference.estimate_flow(a, b)) for a, b in pairwise(encoded)]
         results.append([inference.synthesis_params(*pair, [(0.25, 0.5)])[0] for pair in pairs])
         if recorder is not None:
             assert recorder.recorded == inference.cuda_graphs.count == 3
@@ -195,7 +195,7 @@ def test_when_memory_runs_out_recordings_go_first():
     made = interpolator.between(*(f.expand(2, -1, -1, -1) for f in frames), [(0.5,)] * 2)
     torch.testing.assert_close(made[1], expected, atol=1e-4, rtol=0)
     note = "cpu: CUDA graphs are off, for memory ran out; it is slower without."
-    assert interpolator.notes == [note]
+    assert interpolator.warnings == [note]
     assert interpolator.runner.cuda_graphs.drop() is False
 
 
@@ -223,7 +223,7 @@ def test_a_gpu_makes_the_same_with_and_without(precision):
     frames = torch.nn.functional.avg_pool2d(frames.flatten(0, 2), 7, 1, 3).view_as(frames)
     interpolator = Interpolator("flow", device="cuda", precision=precision, tile="off")
     made = [interpolator.middle(*pair) for pair in zip(*frames, strict=True)]
-    assert interpolator.notes == []
+    assert interpolator.warnings == []
     assert interpolator.runner.cuda_graphs.count == 3
     with interpolator.runner.cuda_graphs.paused():
         expected = [interpolator.middle(*pair) for pair in zip(*frames, strict=True)]

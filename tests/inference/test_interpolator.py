@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import clips
 import numpy as np
 import pytest
@@ -57,16 +59,36 @@ def test_wrong_pictures_are_named(averaging, frame0, frame1, message):
         Interpolator(averaging)(frame0, frame1)
 
 
+@pytest.mark.parametrize("timestep", [0.0, 0.1, 0.25, Fraction(1, 3), 0.5, 0.875, 1 / 128, 1.0])
+def test_can_make_is_the_rule_of_every_call(pictures, timestep):
+    """A model of middles makes middles of middles, whichever way it is called."""
+    interpolator = Interpolator(Blur(), "cpu")
+    frame0, frame1 = (torch.rand(1, 3, 16, 24) for _ in range(2))
+    calls = [
+        lambda: interpolator(pictures[0], pictures[1], timestep),
+        lambda: interpolator.middle(frame0, frame1, timestep),
+        lambda: interpolator.between(frame0, frame1, [(timestep,)]),
+        lambda: list(interpolator.sequence([frame0, frame1], [timestep])),
+    ]
+    assert interpolator.can_make(timestep) == (timestep in (0.25, 0.5, 0.875))
+    for call in calls:
+        if interpolator.can_make(timestep):
+            call()
+        else:
+            with pytest.raises(ValueError, match="timestep"):
+                call()
+
+
 def test_a_model_of_middles_refuses_other_times(pictures):
-    with pytest.raises(ValueError, match="makes only the middle"):
-        Interpolator(Blur())(pictures[0], pictures[1], 0.25)
+    with pytest.raises(ValueError, match="makes only middles, not timestep"):
+        Interpolator(Blur())(pictures[0], pictures[1], 0.3)
     with pytest.raises(ValueError, match="between 0 and 1"):
         Interpolator(Blur())(pictures[0], pictures[1], 1.0)
 
 
 def test_motion_of_a_pair_and_of_a_batch(pictures):
     interpolator = Interpolator(Sliding(), device="cpu", batch=2)
-    batch = interpolator.motion(pictures, pictures[::-1].copy(), 0.25)
+    batch = interpolator.flow(pictures, pictures[::-1].copy(), 0.25)
     assert [part.shape for part in batch] == [(3, 37, 53, 2)] * 2 + [(3, 37, 53)]
     assert {part.dtype for part in batch} == {np.dtype(np.float32)}
     motion = pictures[..., :2] / 255 * 10
@@ -75,7 +97,7 @@ def test_motion_of_a_pair_and_of_a_batch(pictures):
     np.testing.assert_allclose(batch.displacement, motion, atol=1e-5)
     np.testing.assert_allclose(batch.blend_mask, 0.75)
     for number in range(3):
-        single = interpolator.motion(pictures[number], pictures[2 - number], 0.25)
+        single = interpolator.flow(pictures[number], pictures[2 - number], 0.25)
         for one, many in zip(single, batch, strict=True):
             np.testing.assert_array_equal(one, many[number])
 
@@ -105,9 +127,9 @@ def test_each_frame_is_sampled_densely_once_for_all_timesteps(monkeypatch):
 
 def test_a_model_without_motion_is_refused(averaging, pictures):
     with pytest.raises(WeightsError, match="model Averaging makes frames without motion"):
-        Interpolator(averaging).motion(pictures[0], pictures[1])
+        Interpolator(averaging).flow(pictures[0], pictures[1])
     with pytest.raises(WeightsError, match="model fusion makes frames without motion"):
-        Interpolator("fusion").motion(pictures[0], pictures[1])
+        Interpolator("fusion").flow(pictures[0], pictures[1])
 
 
 @pytest.mark.parametrize("timestep", [0.25, 0.5])
@@ -115,7 +137,7 @@ def test_the_default_model_measures_a_pan(timestep):
     """A ground that slides by (6, -4): within half a pixel, and on average a tenth."""
     ground = clips.true_frame(0, (224, 176), still=True)
     frame0, frame1 = ground[8:-8, 16:-16], ground[12:-4, 10:-22]
-    motion = Interpolator(device="cpu", precision="fp32").motion(frame0, frame1, timestep)
+    motion = Interpolator(device="cpu", precision="fp32").flow(frame0, frame1, timestep)
     moved = np.array((6, -4), np.float32)
     inner = (slice(24, -24), slice(24, -24))
     for flow, expected in (

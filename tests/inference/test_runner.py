@@ -48,7 +48,7 @@ def test_what_serves_every_timestep_is_computed_once(tile):
     noise = torch.rand(4, 3, 8, 25)
     frame0, frame1 = torch.nn.functional.interpolate(noise, (64, 200), mode="bilinear").split(2)
     counts = Counter()
-    for name in ("encode", "motion", "synthesize"):
+    for name in ("encode", "estimate_flow", "synthesize"):
         piece = getattr(interpolator.net, name)
 
         def counted(*inputs, name=name, piece=piece):
@@ -58,7 +58,7 @@ def test_what_serves_every_timestep_is_computed_once(tile):
         setattr(interpolator.net, name, counted)
     rows = interpolator.between(frame0, frame1, [(0.25, 0.5, 0.75), (0.5, 0.6)])
     tiles = 1 if tile == "off" else 2
-    assert counts == {"encode": 2 * tiles, "motion": tiles, "synthesize": 3 * tiles}
+    assert counts == {"encode": 2 * tiles, "estimate_flow": tiles, "synthesize": 3 * tiles}
     alone = [
         interpolator.middle(frame0[i : i + 1], frame1[i : i + 1], t)[0]
         for i, t in ((0, 0.25), (0, 0.5), (0, 0.75), (1, 0.5), (1, 0.6))
@@ -68,8 +68,8 @@ def test_what_serves_every_timestep_is_computed_once(tile):
 
 def test_motion_fades_between_tiles():
     frame = np.random.default_rng(0).integers(0, 256, (300, 420, 3), np.uint8)
-    whole = Interpolator(Sliding(), tile="off").motion(frame, frame)
-    tiled = Interpolator(Sliding(), tile=128).motion(frame, frame)
+    whole = Interpolator(Sliding(), tile="off").flow(frame, frame)
+    tiled = Interpolator(Sliding(), tile=128).flow(frame, frame)
     for one, other in zip(whole, tiled, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
@@ -101,13 +101,13 @@ def test_out_of_memory_halves_the_batch_then_cuts_tiles(error):
     made = interpolator.middle(frame0, frame1)
     torch.testing.assert_close(made, expected)
     assert net.steps == [(2, 3, 600, 800)] * 2
-    assert interpolator.notes == ["cpu ran out of memory: frames were made 2 at once."]
+    assert interpolator.warnings == ["cpu ran out of memory: frames were made 2 at once."]
     assert interpolator.batch_size(600, 800) == 2
 
     net.max_pixels = 600 * 500
     torch.testing.assert_close(interpolator.middle(frame0, frame1), expected, atol=1e-3, rtol=0)
     assert net.steps[-1] == (1, 3, 400, 400)
-    assert interpolator.notes == [
+    assert interpolator.warnings == [
         "cpu ran out of memory: frames were made 1 at once, in tiles of 400 px."
     ]
 
@@ -119,11 +119,11 @@ def test_out_of_memory_halves_the_batch_then_cuts_tiles(error):
 def test_what_is_seen_of_several_frames_is_joined():
     pictures = torch.rand(3, 3, 8, 8)
     parts = [EncodedFrames(p, (p * 2, (p * 3, p))) for p in pictures.split(1)]
-    joined = EncodedFrames.joined(parts)
+    joined = EncodedFrames.cat(parts)
     torch.testing.assert_close(joined.pictures, pictures)
     torch.testing.assert_close(joined.features[1][0], pictures * 3)
     # Of one there was no memory for features: none are kept of all.
-    assert EncodedFrames.joined([*parts, EncodedFrames(pictures[:1], None)]).features is None
+    assert EncodedFrames.cat([*parts, EncodedFrames(pictures[:1], None)]).features is None
 
 
 def test_out_of_memory_cuts_the_default_model_into_tiles():
@@ -141,7 +141,7 @@ def test_out_of_memory_cuts_the_default_model_into_tiles():
     interpolator.net.encode = hungry
     made = interpolator(frame0, frame1)
     assert set(encoded) == {(256, 256)}
-    assert interpolator.notes == [
+    assert interpolator.warnings == [
         "cpu ran out of memory: frames were made 1 at once, in tiles of 256 px."
     ]
     assert psnr(made, expected) > 35
@@ -150,13 +150,13 @@ def test_out_of_memory_cuts_the_default_model_into_tiles():
 def test_out_of_memory_while_motion_is_found():
     frame0, frame1 = (clips.true_frame(t, (512, 320)) for t in (2, 4))
     interpolator = Interpolator("flow", "cpu", precision="fp32")
-    expected, motion = interpolator(frame0, frame1), interpolator.net.motion
+    expected, motion = interpolator(frame0, frame1), interpolator.net.estimate_flow
 
     def hungry(features0, features1):
         if features0.pictures[0].shape[-1] > 256:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return motion(features0, features1)
 
-    interpolator.net.motion = hungry
+    interpolator.net.estimate_flow = hungry
     assert psnr(interpolator(frame0, frame1), expected) > 35
-    assert "in tiles of 256 px" in interpolator.notes[0]
+    assert "in tiles of 256 px" in interpolator.warnings[0]

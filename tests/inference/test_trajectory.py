@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from interp_cli.inference.trajectory import AdjacentMotion, apply_trajectory
-from interp_cli.models.render import SynthesisParams
+from interp_cli.models.base import SynthesisParams
 
 # Where a thing is at a time, in pixels; frame0 is at 0, frame1 at 1.
 EVEN = ((6.0, -3.0), (0.0, 0.0), (0.0, 0.0))

@@ -56,7 +56,7 @@ def test_flow_stays_on_its_device(height, width):
     with NoCopies():
         timesteps = timestep_column((0.25, 0.5), frame0)
         features = net.encode(frame0), net.encode(frame1)
-        params = net.synthesize(*features, net.motion(*features), timesteps)
+        params = net.synthesize(*features, net.estimate_flow(*features), timesteps)
         assert render(frame0, frame1, params, timesteps).shape == frame0.shape
         large = frames(2, 2 * height, 2 * width)
         made = render(*large, params.enlarged(2 * height, 2 * width), 0.5, "bicubic")
@@ -80,7 +80,7 @@ def test_middles_of_planes_stay_on_their_device(pixel_format):
     interpolator = Interpolator("flow", device="cpu", quality="balanced")
     interpolator.net.to("meta")
     interpolator.device = torch.device("meta")
-    synthesizer = Synthesizer(interpolator, layout, with_motion=False)
+    synthesizer = Synthesizer(interpolator, layout, with_flow=False)
     frames = [SourceFrame(n, n, image) for n in range(2)]
     region = Region.whole(layout)
     shown = PlannedFrame(1, frames[0], frames[1], Fraction(1, 2), 1, region)
@@ -89,7 +89,7 @@ def test_middles_of_planes_stay_on_their_device(pixel_format):
     with NoCopies():
         pictures = [synthesizer.small_pictures(frame, region) for frame in frames]
         encoded = [interpolator.runner.encode(picture) for picture in pictures]
-        motion = interpolator.runner.motion(*encoded)
+        motion = interpolator.runner.estimate_flow(*encoded)
         timesteps = [(Fraction(1, 2),)] * len(motion)
         rows = [motion[i : i + 1] for i in range(len(motion))]
         adjacent = AdjacentMotion.of(motion, [None, *rows[1:]], rows, [(1, 0.5)] * len(rows))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from interp_cli.errors import InterpError, OpenError
-from interp_cli.inference.motion import OpticalFlow
+from interp_cli.inference.flow import OpticalFlow
 from interp_cli.pipeline.flow_export import FlowWriter, flow_picture, read_flo, write_flo
 
 

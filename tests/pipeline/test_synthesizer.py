@@ -18,7 +18,7 @@ import torch
 from interp_cli.errors import ResourceError
 from interp_cli.evaluation.metrics import psnr
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.models.render import SynthesisParams
+from interp_cli.models.base import SynthesisParams
 from interp_cli.options import Quality
 from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.planner import PlannedFrame, with_adjacent_pairs
@@ -50,7 +50,7 @@ class Known(torch.nn.Module):
         self.encoded.append(frame)
         return (frame,)
 
-    def motion(self, features0, features1):
+    def estimate_flow(self, features0, features1):
         count, _, height, width = features0[0].shape
         both = torch.stack((self.moved, -self.moved), 1) / 4  # in pixels of its own grid
         return both.expand(count, 2, 2, height // 4, width // 4)
@@ -91,7 +91,7 @@ def middles(
     plan = [
         PlannedFrame(a.pts + 1, a, b, HALF, i, region) for i, (a, b) in enumerate(pairwise(frames))
     ]
-    made = list(Synthesizer(interpolator, layout, with_motion=False).images(plan))
+    made = list(Synthesizer(interpolator, layout, with_flow=False).images(plan))
     assert [replace(shown, earlier=None, later=None) for _, shown, _ in made] == plan
     return [image for image, _, _ in made]
 
@@ -262,7 +262,7 @@ def test_many_frames_between_two_have_the_pairs_beside_them():
     times = [Fraction(n, 10) for n in range(1, 10)]
     plan = [PlannedFrame(0, a, b, t, 0, region) for a, b in pairwise(frames) for t in times]
     assert {shown.later for shown in list(with_adjacent_pairs(plan))[:9]} == {frames[2]}
-    made = Synthesizer(interpolator, layout, with_motion=True).images(plan)
+    made = Synthesizer(interpolator, layout, with_flow=True).images(plan)
     flows = [motion.flow_t0[20:-20, 40:100, 0].mean() for _, _, motion in made][9:18]
     # Frame n of them stands at 8 n n pixels, so what is shown at 1 + t lies 8 t (2 + t) away.
     assert flows == pytest.approx([8 * t * (2 + t) for t in times], abs=0.3)
@@ -334,7 +334,7 @@ def test_what_was_made_before_changes_nothing_that_follows(skipped: int):
         fresh = {f: SourceFrame(f.index, f.pts, f.image) for f in frames}
         again = [replace(s, before=fresh[s.before], after=s.after and fresh[s.after]) for s in plan]
         interpolator = Interpolator("flow", "cpu", precision="fp32", batch=3)
-        synthesizer = Synthesizer(interpolator, layout, with_motion=False, batch=3, every=4)
+        synthesizer = Synthesizer(interpolator, layout, with_flow=False, batch=3, every=4)
         images = [image for image, _, _ in synthesizer.images(again, first)]
         assert synthesizer.synthesized == len(plan) // 2
         return [image and planes_of(image) for image in images]
@@ -349,8 +349,10 @@ def test_what_was_made_before_changes_nothing_that_follows(skipped: int):
 def test_motion_is_found_once_for_three_pairs(monkeypatch):
     frames, layout = video(pan(6, (160, 96), (4, 2)), "yuv420p")
     interpolator = Interpolator("flow", "cpu", precision="fp32", batch=1)
-    calls, real = [], interpolator.runner.motion
-    monkeypatch.setattr(interpolator.runner, "motion", lambda *a: calls.append(1) or real(*a))
+    calls, real = [], interpolator.runner.estimate_flow
+    monkeypatch.setattr(
+        interpolator.runner, "estimate_flow", lambda *a: calls.append(1) or real(*a)
+    )
     middles(interpolator, frames, layout)
     assert len(calls) == 5
 
@@ -360,7 +362,7 @@ def test_motion_between_bars_lies_in_the_whole_frame():
     region = Region(16, 80, 0, 128)
     plan = [PlannedFrame(1, *frames, HALF, 0, region)]
     ((_, _, motion),) = Synthesizer(
-        Interpolator(Known(-16, -8), "cpu"), layout, with_motion=True
+        Interpolator(Known(-16, -8), "cpu"), layout, with_flow=True
     ).images(plan)
     assert motion.flow_t0.shape == (96, 128, 2)
     assert not motion.flow_t0[:16].any() and not motion.flow_t0[80:].any()
@@ -374,7 +376,7 @@ def test_a_blend_is_weighted_by_time(timestep):
     frames, layout = video([np.full((48, 64, 3), v, np.uint8) for v in (40, 200)], "rgb24")
     plan = [PlannedFrame(1, *frames, timestep, 0)]
     ((image, _, _),) = Synthesizer(
-        Interpolator(Known(0, 0), "cpu"), layout, with_motion=False
+        Interpolator(Known(0, 0), "cpu"), layout, with_flow=False
     ).images(plan)
     assert np.unique(planes_of(image)[0]).tolist() == [40 + 160 * timestep]
 
@@ -409,6 +411,6 @@ def test_frames_are_let_go_of(trajectory):
                 yield PlannedFrame(2 * n - 1, before, after, HALF, n, region)
             before = after
 
-    for _ in Synthesizer(interpolator, layout, with_motion=False).images(plan()):
+    for _ in Synthesizer(interpolator, layout, with_flow=False).images(plan()):
         most.append(len(alive))
     assert max(most[40:]) <= max(most[:40])

@@ -35,6 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp_cli.image_ops import padded, shrunk
+from interp_cli.models.base import SynthesisParams
 from interp_cli.models.flow.cost_volume import cost_volume
 from interp_cli.models.flow.fades import BrightnessCompensation, brightness_change
 from interp_cli.models.flow.large_motion import global_matches
@@ -59,7 +60,7 @@ from interp_cli.models.flow.lucas_kanade import (
     min_squares_step,
 )
 from interp_cli.models.flow.static_regions import stillness
-from interp_cli.models.render import SynthesisParams, render
+from interp_cli.models.render import render
 from interp_cli.models.warp import splat, warp
 
 # The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
@@ -160,7 +161,7 @@ class Flow(nn.Module):
             (N, 3, H, W), nominally in [0, 1], not clipped.
         """
         features0, features1 = self.encode(frame0), self.encode(frame1)
-        motion = self.motion(features0, features1)
+        motion = self.estimate_flow(features0, features1)
         recipe = self.synthesize(features0, features1, motion, timestep)
         return render(frame0, frame1, recipe, timestep)
 
@@ -187,7 +188,7 @@ class Flow(nn.Module):
             tuple(unit(self.encoder.eighth_descriptor(e)) for e in (eighth, *coarser)),
         )
 
-    def motion(self, features0: Features, features1: Features) -> Tensor:
+    def estimate_flow(self, features0: Features, features1: Features) -> Tensor:
         """Estimate the flows from each frame to the other; they serve every timestep.
 
         Returns:

@@ -113,7 +113,7 @@ def test_matcher_finds_a_shift_before_it_is_trained():
 def test_pieces_make_what_the_whole_makes(net: Flow):
     frame0, frame1 = torch.rand(2, 1, 3, 96, 80)
     features0, features1 = net.encode(frame0), net.encode(frame1)
-    motion = net.motion(features0, features1)
+    motion = net.estimate_flow(features0, features1)
     for timestep in (0.25, 0.5):
         recipe = net.synthesize(features0, features1, motion, times(timestep))
         middle = render(frame0, frame1, recipe, times(timestep))
@@ -128,7 +128,7 @@ def test_flows_and_mask_follow_the_time(untrained: Flow):
     """Close to frame0 the flow to it is short and its weight large."""
     wide = texture(96, 160)
     features = [untrained.encode(wide[..., left : left + 128]) for left in (16, 8)]
-    motion = untrained.motion(*features)
+    motion = untrained.estimate_flow(*features)
     early = untrained.synthesize(*features, motion, times(0.1))
     assert early.flow_t0.norm(dim=1).mean() * 4 < early.flow_t1.norm(dim=1).mean()
     assert early.blend_mask.mean() > 0.8
@@ -208,7 +208,7 @@ def softening(net: Flow, frame0: Tensor, frame1: Tensor) -> Tensor:
         net.refine_full.out.weight.zero_()
         net.refine_full.out.bias[24:28] = -0.5
     features = net.encode(frame0), net.encode(frame1)
-    recipe = net.synthesize(*features, net.motion(*features), times(0.5))
+    recipe = net.synthesize(*features, net.estimate_flow(*features), times(0.5))
     return recipe.sharpness
 
 
