@@ -7,9 +7,12 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
+import torch
 
-from interp_cli import DoubleOptions, EncodeOptions, double_video
+from interp_cli import DoubleOptions, EncodeOptions, Interpolator, double_video
 from interp_cli.errors import OptionError
+from interp_cli.models.registry import ARCHITECTURES, create_model
+from interp_cli.models.weights import save_weights
 from interp_cli.scenes.registry import DETECTORS
 from interp_cli.video.encoding.containers import CONTAINERS
 from interp_cli.video.encoding.encoders import ENCODERS
@@ -102,3 +105,67 @@ HUFFYUV = EncoderDefaults(arguments=("-pred", "left"), aliases=("huff",))
         info = probe(tmp_path / name)
         assert (info.container, info.codec) == ("avi", "huffyuv")
         assert len(clips.decoded(tmp_path / name)) == result.frames_out
+
+
+def test_a_model_is_one_module_and_one_row(tmp_path, monkeypatch, h264_clip):
+    """Registered, it has weights that load, an `Interpolator`, and videos in their own planes."""
+    module = load_module(
+        tmp_path,
+        monkeypatch,
+        "standing",
+        """
+import torch
+
+from interp_cli.models.base import SynthesisParams
+
+
+class Standing(torch.nn.Module):
+    supports_timestep = True
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def size_multiple(self, height, width):
+        return 8
+
+    def forward(self, frame0, frame1, timestep):
+        return torch.lerp(frame0, frame1, timestep)
+
+    def encode(self, frame):
+        return (frame,)
+
+    def estimate_flow(self, features0, features1):
+        count, _, height, width = features0[0].shape
+        return features0[0].new_zeros(count, 2, 2, height // 4, width // 4)
+
+    def synthesize(self, features0, features1, flow, timestep):
+        none = torch.zeros_like(features0[0][:, :1])
+        still = none.repeat(1, 2, 1, 1)
+        mask = none + 1 - timestep
+        return SynthesisParams(still, still, mask, none, none, none.repeat(1, 3, 1, 1))
+""",
+    )
+    monkeypatch.setitem(ARCHITECTURES, "standing", module.Standing)
+    weights = tmp_path / "standing.safetensors"
+    save_weights(weights, create_model("standing"), "standing")
+    interpolator = Interpolator(weights, "cpu")
+    assert interpolator.has_flow
+    black, white = np.zeros((24, 40, 3), np.uint8), np.full((24, 40, 3), 200, np.uint8)
+    assert np.unique(interpolator(black, white, 0.25)) == [50]
+    assert not interpolator.flow(black, white).displacement.any()
+    result = double_video(h264_clip, tmp_path / "out.mkv", LOSSLESS, interpolator=interpolator)
+    assert result.frames_out == 2 * result.frames_in
+
+
+def test_a_model_that_lacks_something_is_refused_by_name():
+    class Unfinished(torch.nn.Module):
+        supports_timestep = True
+
+        def synthesize(self, features0, features1, flow, timestep):
+            raise NotImplementedError
+
+    with pytest.raises(
+        ValueError, match="Unfinished lacks size_multiple, encode, estimate_flow; see"
+    ):
+        Interpolator(Unfinished(), "cpu")
