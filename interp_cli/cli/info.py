@@ -67,7 +67,7 @@ def info(
 
 def _video_facts(path: Path) -> dict[str, Any]:
     from interp_cli.options import DoubleOptions
-    from interp_cli.video.images.animation_timing import animation_facts
+    from interp_cli.video.images.animation_timing import read_animation_timing
     from interp_cli.video.readers.open import open_source
     from interp_cli.video.readers.sequence import SequenceReader
 
@@ -75,7 +75,7 @@ def _video_facts(path: Path) -> dict[str, Any]:
         video, files = reader.info, [path] if path.is_file() else []
         if isinstance(reader, SequenceReader):
             files = [*reader.pictures.files]
-    animation = animation_facts(path)
+    animation = read_animation_timing(path)
     shortest, longest, variable = None, None, False
     if animation and animation.delays:
         shortest, longest = float(min(animation.delays)), float(max(animation.delays))

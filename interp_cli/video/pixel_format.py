@@ -83,7 +83,7 @@ _REPACKED = {
     "monob": "gray",
     "monow": "gray",
 }
-# How a name tells the luma columns and rows of a chroma sample.
+# The part of a name that stands for the luma columns and rows of a chroma sample.
 _SUBSAMPLED = {
     (1, 1): "444",
     (2, 1): "422",
@@ -94,7 +94,7 @@ _SUBSAMPLED = {
 }
 # Planar formats that NUT, the writer's pipe, has no name for.
 _NAMELESS = ("yuv440p10le", "yuv440p12le")
-# H.273's code point for a matrix, primaries or transfer that nobody told.
+# H.273's code point for an unknown matrix, primaries or transfer.
 UNTAGGED = 2
 # Planes of floating-point numbers, where white is 1.
 _FLOATS = ("grayf32le", "gbrpf32le", "gbrapf32le")
@@ -111,10 +111,10 @@ _LUMA_WEIGHTS = {
 
 
 class SampleLayout(NamedTuple):
-    """What counts of a pixel format: two with equal traits hold the same samples.
+    """The samples of a pixel format: two formats with equal traits hold the same samples.
 
     Attributes:
-        depth: Bits a sample; 0: no format for us.
+        depth: Bits per sample; 0: not a supported format.
         alpha: Whether it has opacity.
         grey: Whether it has no colour.
         rgb: Whether its colours are RGB.
@@ -131,7 +131,7 @@ class SampleLayout(NamedTuple):
 
     @property
     def planar_name(self) -> str:
-        """The format with a plane a channel that holds these samples; grey gets neutral chroma."""
+        """The planar format that holds these samples; grey gets neutral chroma."""
         depth = "" if self.depth == 8 else f"{self.depth}le"
         alpha = "a" if self.alpha else ""
         if self.rgb:
@@ -170,7 +170,7 @@ class PixelFormat:
         name: FFmpeg's pixel format, one that this module reads (see `native_format`).
         width: Columns.
         height: Rows.
-        depth: Bits a sample; 32 are floating-point numbers.
+        depth: Bits per sample; 32: floating-point numbers.
         kind: `yuv`, `gray` or `rgb`.
         order: Channel of each array: `YUV`, `YUVA`, `Y`, `GBR` for planes, `RGBA` when packed.
         packed: Whether one array holds all channels.
@@ -199,7 +199,7 @@ class PixelFormat:
 
     @property
     def traits(self) -> SampleLayout:
-        """What counts of its pixel format."""
+        """The samples of the pixel format."""
         return format_traits(self.name)
 
     @property
@@ -218,7 +218,7 @@ class PixelFormat:
 
     @property
     def dtype(self) -> type[np.uint8] | type[np.uint16] | type[np.float32]:
-        """Of every array of planes."""
+        """Type of every array of planes."""
         return np.float32 if self.is_float else np.uint8 if self.depth <= 8 else np.uint16
 
 
@@ -229,9 +229,9 @@ def native_format(image: av.VideoFrame) -> av.VideoFrame:
         OpenError: There is no such format.
     """
     name = image.format.name
-    if name == "yuvj411p":  # no name in NUT; that its range is full is known from the stream
+    if name == "yuvj411p":  # NUT has no name for it; the stream says that its range is full
         return image.reformat(format="yuv411p", src_color_range="JPEG", dst_color_range="JPEG")
-    if name in ("ya16le", "ya16be"):  # nor has this: the grey travels as three equal colours
+    if name in ("ya16le", "ya16be"):  # nor for this: the grey becomes three equal colours
         codes = np.frombuffer(memoryview(image.planes[0]), np.dtype(f"{'><'[name == 'ya16le']}u2"))
         pairs = codes.reshape(image.height, -1, 2)[:, : image.width]
         grey, alpha = pairs[..., 0], pairs[..., 1]
@@ -250,8 +250,8 @@ def native_format(image: av.VideoFrame) -> av.VideoFrame:
 def cropped(image: av.VideoFrame, edges: tuple[int, int, int, int]) -> av.VideoFrame:
     """A frame of `native_format` without its edges: left, right, top, bottom.
 
-    As in ffmpeg, the size is what is asked for, and what is taken from the left and the top is
-    rounded down to whole chroma samples.
+    As in ffmpeg, the size is exact, and the left and top edges are rounded down to whole chroma
+    samples.
     """
     left, right, top, bottom = edges
     if not any(edges):
@@ -275,7 +275,7 @@ def pixel_format_of(image: av.VideoFrame, tags: ColourTags) -> PixelFormat:
     """Describe the planes of a frame that `native_format` returned.
 
     An untagged matrix is guessed (see `usual_matrix`). One that is not a luma equation (such as
-    ICtCp) counts as BT.709: the way there and back is exact whatever the matrix.
+    ICtCp) counts as BT.709: conversion and inverse are exact with any matrix.
     """
     name = image.format.name
     components = image.format.components
@@ -308,7 +308,7 @@ def pixel_format_of(image: av.VideoFrame, tags: ColourTags) -> PixelFormat:
 
 
 def usual_matrix(width: int, height: int) -> int:
-    """What players take an untagged matrix for: BT.709 from 1280 columns or 577 rows up, BT.601."""
+    """The matrix that players assume: BT.709 from 1280 columns or 577 rows up, otherwise BT.601."""
     return 6 if width < 1280 and height <= 576 else 1
 
 
@@ -344,9 +344,9 @@ def white_code(image: av.VideoFrame) -> float:
     return _peak(image.format.components[0].bits)
 
 
-def image_of(planes: Planes, layout: PixelFormat) -> av.VideoFrame:
+def image_of(planes: Planes, pixel_format: PixelFormat) -> av.VideoFrame:
     """A frame that holds a copy of `planes`; the inverse of `planes_of`."""
-    return _filled(layout.name, (layout.width, layout.height), planes)
+    return _filled(pixel_format.name, (pixel_format.width, pixel_format.height), planes)
 
 
 def _filled(name: str, size: tuple[int, int], planes: Planes) -> av.VideoFrame:
@@ -372,5 +372,5 @@ def _is_planar(video_format: av.VideoFormat) -> bool:
 
 
 def _subsampling(full: int, chroma: int) -> int:
-    """Samples of luma a sample of chroma: the power of two whose rounded-up share fits."""
+    """Luma samples per chroma sample: the power of two whose rounded-up quotient fits."""
     return next(n for n in (1, 2, 4, 8) if -(-full // n) == chroma)

@@ -1,4 +1,4 @@
-"""What a video file is: its streams, its times and how its pictures are to be understood."""
+"""What a video file holds: its streams, its times, and the meaning of its samples."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from interp_cli.video.sidedata import LightLevel, MasteringDisplay, read_listing
 # Seconds before the end from which packets are read to find the last time stamp: longer than
 # any usual distance between key frames, short enough to cost nothing.
 _TAIL_SECONDS = 12
-# More than any header of YUV4MPEG2 has.
+# More than any header of YUV4MPEG2.
 Y4M_HEAD_BYTES = 1024
 _Y4M_FRAME = b"FRAME\n"
-_SEES_OPACITY = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_OPACITY_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """One stream that is not the video: sound, subtitles, data or an attachment.
+    """A stream besides the video: audio, subtitles, data or an attachment.
 
     Attributes:
         index: The stream's number in its file.
@@ -37,8 +37,8 @@ class StreamInfo:
         codec: FFmpeg's name of the codec; empty where it is unknown.
         language: Three letters, or empty.
         title: The stream's title or an attachment's file name; may be empty.
-        roles: What it is for, by FFmpeg's names of dispositions: `default`, `forced`, ...
-        tag: The container's four letters for what it holds; may be empty.
+        roles: FFmpeg's names of its dispositions: `default`, `forced`, ...
+        tag: The container's four-letter code of its contents; may be empty.
     """
 
     index: int
@@ -51,7 +51,7 @@ class StreamInfo:
 
     @property
     def is_cover(self) -> bool:
-        """Whether it is a picture of the whole file, not a video."""
+        """Whether it is a cover picture, not a video."""
         return self.kind == "video" and "attached_pic" in self.roles
 
 
@@ -74,28 +74,30 @@ class ColourTags:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """The facts of a video file, read from its header, its first picture and its end.
+    """Description of a video file, read from its header, its first picture and its end.
 
     Attributes:
         path: The file.
         container: FFmpeg's name of the format, such as `matroska,webm`.
         codec: Name of the video codec.
-        width: Columns of the picture, cropped as its container asks, before rotation.
-        height: Rows, likewise.
+        width: Columns of the picture before rotation, without those that the container crops.
+        height: Rows of the picture before rotation, without those that the container crops.
         pixel_format: FFmpeg's name, such as `yuv420p10le`.
         colour: Matrix, range, primaries and transfer.
         sample_aspect: Width of a pixel over its height; 1 where unknown.
         rotation: Degrees counter-clockwise that a player turns the picture.
         interlaced: Whether the first picture holds two fields.
-        frame_rate: The best guess of the constant rate; `None` where there is none.
+        frame_rate: The nominal rate; `None` where there is none.
         time_base: Unit of the video's time stamps, in seconds.
-        frame_count: As announced, or counted by the index; `None` where the file does not say.
-        duration_seconds: Of the whole file; `None` where unknown.
-        start_seconds: Time of the earliest stream's start.
+        frame_count: Number of frames by the header or the index; `None` where the file does not
+            say.
+        duration_seconds: Duration of the whole file; `None` where unknown.
+        start_seconds: Start of the earliest stream.
         video_start_seconds: Time of the video's first picture, on the same clock.
-        last_duration: How long the last picture stands, in units of `time_base`; `None` where
-            the file does not say.
-        missing_bytes: How much shorter the file is than its own header says; 0 where complete.
+        last_duration: Duration of the last picture, in units of `time_base`; `None` where the
+            file does not say.
+        missing_bytes: Number of bytes that the file is shorter than its header says; 0 where it
+            is complete.
         clock_is_arbitrary: Whether the format's clock starts anywhere (MPEG-TS), so that only
             differences of time stamps mean anything.
         video_index: The video stream's number in the file.
@@ -103,13 +105,13 @@ class VideoInfo:
         chapters: Number of chapters.
         metadata: Tags of the whole file.
         video_metadata: Tags of the video stream.
-        video_roles: Its dispositions, as in `StreamInfo`.
+        video_roles: Dispositions of the video stream, as in `StreamInfo`.
         mirrored: Whether a player swaps left and right after it turned the picture.
-        cropping: Columns and rows taken away from what is decoded: left, right, top, bottom.
-        chroma_location: Where chroma samples sit: `left`, `topleft`, ...; empty where unknown.
-        mastering_display: The display that an HDR picture was graded on.
-        light_level: How bright an HDR picture gets.
-        dropped_metadata: What the picture has besides and no output can keep, in words.
+        cropping: Columns and rows that are cut off decoded pictures: left, right, top, bottom.
+        chroma_location: Place of chroma samples: `left`, `topleft`, ...; empty where unknown.
+        mastering_display: The display that an HDR video was graded on.
+        light_level: The greatest brightness of an HDR video.
+        dropped_metadata: Further data of the pictures that no output can keep, in words.
     """
 
     path: Path
@@ -150,7 +152,7 @@ class VideoInfo:
 
 
 def open_video(path: str | Path) -> tuple[InputContainer, VideoStream]:
-    """Open a file and pick its video stream (cover pictures do not count).
+    """Open a file and choose its video stream, which is no cover picture.
 
     Raises:
         OpenError: The file is missing, empty, a folder, no media file, or has no video.
@@ -179,11 +181,11 @@ def open_video(path: str | Path) -> tuple[InputContainer, VideoStream]:
 
 
 def decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """The pictures of a stream; FFmpeg's own decoders of VP8 and VP9 do not see their opacity."""
-    name = _SEES_OPACITY.get(stream.codec_context.name)
+    """The pictures of a stream. FFmpeg's own decoders of VP8 and VP9 would drop their opacity."""
+    name = _OPACITY_DECODERS.get(stream.codec_context.name)
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     if name is None or tags.get("alpha_mode") != "1":
-        # Cropping within the stream must be exact, not what suits the processor.
+        # Cropping within the stream must be exact, not rounded to what suits the processor.
         stream.codec_context.flags |= Flags.unaligned
         yield from container.decode(stream)
         return
@@ -193,7 +195,7 @@ def decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoF
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Read the facts of a video file.
+    """Describe a video file.
 
     Raises:
         OpenError: See `open_video`; also where no picture can be decoded at all.
@@ -223,7 +225,7 @@ def probe(path: str | Path) -> VideoInfo:
 def describe(
     container: InputContainer, stream: VideoStream, first: av.VideoFrame, path: Path
 ) -> VideoInfo:
-    """What the header and the first picture say: all that is known of a pipe."""
+    """Describe a video by its header and its first picture, which are all that a pipe has."""
     side = side_data_of(first)
     time_base = stream.time_base or Fraction(1, 1000)
     starts = [
@@ -265,7 +267,7 @@ def describe(
 
 
 def tags_of(image: av.VideoFrame) -> ColourTags:
-    """How a decoded picture says that its numbers become colours."""
+    """The colour tags of a decoded picture."""
     full = {1: False, 2: True}.get(int(image.color_range))
     return ColourTags(
         matrix=int(image.colorspace),
@@ -276,7 +278,7 @@ def tags_of(image: av.VideoFrame) -> ColourTags:
 
 
 def first_picture(pictures: Iterator[av.VideoFrame], path: Path) -> av.VideoFrame:
-    """The first of the pictures that a decoder gives.
+    """The first picture from a decoder.
 
     Raises:
         OpenError: There is none.
@@ -290,7 +292,7 @@ def first_picture(pictures: Iterator[av.VideoFrame], path: Path) -> av.VideoFram
 
 
 def frame_rate_of(path: Path) -> Fraction | None:
-    """The rate that a video's header means; `None` where there is none.
+    """The nominal rate by a video's header; `None` where there is none.
 
     Raises:
         OpenError: See `open_video`.
@@ -301,7 +303,11 @@ def frame_rate_of(path: Path) -> Fraction | None:
 
 
 def refuse_interlaced(info: VideoInfo) -> None:
-    """Raise `DecodeError`, with the fix named, where frames hold two fields."""
+    """Refuse frames that hold two fields.
+
+    Raises:
+        DecodeError: They do; the message says what helps.
+    """
     if info.interlaced:
         raise DecodeError(
             f"{info.path}: is interlaced, so its frames mix two moments. Doubling takes it with "
@@ -316,7 +322,7 @@ def _side_stream(stream: av.stream.Stream) -> StreamInfo:
     return StreamInfo(
         index=stream.index,
         kind=stream.type or "data",
-        # Of the codec, not of the decoder at work: `mp3`, not `mp3float`.
+        # The name of the codec, not of the decoder: `mp3`, not `mp3float`.
         codec=context.codec.canonical_name if context else "",
         language=words.get("language", ""),
         # FFmpeg reads MP4's titles as `name`.
@@ -335,7 +341,7 @@ def _is_cover(stream: VideoStream) -> bool:
 
 
 def _nominal_rate(stream: VideoStream, time_base: Fraction) -> Fraction | None:
-    """The rate that the stream means, which for a variable one is that of its shortest step."""
+    """The nominal rate of a stream; a variable one has the rate of its shortest step."""
     # Hundredths of a second, as in GIF, are too coarse for FFmpeg's guess.
     if time_base >= Fraction(1, 100) and stream.average_rate:
         return stream.average_rate
@@ -348,18 +354,18 @@ def _last_duration(container: InputContainer, stream: VideoStream) -> int | None
     try:
         container.seek(max(0, end - _TAIL_SECONDS * av.time_base), backward=True)
         tail = [(p.pts, p.duration) for p in container.demux(stream) if p.pts is not None]
-    except (av.error.FFmpegError, OSError):  # formats that cannot seek simply do not say
+    except (av.error.FFmpegError, OSError):  # the format cannot seek
         return None
     return max(tail)[1] or None if tail else None
 
 
 def y4m_missing_bytes(head: bytes, size: int, first: av.VideoFrame) -> int:
-    """How many bytes of its last frame a YUV4MPEG2 stream lacks.
+    """Number of bytes that the last frame of a YUV4MPEG2 stream lacks.
 
     Args:
         head: Its first `Y4M_HEAD_BYTES`.
         size: Its length.
-        first: One of its frames, which all have the same size.
+        first: One of its frames; all have the same size.
     """
     begin = head.find(b"\n" + _Y4M_FRAME) + 1
     if not head.startswith(b"YUV4MPEG2") or not begin:
@@ -369,7 +375,7 @@ def y4m_missing_bytes(head: bytes, size: int, first: av.VideoFrame) -> int:
 
 
 def _missing_bytes(path: Path, first: av.VideoFrame) -> int:
-    """How many bytes the container announces beyond the file's end.
+    """Number of bytes that the container announces beyond the end of the file.
 
     FFmpeg treats the end of a truncated file as a normal end and reports no error, so this is
     read from the outermost elements: Matroska's Segment, MP4's boxes, RIFF's chunk, YUV4MPEG2's
@@ -400,10 +406,10 @@ def _missing_bytes(path: Path, first: av.VideoFrame) -> int:
 
 
 def _matroska_end(head: bytes) -> int:
-    """Where the Segment of a Matroska file ends; 0 where its size is left open."""
+    """End of the Segment of a Matroska file; 0 where its size is left open."""
 
     def number(position: int) -> tuple[int, int]:
-        """An EBML variable-length size and the position behind it (RFC 8794, section 4)."""
+        """An EBML variable-length size and the position after it (RFC 8794, section 4)."""
         length = 9 - head[position].bit_length()
         value = int.from_bytes(head[position : position + length], "big")
         return value & ((1 << 7 * length) - 1), position + length

@@ -1,7 +1,7 @@
-"""What a file says of its picture beside the samples: HDR10 data, mirroring, cropping, siting.
+"""Metadata of a video's pictures: HDR10 data, mirroring, cropping, chroma location.
 
-Most of it stands in the side data of the first picture. A few facts are known to FFmpeg but not to
-PyAV; those are read from what `ffmpeg -i` prints.
+Most of it is in the side data of the first picture. PyAV does not know all that FFmpeg knows; the
+remainder is read from the output of `ffmpeg -i`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import av.sidedata.sidedata
 
 from interp_cli.video.ffmpeg import run_ffmpeg
 
-# What cannot go through an encoder's pipe, by the names of FFmpeg's side data: some of it describes
-# each single frame and would be wrong for new ones, for the rest ffmpeg has no option.
-_NOT_CARRIED = {
+# Side data that cannot be kept, by FFmpeg's names. Some of it describes single frames and would be
+# wrong for new ones; for the others ffmpeg has no option.
+_DROPPED = {
     "DOVI_METADATA": "Dolby Vision metadata",
     "DOVI_RPU_BUFFER": "Dolby Vision metadata",
     "DYNAMIC_HDR_PLUS": "HDR10+ metadata",
@@ -48,59 +48,59 @@ class MasteringDisplay:
     """The display that an HDR picture was graded on (SMPTE ST 2086).
 
     Attributes:
-        red: Chromaticity (x, y) of its red.
-        green: Likewise.
-        blue: Likewise.
-        white_level: Likewise, of its white point.
-        darkest: Candela a square metre.
-        brightest: Likewise.
+        red: Chromaticity (x, y) of its red primary.
+        green: Chromaticity (x, y) of its green primary.
+        blue: Chromaticity (x, y) of its blue primary.
+        white_point: Chromaticity (x, y) of its white.
+        darkest: Least luminance, in cd/m².
+        brightest: Greatest luminance, in cd/m².
     """
 
     red: tuple[Fraction, Fraction]
     green: tuple[Fraction, Fraction]
     blue: tuple[Fraction, Fraction]
-    white_level: tuple[Fraction, Fraction]
+    white_point: tuple[Fraction, Fraction]
     darkest: Fraction
     brightest: Fraction
 
     def __str__(self) -> str:
-        """In whole units of the standard, as ffmpeg's `-mastering_display` and x265 want them."""
+        """In whole units of the standard, as ffmpeg's `-mastering_display` and x265 take them."""
 
         def point(xy: tuple[Fraction, Fraction]) -> str:
             return ",".join(str(round(50_000 * value)) for value in xy)
 
         colours = f"G({point(self.green)})B({point(self.blue)})R({point(self.red)})"
         levels = ",".join(str(round(10_000 * value)) for value in (self.brightest, self.darkest))
-        return f"{colours}WP({point(self.white_level)})L({levels})"
+        return f"{colours}WP({point(self.white_point)})L({levels})"
 
 
 @dataclass(frozen=True, slots=True)
 class LightLevel:
-    """How bright HDR content gets (CTA-861.3), in candela a square metre.
+    """The greatest brightness of HDR content (CTA-861.3), in cd/m².
 
     Attributes:
-        brightest_pixel: MaxCLL.
-        brightest_frame: MaxFALL, the average over a frame.
+        brightest_pixel: Maximum over all pixels, MaxCLL.
+        brightest_frame: Maximum of the averages over a frame, MaxFALL.
     """
 
     brightest_pixel: int
     brightest_frame: int
 
     def __str__(self) -> str:
-        """As ffmpeg's `-content_light` wants it."""
+        """As ffmpeg's `-content_light` takes it."""
         return f"{self.brightest_pixel},{self.brightest_frame}"
 
 
 @dataclass(frozen=True, slots=True)
 class SideData:
-    """What the side data of a picture say.
+    """Contents of the side data of a picture.
 
     Attributes:
-        mastering_display: `None` where there is none.
-        light_level: `None` where there is none.
+        mastering_display: The display that the video was graded on; `None` where not given.
+        light_level: The greatest brightness; `None` where not given.
         rotation: Degrees counter-clockwise that a player turns the picture.
         mirrored: Whether a player then swaps left and right.
-        dropped_metadata: What is there and cannot be kept, in words.
+        dropped_metadata: Names of what cannot be kept.
     """
 
     mastering_display: MasteringDisplay | None
@@ -112,13 +112,13 @@ class SideData:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What `ffmpeg -i` prints and PyAV does not tell.
+    """What `ffmpeg -i` prints and PyAV does not offer.
 
     Attributes:
-        chroma_location: Where chroma samples sit: `left`, `topleft`, ...; empty where unknown.
-        cropping: Columns and rows that the container takes away: left, right, top, bottom.
-        dropped_metadata: As in `SideData`.
-        tags: Four-letter codes of streams, by index, for those that have one.
+        chroma_location: Place of chroma samples: `left`, `topleft`, ...; empty where unknown.
+        cropping: Columns and rows that the container cuts off: left, right, top, bottom.
+        dropped_metadata: Names of what cannot be kept.
+        tags: Four-letter codes of the streams that have one, by index.
     """
 
     chroma_location: str
@@ -132,41 +132,41 @@ def side_data_of(frame: av.VideoFrame) -> SideData:
     # PyAV's stubs take the container of side data for one of them.
     try:
         items = cast(Iterable[av.sidedata.sidedata.SideData], frame.side_data)
-    except ValueError:  # a kind that PyAV does not know, as Exif in a TIFF: then it gives none
+    except ValueError:  # PyAV gives none where it does not know one of them, such as Exif in a TIFF
         return SideData(None, None, frame.rotation, False, ())
     found = {item.type.name: bytes(item) for item in items if item.type is not None}
-    lost = [text for name, text in _NOT_CARRIED.items() if name in found]
+    dropped = [text for name, text in _DROPPED.items() if name in found]
     display, light = None, None
     if "MASTERING_DISPLAY_METADATA" in found:
         display = _mastering_display(found["MASTERING_DISPLAY_METADATA"])
         if display is None:
-            lost.append("incomplete mastering display data")
+            dropped.append("incomplete mastering display data")
     if "CONTENT_LIGHT_LEVEL" in found:
         light = LightLevel(*struct.unpack_from("<2I", found["CONTENT_LIGHT_LEVEL"]))
     rotation, mirrored = frame.rotation, False
     if "DISPLAYMATRIX" in found:
         rotation, mirrored = _orientation(found["DISPLAYMATRIX"], rotation)
-    return SideData(display, light, rotation, mirrored, tuple(dict.fromkeys(lost)))
+    return SideData(display, light, rotation, mirrored, tuple(dict.fromkeys(dropped)))
 
 
 def read_listing(path: Path, video_index: int) -> Listing:
-    """Ask ffmpeg for the facts of a file that PyAV does not tell (about 20 ms).
+    """Ask ffmpeg for what PyAV does not offer (about 20 ms).
 
-    What ffmpeg does not say counts as unknown, so a file that it cannot open is no error here.
+    What ffmpeg does not print counts as unknown, so a file that it cannot open is no error here.
     """
     try:
         text = run_ffmpeg("-v", "verbose", "-i", f"file:{path}").stderr
-    except (OSError, RuntimeError):  # no ffmpeg: whoever needs it for more says so
+    except (OSError, RuntimeError):  # no ffmpeg: the encoder will report that
         text = ""
     blocks = re.split(r"^ +Stream #0:(\d+)", text, flags=re.MULTILINE)
-    # Groups of streams name a stream twice, first without its facts.
-    facts = dict(zip(map(int, blocks[1::2]), blocks[2::2], strict=True))
-    video = facts.get(video_index, "")
+    # Groups of streams name a stream twice, first without its description.
+    streams = dict(zip(map(int, blocks[1::2]), blocks[2::2], strict=True))
+    video = streams.get(video_index, "")
     place = re.search(r"[(,] ?(left|center|topleft|top|bottomleft|bottom)\)", video)
     crop = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", video)
     tags = {
         index: tag[1].strip()
-        for index, block in facts.items()
+        for index, block in streams.items()
         if (tag := re.search(r"\((.{4}) / 0x[0-9A-F]+\)", block.partition("\n")[0]))
     }
     left, right, top, bottom = map(int, crop.groups()) if crop else (0, 0, 0, 0)
@@ -187,8 +187,8 @@ def _mastering_display(data: bytes) -> MasteringDisplay | None:
     if not (has_primaries and has_luminance and all(low for _, low in pairs)):
         return None
     values = [Fraction(*pair) for pair in pairs]
-    red, green, blue, white_level = zip(values[:8:2], values[1:8:2], strict=True)
-    return MasteringDisplay(red, green, blue, white_level, *values[8:])
+    red, green, blue, white_point = zip(values[:8:2], values[1:8:2], strict=True)
+    return MasteringDisplay(red, green, blue, white_point, *values[8:])
 
 
 def _orientation(data: bytes, rotation: int) -> tuple[int, bool]:

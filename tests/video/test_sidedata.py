@@ -223,8 +223,7 @@ def test_what_cannot_be_kept_is_named(double, hdr10: Path, tmp_path: Path, box: 
     source = crafted.with_box(hdr10, tmp_path / "boxed.mp4", b"hev1", box)
     result = double(source)
     assert result.warnings == (
-        f"not carried over: {name} (made for the original frames alone, or ffmpeg has no way to "
-        "write it).",
+        f"not carried over: {name} (made for the original frames only, or ffmpeg cannot write it).",
     )
     assert probe(source).mastering_display == probe(result.target).mastering_display
 

@@ -1,7 +1,7 @@
-"""ffmpeg's command lines for a video: in one go, or in segments that are joined at the end.
+"""ffmpeg's command lines for a video: at once, or in segments that are joined at the end.
 
-Segments lie in the target's own kind of file and carry the stamps that the target is to have: what
-the file rounds is rounded once, and the join copies every packet with its stamps.
+Segments have the target's container and the target's time stamps. What the container rounds is
+rounded once, and the join copies every packet with its time stamps.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from interp_cli.video.encoding.slow_motion import chapters_url
 from interp_cli.video.probe import VideoInfo
 
 _AUDIO_CODEC = re.compile(r"-(c|codec):a|-acodec")
-# What a wish for a video stream may be that is not for its encoder.
+# Options of a video stream that are not for its encoder.
 _FOR_THE_MUXER = frozenset({"metadata", "disposition", "tag"})
 
 
 @dataclass(frozen=True, slots=True)
 class SideStreams:
-    """Where sound, subtitles and the rest come from.
+    """Source of audio, subtitles and all other streams besides the video.
 
     Attributes:
-        source: The file that has them.
-        shift_seconds: Taken away from all its time stamps.
-        start_seconds: First time wanted, on the source's clock; `None`: all.
-        end_seconds: End of what is wanted, likewise.
-        tail_seconds: How long the video may go on after that, with its last frame.
-        stretch: Seconds that a second lasts in the target, after the shift: slow motion.
-        audio: Whether sound is wanted.
+        source: The file with the streams.
+        shift_seconds: Time that is subtracted from all its time stamps.
+        start_seconds: First time to keep, on the source's clock; `None`: its start.
+        end_seconds: End of what is kept, on the source's clock; `None`: its end.
+        tail_seconds: Time for which the video may go on after that, with its last frame.
+        stretch: Factor of slow motion, applied after the shift.
+        audio: Whether audio is kept.
     """
 
     source: VideoInfo
@@ -57,12 +57,12 @@ class SideStreams:
 
     @property
     def length_seconds(self) -> Fraction | None:
-        """Where what is wanted ends, after the shift."""
+        """End of what is kept, after the shift; `None`: that of the source."""
         return None if self.end_seconds is None else self.end_seconds - self.shift_seconds
 
 
 class VideoCommands:
-    """Settles how a video is written and says it to ffmpeg.
+    """Decides how a video is written, and has the command lines for that.
 
     Attributes:
         encoder: ffmpeg's name of the encoder.
@@ -72,41 +72,42 @@ class VideoCommands:
     def __init__(
         self,
         target: Path,
-        picture: FrameTags,
+        tags: FrameTags,
         frame_rate: Fraction,
         options: EncodeOptions,
         side: SideStreams | None,
     ) -> None:
-        """Choose an encoder, and a way for each stream beside the video.
+        """Choose an encoder, and what happens to each other stream.
 
         Args:
-            target: The file to make; its ending chooses the container.
-            picture: What the frames are.
+            target: The file to write; its suffix chooses the container.
+            tags: Description of the frames.
             frame_rate: The nominal rate.
             options: Encoder settings.
-            side: Where the other streams come from; `None`: video alone.
+            side: Source of the other streams; `None`: video only.
 
         Raises:
-            EncodeError: The target is of no kind that is written, or the encoder does not work
-                with these settings.
+            EncodeError: The target's kind is not written, or the encoder does not work with these
+                settings.
+            OptionError: An option must not be given to ffmpeg.
         """
         self._container = container = container_of(target)
-        layout = picture.layout
-        usual = container.encoder if layout.depth <= 8 else container.deep_encoder
+        pixel_format = tags.pixel_format
+        usual = container.encoder if pixel_format.depth <= 8 else container.deep_encoder
         name, warnings = encoder_named(options.encoder or usual), tuple[str, ...]()
         check_ffmpeg_output(options, container)
         if name == AUTO_HARDWARE:
-            name, warnings = hardware_encoder(usual, layout, options)
-        self._choice = choice = choose_encoder(name, layout, options)
-        # What the user chose is tried now; ffmpeg would refuse it when frames have been made.
-        if options != EncodeOptions() and (reason := why_not(choice, layout)):
+            name, warnings = hardware_encoder(usual, pixel_format, options)
+        self._choice = choice = choose_encoder(name, pixel_format, options)
+        # The user's choice is tried now: ffmpeg would refuse it after frames have been made.
+        if options != EncodeOptions() and (reason := why_not(choice, pixel_format)):
             raise EncodeError(f"{target}: {name} cannot encode this ({reason}).")
-        if not (container.says_range or choice.says_range or picture.says_usual_range(choice)):
+        if not (container.says_range or choice.says_range or tags.says_usual_range(choice)):
             warnings += (
-                f"{container.ending} cannot say the range of {name}'s frames, so players will "
+                f"{container.ending} cannot store the range of {name}'s frames, so players will "
                 "show them too dark or too pale: choose .mkv or another `encoder`.",
             )
-        self._picture = picture
+        self._tags = tags
         self._frame_rate = frame_rate
         self._side = side
         self._plan = None
@@ -121,7 +122,7 @@ class VideoCommands:
             )
         self.encoder = choice.name
         self.warnings = (
-            *picture.warnings,
+            *tags.warnings,
             *warnings,
             *choice.warnings,
             *(self._plan.warnings if self._plan else ()),
@@ -148,12 +149,12 @@ class VideoCommands:
         """Segments in, the finished file out.
 
         Args:
-            segments: In order, in one folder.
-            playlist: A file in the same folder, which is written.
+            segments: The segments in order, in one folder.
+            playlist: Path of a file in the same folder, which is written.
         """
         lines = ["ffconcat version 1.0"]
         for path in segments:
-            # Segments carry their own times: nothing is to be added to them.
+            # Segments have their own times: nothing is added to them.
             lines += [f"file {path.name}", "inpoint 0", "duration 0"]
         playlist.write_text("\n".join([*lines, ""]), encoding="utf-8")
         arguments = ["-auto_convert", "0", "-f", "concat", "-i", f"file:{playlist}"]
@@ -174,28 +175,28 @@ class VideoCommands:
         return arguments
 
     def close(self) -> None:
-        """Remove what ffmpeg was given to read; safe to call twice."""
+        """Remove the temporary files that ffmpeg reads; safe to call twice."""
         self._covers.cleanup()
 
     def _raw_input(self) -> list[str]:
-        arguments = [*self._choice.global_arguments, *self._picture.input_arguments()]
+        arguments = [*self._choice.global_arguments, *self._tags.input_arguments()]
         return [*arguments, "-f", "nut", "-i", "pipe:0"]
 
     def _encoding(self) -> list[str]:
         choice = self._choice
         arguments = ["-fps_mode:v:0", "passthrough", "-enc_time_base:v:0", "demux"]
-        arguments += self._picture.output_arguments(choice, self._filter)
+        arguments += self._tags.output_arguments(choice, self._filter)
         return [*arguments, "-c:v:0", choice.name, *choice.arguments]
 
     def _side_inputs(self) -> list[str]:
-        """The source, and its chapters where they are moved."""
+        """The source, and its chapters where their times change."""
         side = self._side
         if side is None:
             return []
         arguments = []
         if side.start_seconds is not None:  # ffmpeg counts from the file's own start
             arguments += ["-ss", _seconds(side.start_seconds - side.source.start_seconds)]
-            # Otherwise what is decoded is cut at the unshifted start, which loses as much again.
+            # Otherwise decoded streams are cut at the unshifted start, which loses as much again.
             arguments += ["-noaccurate_seek"]
         if side.shift_seconds:
             arguments += ["-itsoffset", _seconds(-side.shift_seconds)]
@@ -204,8 +205,8 @@ class VideoCommands:
         return [*arguments, "-f", "ffmetadata", "-i", url] if url else arguments
 
     def _side_outputs(self) -> list[str]:
-        """What becomes of the streams of the source."""
-        # Sound may wait for a slow network; without this, ffmpeg gives up after 128 packets.
+        """Arguments for the streams of the source."""
+        # Audio may wait for a slow network; without this, ffmpeg gives up after 128 packets.
         arguments = ["-max_muxing_queue_size", "65536"]
         side, plan = self._side, self._plan
         if side is None or plan is None:
@@ -213,10 +214,10 @@ class VideoCommands:
         arguments += plan.arguments
         if side.stretch > 1:
             arguments += ["-map_chapters", "2" if self._chapters else "-1"]
-        # Seeking lands early; copied packets from before the part would move everything.
+        # Seeking lands early; copied packets from before the start would move everything.
         arguments += ["-ss", "0"] if side.start_seconds is not None else []
         if side.length_seconds is not None:
-            # The limit holds for the video too, whose last frame may stand beyond the end.
+            # The limit applies to the video too, whose last frame may last beyond the end.
             span = (side.length_seconds + side.tail_seconds) * side.stretch
             arguments += ["-t", _seconds(span)]
         return [*arguments, *attach_covers(plan, side.source.path, Path(self._covers.name))]

@@ -1,4 +1,4 @@
-"""What each kind of output file can hold, and what happens to the streams beside the video."""
+"""What each kind of output file can hold, and what happens to the other streams of the source."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from interp_cli.video.encoding.slow_motion import packet_filter, sound_encoder, 
 from interp_cli.video.probe import StreamInfo, VideoInfo
 
 _TEXT_SUBTITLES = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "eia_608"})
-# What files say of a stream that would be wrong once it is encoded anew: mostly mkvmerge's
-# statistics, to which it may add a language (`BPS-eng`).
+# Tags of a stream that are wrong after it is encoded: mostly mkvmerge's statistics, to which it may
+# add a language (`BPS-eng`).
 _STALE_TAGS = (
     *("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION", "_STATISTICS_TAGS"),
     *("_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_DATE_UTC", "ENCODER", "ALPHA_MODE"),
 )
-# What the MP4 family says of the file itself, not of the film.
+# Tags of the MP4 family that describe the file itself.
 _BRAND_TAGS = ("major_brand", "minor_version", "compatible_brands")
 
 
@@ -33,19 +33,19 @@ class Container:
         muxer: ffmpeg's name of the format.
         encoder: Default encoder for 8-bit video.
         deep_encoder: Default encoder for more bits.
-        audio: Sound codecs that it holds; `None`: all but those in `refused_audio`.
-        audio_fallback: Encoder for any other sound.
-        rare_audio: Sound codecs that it holds and many players do not expect in it.
-        subtitles: Subtitle codecs that it holds; `None`: all but `mov_text` and `eia_608`.
-        subtitle_fallback: Codec that other text subtitles are turned into.
-        roles: Dispositions of streams that it can say.
-        attachments: Whether it holds fonts and other files, and covers as such.
+        audio: Audio codecs that it holds; `None`: all except a few that Matroska refuses.
+        audio_fallback: Encoder for all other audio.
+        subtitles: Subtitle codecs that it holds; `None`: all except `mov_text` and `eia_608`.
+        subtitle_fallback: Codec that other text subtitles are converted to.
+        roles: Dispositions of streams that it can store.
+        attachments: Whether it holds attachments, and covers as such.
         covers: Whether it holds cover pictures.
         data: Four-letter codes of data streams that it holds.
-        tags: Names of the file's tags that it holds unless told otherwise; `None`: all.
-        says_range: Whether it can say the range of a stream that does not say so itself.
-        arguments: For ffmpeg's muxer.
-        segment_arguments: For a segment of the video alone that keeps its times exactly.
+        tags: Names of the file's tags that it holds by default; `None`: all.
+        says_range: Whether it can store the range of a stream that does not store it itself.
+        arguments: Arguments for ffmpeg's muxer.
+        segment_arguments: Arguments for a segment of the video only, with exact times.
+        rare_audio: Audio codecs that it holds and many players do not play from it.
     """
 
     ending: str
@@ -67,12 +67,12 @@ class Container:
     rare_audio: frozenset[str] = frozenset()
 
 
-# In fragments, each of which says its own time, without the edit list that counts milliseconds.
+# Each fragment stores its own time. The edit list, which counts milliseconds, is left out.
 _FRAGMENTS = (
     *("-movflags", "frag_keyframe+empty_moov+default_base_moof+frag_discont"),
     *("-use_editlist", "0", "-avoid_negative_ts", "disabled", "-write_tmcd", "0"),
 )
-# All that follows was measured with FFmpeg 9: what a file holds after a copy.
+# The lists below were measured with FFmpeg 9: what a file holds after a copy.
 _MP4_AUDIO = frozenset(
     """aac mp3 mp2 ac3 eac3 alac opus flac dts vorbis amr_nb amr_wb pcm_s16le pcm_s24le pcm_s32le
     pcm_f32le pcm_f64le pcm_s16be pcm_s24be pcm_s32be""".split()  # noqa: SIM905
@@ -171,9 +171,9 @@ class StreamPlan:
     """How the source's side streams reach the target.
 
     Attributes:
-        arguments: For ffmpeg, the source being its input 1.
+        arguments: Arguments for ffmpeg, with the source as input 1.
         covers: Cover pictures that become attachments.
-        attachments: How many attachments come before them.
+        attachments: Number of attachments before them.
         warnings: What is converted or left out, and why.
     """
 
@@ -187,7 +187,7 @@ def container_of(target: Path) -> Container:
     """The rules for a file of this name.
 
     Raises:
-        EncodeError: The ending is none that we write.
+        EncodeError: Files with this suffix are not written.
     """
     container = CONTAINERS.get(target.suffix.lower())
     if container is None:
@@ -199,7 +199,7 @@ def container_of(target: Path) -> Container:
 
 
 def is_container(path: Path) -> bool:
-    """Whether a name's ending is one of a file that we write."""
+    """Whether files with the suffix of this name are written."""
     return path.suffix.lower() in CONTAINERS
 
 
@@ -212,15 +212,15 @@ def plan_streams(
     stretch: int = 1,
     end_seconds: Fraction | None = None,
 ) -> StreamPlan:
-    """Decide for every stream beside the video: copied, converted, or left out with a word.
+    """Decide for every other stream whether it is copied, converted or left out.
 
     Args:
-        source: The file that has them, input 1 of ffmpeg.
-        container: What the target holds.
-        frame_rate: Of the new video, in which its time code counts.
-        audio: Whether sound is wanted.
-        stretch: Seconds that a second lasts in the target; stretched sound is encoded anew.
-        end_seconds: What comes from here on is left out of stretched streams; `None`: nothing.
+        source: The file with the streams, input 1 of ffmpeg.
+        container: Kind of the target.
+        frame_rate: Rate of the new video, in which its time code counts.
+        audio: Whether audio is kept.
+        stretch: Factor of slow motion. Stretched audio is encoded again.
+        end_seconds: End of the stretched streams; `None`: that of the source.
     """
     arguments = ["-map_metadata", "1", "-map_chapters", "1"]
     warnings: list[str] = []
@@ -243,7 +243,7 @@ def plan_streams(
         if stream.kind == "audio" and not audio:
             continue
         if stream.kind == "data" and stream.tag in ("text", "tmcd"):
-            continue  # chapters and the time code, which ffmpeg writes anew
+            continue  # chapters and the time code, which ffmpeg writes again
         if stream.is_cover and container.attachments:
             covers.append(stream)
             continue
@@ -284,7 +284,7 @@ def plan_streams(
 
 
 def rare_audio_warning(source: VideoInfo, container: Container) -> str | None:
-    """Say which copied sound a player may not play; `None`: any player does."""
+    """Say which copied audio some players do not play; `None`: all play it."""
     rare = [stream for stream in source.streams_of("audio") if stream.codec in container.rare_audio]
     if not rare:
         return None
@@ -296,7 +296,7 @@ def rare_audio_warning(source: VideoInfo, container: Container) -> str | None:
 
 
 def _video_tags(source: VideoInfo, frame_rate: Fraction) -> list[str]:
-    """Tags of the video stream: those of the source, without what is no longer true."""
+    """Tags of the video stream: those of the source that are still true."""
     arguments = ["-map_metadata:s:0", f"1:s:{source.video_index}"]
     names = source.video_metadata
     tags = {name: "" for name in names if name.upper().partition("-")[0] in _STALE_TAGS}
@@ -309,13 +309,13 @@ def _video_tags(source: VideoInfo, frame_rate: Fraction) -> list[str]:
 
 
 def _timecode(text: str, factor: Fraction) -> str:
-    """The same moment counted in frames of `factor` times the rate: 01:00:00:12 is 01:00:00:24."""
+    """A time code at `factor` times the rate: 01:00:00:12 becomes 01:00:00:24 at twice the rate."""
     parts = re.fullmatch(r"(\d\d:\d\d:\d\d[:;.])(\d+)", text.strip())
     return f"{parts[1]}{int(int(parts[2]) * factor):02d}" if parts else text
 
 
 def attach_covers(plan: StreamPlan, source: Path, folder: Path) -> list[str]:
-    """Take the covers out of the source, into a folder, and have ffmpeg attach them.
+    """Extract the covers from the source into a folder, and have ffmpeg attach them.
 
     A Matroska cover is an attachment of a known name; a copied stream would be a second video.
     """
@@ -350,7 +350,7 @@ def _lost_roles(label: str, roles: tuple[str, ...], container: Container) -> lis
 
 
 def _codec_for(stream: StreamInfo, container: Container) -> tuple[str | None, str | None]:
-    """The codec argument (`None`: left out) and what to say about it (`None`: nothing)."""
+    """The codec argument (`None`: left out), and a warning (`None`: nothing to say)."""
     ending = container.ending
     if stream.kind == "audio":
         held = container.audio

@@ -1,4 +1,4 @@
-"""What the encoders of the bundled ffmpeg take, and good defaults for the common ones."""
+"""What ffmpeg's encoders take, and defaults for the common ones."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from interp_cli.options import EncodeOptions
 from interp_cli.video.ffmpeg import ffmpeg_path, run_ffmpeg
 from interp_cli.video.pixel_format import PixelFormat, SampleLayout, format_traits, luma_weights
 
-# Sides from which FFV1 can cut a picture into slices.
-_SMALLEST_SLICED = 32
-# Options that say the quality themselves, so that the default must not.
+# Smallest side of a picture that FFV1 can cut into slices.
+_MIN_SLICED = 32
+# Options that set the quality, so that the default must not.
 _RATE_CONTROL = {"b", "qp", "q", "qscale", "crf", "cq", "global_quality", "lossless", "rc"}
 # Options of the program that set the quality of any encoder.
 _PROGRAM_QUALITY = frozenset({"q", "qscale"})
@@ -22,22 +22,22 @@ _COMMON = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1",
 
 @dataclass(frozen=True, slots=True)
 class EncoderDefaults:
-    """Visually lossless settings of an encoder, and what it needs besides.
+    """Visually lossless settings of an encoder, and its limits: one row of `ENCODERS`.
 
     Attributes:
-        crf: Default quality, in the encoder's own scale.
+        crf: Default quality, on the encoder's own scale.
         preset: Default preset.
-        arguments: What it always gets.
+        arguments: Arguments that it always gets.
         quality: Its option for constant quality.
-        global_arguments: What ffmpeg must know before its inputs.
-        refused: Pixel formats that it lists and no player shows.
-        pixel_formats: What it takes, where ffmpeg's list is of no use.
+        global_arguments: Arguments that ffmpeg needs before its inputs.
+        refused: Pattern of the pixel formats that it lists and no player shows.
+        pixel_formats: Pixel formats that it takes, where ffmpeg's list is wrong.
         even: Whether a size must be a multiple of the chroma samples.
         upload: Filter that brings frames to the device.
-        limited_range: Whether it takes limited range alone.
-        matrices: Those that it can say, whatever the container says; none: all.
-        says_range: Whether its stream says the range, whatever the container can say.
-        aliases: Names of the codec by which users ask for it.
+        limited_range: Whether it takes only limited range.
+        matrices: Colour matrices that it can store itself (H.273); none: all.
+        says_range: Whether it stores the range itself, without the container.
+        aliases: Names of the codec that stand for this encoder.
     """
 
     crf: int | None = None
@@ -56,9 +56,9 @@ class EncoderDefaults:
 
 
 def _device_encoders() -> dict[str, EncoderDefaults]:
-    """The encoders in graphics hardware, each with its vendor's name for constant quality."""
+    """The encoders in graphics hardware, each with its vendor's option for constant quality."""
     makers = {
-        # Of what it lists it stores 10 bits at most, and some of it with fewer than given.
+        # It lists more, but stores at most 10 bits, and some formats with fewer bits than given.
         "nvenc": EncoderDefaults(
             19,
             "p5",
@@ -131,14 +131,14 @@ class EncoderChoice:
 
     Attributes:
         name: ffmpeg's name of the encoder.
-        pixel_format: What it stores.
-        traits: What counts of that.
-        arguments: For ffmpeg's command line, after `-c:v:0`.
-        global_arguments: For its beginning.
-        upload: Filter that brings frames to the encoder's device; mostly empty.
-        limited_range: Whether it takes limited range alone.
-        matrices: Those that it can say (H.273); none: all.
-        says_range: Whether its stream says the range, whatever the container can say.
+        pixel_format: Pixel format that it stores.
+        traits: Samples of that pixel format.
+        arguments: Arguments for ffmpeg, after `-c:v:0`.
+        global_arguments: Arguments for ffmpeg, before its inputs.
+        upload: Filter that brings frames to the encoder's device; empty for software.
+        limited_range: Whether it takes only limited range.
+        matrices: Colour matrices that it can store itself (H.273); none: all.
+        says_range: Whether it stores the range itself, without the container.
         warnings: What is not stored as it was.
     """
 
@@ -155,12 +155,12 @@ class EncoderChoice:
 
 
 def choose_encoder(name: str, layout: PixelFormat, options: EncodeOptions) -> EncoderChoice:
-    """Settle an encoder's arguments for frames of a given layout.
+    """Choose an encoder's arguments for frames of a given layout.
 
     Args:
         name: ffmpeg's name of the encoder.
-        layout: The frames that it will get.
-        options: The user's wishes; they win over the defaults.
+        layout: Layout of the frames that it will get.
+        options: Encoder settings, which override the defaults.
 
     Raises:
         EncodeError: There is no such encoder, or it has no such setting or pixel format.
@@ -174,26 +174,26 @@ def choose_encoder(name: str, layout: PixelFormat, options: EncodeOptions) -> En
         if encoder.matrices and layout.kind == "yuv" and layout.luma_weights not in weights:
             warnings.append(f"{name} cannot say the colour matrix: frames are converted to BT.709.")
     arguments = [*encoder.arguments]
-    if name == "ffv1" and min(layout.width, layout.height) < _SMALLEST_SLICED:
+    if name == "ffv1" and min(layout.width, layout.height) < _MIN_SLICED:
         arguments = ["-level", "1"]
-    asked = {key.partition(":")[0] for key, _ in options.options}
-    asked |= {word[1:].partition(":")[0] for word in options.ffmpeg_output[::2]}
-    for flag, wish, default in (
-        (encoder.quality, options.crf, None if asked & _RATE_CONTROL else encoder.crf),
+    requested = {key.partition(":")[0] for key, _ in options.options}
+    requested |= {word[1:].partition(":")[0] for word in options.ffmpeg_output[::2]}
+    for flag, value, default in (
+        (encoder.quality, options.crf, None if requested & _RATE_CONTROL else encoder.crf),
         ("-preset", options.preset, encoder.preset),
     ):
         known = has_option(name, flag[1:]) or flag in ("-global_quality", "-q")  # of all encoders
-        if wish is not None and not known:
+        if value is not None and not known:
             raise EncodeError(f"{name} has no {flag[1:]} setting; use `options`.")
-        if wish is not None or default is not None:
-            arguments += [f"{flag}:v:0", str(default if wish is None else wish)]
-    for key, value in options.options:
+        if value is not None or default is not None:
+            arguments += [f"{flag}:v:0", str(default if value is None else value)]
+    for key, setting in options.options:
         bare = key.partition(":")[0]
         if bare not in encoder_options(name) | generic_options() | _PROGRAM_QUALITY:
             raise EncodeError(
                 f"{name} has no option {bare!r}; all of them: {ffmpeg_path()} -h encoder={name}"
             )
-        arguments += [f"-{key}", value]
+        arguments += [f"-{key}", setting]
     return EncoderChoice(
         name,
         pixel_format,
@@ -244,7 +244,11 @@ def options_in(text: str) -> frozenset[str]:
 
 @functools.cache
 def why_not(choice: EncoderChoice, layout: PixelFormat) -> str:
-    """Encode a few frames of this size and format; the reason why not, empty where that works."""
+    """Try to encode a few frames of this size and format.
+
+    Returns:
+        The reason why that fails; empty where it works.
+    """
     filters = [f"format={choice.pixel_format}", *([choice.upload] if choice.upload else [])]
     run = run_ffmpeg(
         *("-v", "error", "-nostdin", *choice.global_arguments),
@@ -255,27 +259,27 @@ def why_not(choice: EncoderChoice, layout: PixelFormat) -> str:
     if run.returncode == 0:
         return ""
     lines = [line for line in run.stderr.splitlines() if line.strip()]
-    # "[libx264 @ 0x55d0] text": who says it, at which address.
+    # "[libx264 @ 0x55d0] text": the address means nothing to a reader.
     reason = re.sub(r"^(\[[^\]]* @ [^\]]*\] )+", "", lines[0]) if lines else ""
     return reason.strip().rstrip(".") or f"ffmpeg ended with {run.returncode}"
 
 
 def _choose_format(
-    name: str, encoder: EncoderDefaults, layout: PixelFormat, asked: str | None
+    name: str, encoder: EncoderDefaults, layout: PixelFormat, requested: str | None
 ) -> tuple[str, list[str]]:
-    """The pixel format that is stored, and what is lost with it."""
+    """The pixel format that is stored, and warnings for what that loses."""
     listed = encoder.pixel_formats or _pixel_formats(_help(name))
     listed = tuple(f for f in listed if not re.match(encoder.refused or "$", f))
     accepted = tuple(f for f in listed if _divides(f, layout)) if encoder.even else listed
     wanted = layout.name.replace("yuvj", "yuv")  # full range is a tag of its own nowadays
     size = ""
-    if (asked or wanted) in set(listed) - set(accepted):
+    if (requested or wanted) in set(listed) - set(accepted):
         size = f" at {layout.width}x{layout.height}"
-    if asked and accepted and asked not in accepted:
-        raise EncodeError(f"{name} cannot store {asked}{size}; it takes {', '.join(accepted)}.")
-    pixel_format = asked or _nearest(wanted, accepted)
+    if requested and accepted and requested not in accepted:
+        raise EncodeError(f"{name} cannot store {requested}{size}; it takes {', '.join(accepted)}.")
+    pixel_format = requested or _nearest(wanted, accepted)
     stored = format_traits(pixel_format)
-    if asked or (stored == layout.traits and stored.depth):
+    if requested or (stored == layout.traits and stored.depth):
         return pixel_format, []
     without = " without its opacity" if layout.has_alpha > stored.alpha else ""
     return pixel_format, [
@@ -286,7 +290,7 @@ def _choose_format(
 
 @functools.cache
 def _help(name: str) -> str:
-    """What ffmpeg says about an encoder."""
+    """Ffmpeg's description of an encoder."""
     run = run_ffmpeg("-h", f"encoder={name}")
     if not run.stdout.startswith("Encoder "):
         raise UnknownEncoderError(
@@ -309,7 +313,7 @@ def _divides(name: str, layout: PixelFormat) -> bool:
 
 
 def _nearest(name: str, accepted: tuple[str, ...]) -> str:
-    """The accepted format that loses least, in this order: opacity, depth, colour, kind."""
+    """The accepted format with the least loss, in this order: opacity, depth, colour, kind."""
     if not accepted or name in accepted:
         return name
     wanted = format_traits(name)
@@ -325,7 +329,7 @@ def _nearest(name: str, accepted: tuple[str, ...]) -> str:
             0 if grey else max(chroma[0] - wanted.chroma_width, 0),
             0 if grey else max(chroma[1] - wanted.chroma_height, 0),
             other.rgb != wanted.rgb,
-            # Nothing lost beyond that: the smallest that does it.
+            # Among equals, the smallest.
             other.depth + 8 * other.alpha + 8 * (not other.grey) - chroma[0] * chroma[1],
         )
 

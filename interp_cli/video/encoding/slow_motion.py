@@ -1,4 +1,4 @@
-"""Slow motion for what stands beside the video: sound, subtitles and chapters, by ffmpeg."""
+"""Slow motion of audio, subtitles and chapters, by ffmpeg."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import av
 
 # atempo takes no less in one step.
 _SLOWEST_TEMPO = Fraction(1, 2)
-# Sound comes out of atempo too early, by how much depends on what it is: measured at 2, 4 and 8
-# times the length, by 3, 12 and 27 ms for a voice-like tone and by 18, 48 and 101 ms for noise.
-# Delayed by this, in the input's time, it is at most 41 ms early and 46 ms late, where EBU R37
-# wants 40 and 60.
+# Audio comes out of atempo too early, by an amount that depends on the sound. Measured at 2, 4
+# and 8 times the length: 3, 12 and 27 ms for a voice-like tone, 18, 48 and 101 ms for noise.
+# Delayed by this, in the input's time, it is at most 41 ms early and 46 ms late; EBU R37 allows 40
+# and 60.
 _DELAY_MS = 8
-# atempo also keeps its last window to itself, 30 ms of the input where it was measured.
-_KEPT_MS = 30
-# Codecs of sound and ffmpeg's encoder for each.
+# atempo also drops its last window: 30 ms of the input where that was measured.
+_DROPPED_MS = 30
+# Audio codecs and ffmpeg's encoder for each.
 _ENCODERS = {"mp3": "libmp3lame", "opus": "libopus", "vorbis": "libvorbis"}
 _ENCODERS |= {name: name for name in ("aac", "ac3", "eac3", "mp2", "flac", "alac")}
 
 
 def sound_encoder(codec: str) -> str | None:
-    """The encoder that makes the same codec again; `None`: there is none."""
+    """The encoder for the same codec; `None`: there is none."""
     return codec if codec.startswith("pcm_") else _ENCODERS.get(codec)
 
 
 def sound_filter(stretch: int) -> str:
-    """A filter that makes sound last `stretch` times as long, at the same pitch."""
+    """A filter that stretches audio to `stretch` times its length, at the same pitch."""
     tempo = Fraction(1, stretch)
     steps = []
     while tempo < _SLOWEST_TEMPO:
         steps.append(_SLOWEST_TEMPO)
         tempo /= _SLOWEST_TEMPO
     steps.append(tempo)
-    # atempo counts samples: gaps are filled before, and the start is moved as everything else.
+    # atempo counts samples: gaps are filled first, and the start is moved like everything else.
     parts = ["aresample=async=1", f"adelay={_DELAY_MS}:all=1"]
-    parts += [f"apad=pad_dur={_KEPT_MS - _DELAY_MS}ms", f"asetpts=PTS+{stretch - 1}*STARTPTS"]
+    parts += [f"apad=pad_dur={_DROPPED_MS - _DELAY_MS}ms", f"asetpts=PTS+{stretch - 1}*STARTPTS"]
     return ",".join([*parts, *(f"atempo={float(step):.12g}" for step in steps)])
 
 
@@ -46,8 +46,8 @@ def packet_filter(stretch: int, end_seconds: Fraction | None) -> str:
     """A bitstream filter that moves packets, such as subtitles, to their stretched times.
 
     Args:
-        stretch: Seconds that a second lasts.
-        end_seconds: Packets from here on are left out; `None`: none.
+        stretch: Factor of slow motion.
+        end_seconds: Time from which packets are left out; `None`: all are kept.
     """
     scale = f"setts=ts=TS*{stretch}:duration=DURATION*{stretch}"
     if end_seconds is None:
@@ -58,16 +58,16 @@ def packet_filter(stretch: int, end_seconds: Fraction | None) -> str:
 def chapters_url(
     path: Path, shift_seconds: Fraction, stretch: int, end_seconds: Fraction | None
 ) -> str | None:
-    """A file's chapters at their stretched times, as an input of ffmpeg's in itself.
+    """A file's chapters at their stretched times, as an input for ffmpeg.
 
     Args:
-        path: The file that has them.
-        shift_seconds: Taken away from its times first.
-        stretch: Seconds that a second lasts.
-        end_seconds: End of what is wanted, on the shifted clock; `None`: all.
+        path: The file with the chapters.
+        shift_seconds: Time that is subtracted first.
+        stretch: Factor of slow motion.
+        end_seconds: End of what is kept, on the shifted clock; `None`: that of the file.
 
     Returns:
-        A URL for an input of the format `ffmetadata`; `None`: there is no chapter.
+        URL of an input in the format `ffmetadata`; `None`: there is no chapter.
     """
     with av.open(str(path), metadata_errors="replace") as container:
         chapters = container.chapters()

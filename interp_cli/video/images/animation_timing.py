@@ -1,6 +1,6 @@
-"""What the files of animations say of their course: delays and plays, as they are written there.
+"""Delays and number of plays of animations, read from the files themselves.
 
-FFmpeg rounds the delays of APNG and says nothing of plays.
+FFmpeg rounds the delays of APNG and does not offer the number of plays.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-# What a delay of nothing is taken for: as FFmpeg does in APNG, and browsers in WebP.
+# Meaning of a delay of 0, in seconds: in APNG as FFmpeg takes it, in WebP as browsers do.
 _NO_DELAY = {"apng": Fraction(1, 15), "webp": Fraction(1, 10)}
 
 
 @dataclass(frozen=True, slots=True)
-class AnimationFacts:
-    """What an animation's file says of its course.
+class AnimationTiming:
+    """Timing of an animation.
 
     Attributes:
-        plays: How often it is shown; 0: without end.
-        delays: How long each frame stands, in seconds; none where FFmpeg reads them exactly.
+        plays: Number of times that it is shown; 0: without end.
+        delays: Duration of each frame, in seconds; empty where FFmpeg reads them exactly.
     """
 
     plays: int
     delays: tuple[Fraction, ...] = ()
 
 
-def animation_facts(path: Path) -> AnimationFacts | None:
-    """Read an animation's course; `None`: it is no animation."""
+def read_animation_timing(path: Path) -> AnimationTiming | None:
+    """Read the timing of an animation; `None`: the file is not one."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
@@ -38,18 +38,18 @@ def animation_facts(path: Path) -> AnimationFacts | None:
         file.seek(0)
         try:
             if head.startswith(b"GIF8"):
-                return AnimationFacts(_gif_plays(file))
+                return AnimationTiming(_gif_plays(file))
             if head.startswith(b"\x89PNG"):
-                return _apng_facts(file)
+                return _apng_timing(file)
             if head.startswith(b"RIFF") and head[8:] == b"WEBP":
-                return _webp_facts(file)
-        except IndexError:  # cut off: the decoder says so
+                return _webp_timing(file)
+        except IndexError:  # cut off, which the decoder reports
             pass
     return None
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes a GIF or an APNG lacks, at least, of the block within which it ends."""
+    """Number of bytes that a GIF or an APNG lacks of the block within which it ends."""
     size = path.stat().st_size
     with path.open("rb") as file:
         end = _gif_end(file) if file.read(4) == b"GIF8" else _png_end(file)
@@ -57,7 +57,7 @@ def missing_bytes(path: Path) -> int:
 
 
 def _gif_end(file: BinaryIO) -> int:
-    """Where a file must at least end; 0: it ends between two blocks, as some do, or later."""
+    """Least position of the end; 0: the file ends between two blocks, as some do, or later."""
     file.seek(0)
     try:
         _skip_colours(file, file.read(13)[10])
@@ -73,7 +73,7 @@ def _gif_end(file: BinaryIO) -> int:
 
 
 def _png_end(file: BinaryIO) -> int:
-    """Where the last chunk ends that begins in the file; 0 where that is the end of all."""
+    """End of the last chunk that begins in the file; 0 where that chunk is the final one."""
     position = 8
     while True:
         file.seek(position)
@@ -81,7 +81,7 @@ def _png_end(file: BinaryIO) -> int:
         if head[4:] == b"IEND":
             return 0
         if len(head) < 8:
-            return position + 12  # a chunk of nothing
+            return position + 12  # an empty chunk
         position += 12 + int.from_bytes(head[:4], "big")
 
 
@@ -91,7 +91,7 @@ def _skip_colours(file: BinaryIO, flags: int) -> None:
 
 
 def _gif_plays(file: BinaryIO) -> int:
-    """The repetitions that stand in an extension before the first picture, and one more."""
+    """One more than the repetitions, which an extension before the first picture holds."""
     _skip_colours(file, file.read(13)[10])
     while file.read(1) == b"!":  # an extension
         file.read(1)
@@ -106,7 +106,7 @@ def _gif_plays(file: BinaryIO) -> int:
     return 1
 
 
-def _apng_facts(file: BinaryIO) -> AnimationFacts | None:
+def _apng_timing(file: BinaryIO) -> AnimationTiming | None:
     plays, delays = None, []
     position = 8
     while True:
@@ -123,10 +123,10 @@ def _apng_facts(file: BinaryIO) -> AnimationFacts | None:
             delay = Fraction(numerator, denominator or 100)
             delays.append(delay or _NO_DELAY["apng"])
         position += 12 + int.from_bytes(head[:4], "big")
-    return None if plays is None else AnimationFacts(plays, tuple(delays))
+    return None if plays is None else AnimationTiming(plays, tuple(delays))
 
 
-def _webp_facts(file: BinaryIO) -> AnimationFacts | None:
+def _webp_timing(file: BinaryIO) -> AnimationTiming | None:
     plays, delays = None, []
     for name, position, size in riff_chunks(file):
         file.seek(position)
@@ -135,11 +135,11 @@ def _webp_facts(file: BinaryIO) -> AnimationFacts | None:
         elif name == b"ANMF":
             delay = Fraction(int.from_bytes(file.read(16)[12:15], "little"), 1000)
             delays.append(delay or _NO_DELAY["webp"])
-    return None if plays is None or not delays else AnimationFacts(plays, tuple(delays))
+    return None if plays is None or not delays else AnimationTiming(plays, tuple(delays))
 
 
 def riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place and size of what each chunk of a WebP file holds."""
+    """Name of each chunk of a WebP file, with position and size of its content."""
     position = 12
     while True:
         file.seek(position)

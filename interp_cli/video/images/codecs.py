@@ -1,4 +1,4 @@
-"""One picture file to a frame and back: PNG, TIFF, OpenEXR, JPEG and WebP, of any depth."""
+"""A picture file to a frame and back: PNG, TIFF, OpenEXR, JPEG and WebP, of any depth."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from interp_cli.video.pixel_format import (
 )
 from interp_cli.video.probe import ColourTags
 
-# Its decoders write to stderr whatever they think of a file.
+# Its decoders would write to stderr.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _INTEGER_FORMATS = ("gray", "ya8", "rgb24", "rgba")
@@ -49,13 +49,13 @@ class ImageCodec:
     """A kind of picture file.
 
     Attributes:
-        name: For people.
-        endings: Of its files' names; the first is the usual one.
+        name: Name in messages.
+        endings: Suffixes of its files; the first is the usual one.
         codec: FFmpeg's decoder.
         encoder: FFmpeg's encoder.
-        stores: Pixel formats that it holds, as FFmpeg names them.
-        signature: What each file begins with.
-        arguments: For the encoder.
+        stores: FFmpeg's names of the pixel formats that it stores.
+        signature: Possible first bytes of a file.
+        arguments: Options of the encoder.
     """
 
     name: str
@@ -105,7 +105,7 @@ JPEG = ImageCodec(
     "mjpeg",
     ("gray", "yuvj420p", "yuvj422p", "yuvj444p"),
     (b"\xff\xd8\xff",),
-    {"flags": "+qscale", "global_quality": str(2 * 118)},  # the best but one of its scale
+    {"flags": "+qscale", "global_quality": str(2 * 118)},  # the second best of its scale
 )
 WEBP = ImageCodec(
     "WebP",
@@ -119,7 +119,7 @@ IMAGE_FORMATS = (PNG, TIFF, EXR, JPEG, WEBP)
 
 
 def image_codec_of(path: Path) -> ImageCodec | None:
-    """The kind of picture that a file's name promises; `None`: no picture."""
+    """The kind of picture by the suffix of a file; `None`: not a picture."""
     ending = path.suffix.lower()
     return next((kind for kind in IMAGE_FORMATS if ending in kind.endings), None)
 
@@ -128,7 +128,7 @@ def read_image(path: Path) -> av.VideoFrame:
     """Decode a picture file, in its own pixel format.
 
     Raises:
-        OpenError: It is not what its name says, or holds something that is not read.
+        OpenError: Its suffix is wrong, or its contents are not supported.
         DecodeError: It is damaged.
     """
     kind = image_codec_of(path)
@@ -149,25 +149,25 @@ def read_image(path: Path) -> av.VideoFrame:
 
 
 class FrameStorage:
-    """Brings the frames of one layout into the pixel format that a kind of file stores.
+    """Converts frames of one layout to the pixel format that a kind of file stores.
 
     Attributes:
         kind: The kind of file.
-        layout: Of the frames.
-        pixel_format: What is stored.
+        layout: Layout of the frames.
+        pixel_format: FFmpeg's name of the stored pixel format.
         warnings: What is lost.
     """
 
     def __init__(self, kind: ImageCodec, layout: PixelFormat, source_format: str = "") -> None:
-        """Settle how frames are stored.
+        """Choose how frames are stored.
 
         Args:
             kind: The kind of file.
-            layout: Of the frames.
-            source_format: Pixel format of the input's own picture files.
+            layout: Layout of the frames.
+            source_format: Pixel format of the input's picture files; empty: it has none.
 
         Raises:
-            EncodeError: Values of this kind cannot be stored without a decision about them.
+            EncodeError: The file would need a mapping between integers and floating point.
         """
         if layout.is_float != (kind.holds_floats and (layout.is_float or kind is EXR)):
             found = "floating-point" if layout.is_float else "integer"
@@ -184,7 +184,7 @@ class FrameStorage:
         self._stored = layout if layout.is_float else _layout_of(stored, kind, layout)
 
     def stored(self, image: av.VideoFrame) -> av.VideoFrame:
-        """The frame as it is stored; nothing is lost where that holds it."""
+        """The frame in the stored pixel format."""
         layout, stored = self.layout, self._stored
         if layout != stored:
             planes = tuple(torch.from_numpy(plane.copy())[None] for plane in planes_of(image))
@@ -205,7 +205,7 @@ class ImageEncoder:
 
     Attributes:
         kind: The kind of file.
-        warnings: What they cannot hold.
+        warnings: What the files cannot hold.
     """
 
     def __init__(
@@ -215,13 +215,13 @@ class ImageEncoder:
         source_format: str = "",
         curve: FloatCurve | None = None,
     ) -> None:
-        """Settle how frames are stored; see `FrameStorage`.
+        """Choose how frames are stored; see `FrameStorage`.
 
         Args:
             kind: The kind of file.
-            layout: Of the frames.
-            source_format: Pixel format of the input's own picture files.
-            curve: How a floating-point input's values became codes.
+            layout: Layout of the frames.
+            source_format: Pixel format of the input's picture files; empty: it has none.
+            curve: Mapping from floating-point values to those of the frames.
         """
         self.kind = kind
         self._storage = FrameStorage(kind, layout, source_format)
@@ -239,7 +239,7 @@ class ImageEncoder:
         return self._encode_floats((*values, *planes[colours:]))
 
     def encode_file(self, path: Path) -> bytes:
-        """The file for one of the input's own floating-point files: the values before the curve."""
+        """The file for one of the input's floating-point files, without the curve."""
         planes = float_planes(read_image(path))
         assert planes is not None  # by the layout
         return self._encode_floats(planes)
@@ -271,10 +271,10 @@ class ImageEncoder:
 
 
 def with_colours_of(original: bytes, made: bytes, kind: ImageCodec) -> bytes:
-    """A synthesized file with what the original's says about how it is to be shown.
+    """Give a synthesized file the metadata by which viewers show its original.
 
-    Colour profile, gamma, pixel density and orientation, of PNG and JPEG; a viewer that heeds
-    them would show the two differently.
+    These are colour profile, gamma, pixel density and orientation of PNG and JPEG. Without them a
+    viewer would show the two differently.
     """
     if kind is PNG:
         return with_shown_chunks(original, made)
@@ -297,21 +297,21 @@ def _decoded(path: Path, kind: ImageCodec, content: bytes) -> av.VideoFrame:
 
 
 def _is_whole(kind: ImageCodec, content: bytes) -> bool:
-    """Whether nothing is missing of a file that FFmpeg would fill up without a word."""
+    """Whether a file is complete; FFmpeg would fill in what is missing without an error."""
     try:
         if kind is JPEG:
             return is_whole_jpeg(content)
         return kind is not EXR or is_whole_exr(content)
-    except (KeyError, IndexError, ValueError):  # not even its header is whole
+    except (KeyError, IndexError, ValueError):  # not even its header is complete
         return False
 
 
 def _read_tiff(path: Path, content: bytes) -> av.VideoFrame:
-    """FFmpeg reads integers of every layout but big, tiled and most floating-point files."""
+    """Read a TIFF file: with FFmpeg, or with OpenCV if it is big, tiled or floating-point."""
     pages = cv2.imcount(str(path))
     if pages > 1:
         raise OpenError(
-            f"{path}: holds {pages} pictures; one a file is expected. Split it first, for "
+            f"{path}: holds {pages} pictures; one per file is expected. Split it first, for "
             f"example: tiffsplit {path.name}"
         )
     try:
@@ -369,7 +369,7 @@ def _storage(kind: ImageCodec, layout: PixelFormat, source_format: str) -> str:
         return layout.name
     if len(kind.stores) == 1:
         return kind.stores[0]
-    if source_format.startswith("ya16"):  # travels as three equal colours
+    if source_format.startswith("ya16"):  # decoded as three equal colours
         layout = replace(layout, kind="gray")
     if kind is JPEG:
         if layout.kind == "gray":
@@ -377,7 +377,7 @@ def _storage(kind: ImageCodec, layout: PixelFormat, source_format: str) -> str:
         shared = {(1, 1): "yuvj444p", (2, 1): "yuvj422p", (2, 2): "yuvj420p"}
         return shared.get((layout.chroma_width, layout.chroma_height), "yuvj444p")
     if kind is WEBP:
-        # Without loss it stores RGB alone. What was stored with some is, in new pictures, again.
+        # Lossless WebP stores only RGB. Lossy input stays lossy in new pictures.
         lossy = layout.name == source_format and source_format in ("yuv420p", "yuva420p")
         return source_format if lossy else "bgra"
     deep = "64" if layout.has_alpha else "48"
@@ -390,7 +390,7 @@ def _storage(kind: ImageCodec, layout: PixelFormat, source_format: str) -> str:
 
 
 def _lost(pixel_format: str, layout: PixelFormat) -> str:
-    """What a pixel format does not hold of a layout, in words; empty: nothing."""
+    """Names of what a pixel format does not hold of a layout; empty: nothing."""
     components = av.VideoFormat(pixel_format, 8, 8).components
     lost = []
     if components[0].bits < layout.depth:
@@ -401,7 +401,7 @@ def _lost(pixel_format: str, layout: PixelFormat) -> str:
 
 
 def _layout_of(stored: av.VideoFrame, kind: ImageCodec, layout: PixelFormat) -> PixelFormat:
-    """The layout of a frame that is stored, before its bytes are put into the file's order."""
+    """The layout of a stored frame, before its bytes are put into the file's order."""
     name = stored.format.name
     if name.startswith("ya16"):
         return replace(layout, name="rgba64le", depth=16, kind="rgb", order="RGBA", packed=True)
@@ -415,7 +415,7 @@ def _layout_of(stored: av.VideoFrame, kind: ImageCodec, layout: PixelFormat) -> 
 
 
 def _grey_with_opacity(image: av.VideoFrame, name: str) -> av.VideoFrame:
-    """16 bits of grey and of opacity, out of a frame of `rgba64le`."""
+    """A frame with 16 bits of grey and of opacity, from one of `rgba64le`."""
     samples = planes_of(image)[0]
     made = av.VideoFrame(image.width, image.height, name)
     plane = made.planes[0]

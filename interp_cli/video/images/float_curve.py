@@ -1,6 +1,6 @@
 """Pictures of floating-point numbers, which have no largest value.
 
-Networks see them through `FloatCurve`, which brings 0 to white to 0 to 1; only synthesized pictures
+Networks see them through `FloatCurve`, which maps 0 to white to 0 to 1. Only synthesized pictures
 go through it and back.
 """
 
@@ -19,10 +19,10 @@ FLOAT_FORMATS = ("grayf32le", "gbrpf32le", "gbrapf32le")
 
 @dataclass(frozen=True, slots=True)
 class FloatCurve:
-    """Floating-point values to the range that networks know, and back.
+    """Maps floating-point values to the range of a network, and back.
 
-    The square root up to white, as a camera's gamma does and as evens out photon noise;
-    logarithmic above it, so that nothing is clipped; mirrored below zero.
+    The curve is the square root up to white, which resembles a camera's gamma and makes photon
+    noise even. It is logarithmic above, so that nothing is clipped, and mirrored below zero.
 
     Attributes:
         white_level: The value that becomes 1.
@@ -31,7 +31,7 @@ class FloatCurve:
     white_level: float = 1.0
 
     def to_codes(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Any values to about -7 to 7; what is not a number becomes 0."""
+        """Map any values to about -7 to 7; what is not a number becomes 0."""
         limit = 1e30
         scaled = np.nan_to_num(values / self.white_level, nan=0.0, posinf=limit, neginf=-limit)
         size = np.abs(scaled)
@@ -61,7 +61,7 @@ def float_planes(image: av.VideoFrame) -> FloatPlanes | None:
 
 
 def float_image(planes: FloatPlanes) -> av.VideoFrame:
-    """The inverse of `float_planes`, always with 32 bits a sample."""
+    """The inverse of `float_planes`, always with 32 bits per sample."""
     name = {1: "grayf32le", 3: "gbrpf32le", 4: "gbrapf32le"}[len(planes)]
     height, width = planes[0].shape
     image = av.VideoFrame(width, height, name)

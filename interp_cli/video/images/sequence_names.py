@@ -1,7 +1,7 @@
-"""Which files make a picture sequence, in which order, and what the files of a new one are called.
+"""Files of a picture sequence, their order, and the names of the files of a new one.
 
-A number in the names is the time: a number that is missing is a gap, in which the picture before
-stands. Nothing here opens a file.
+A number in the names is the time. A missing number is a gap, for which the preceding picture is
+shown. Nothing here opens a file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from interp_cli.video.images.codecs import IMAGE_FORMATS, ImageCodec, image_code
 _ENDINGS = ", ".join(ending for kind in IMAGE_FORMATS for ending in kind.endings)
 _PATTERN = re.compile(r"%(?:0(\d+))?d")
 _GLOB = re.compile(r"[*?\[]")
-# Ranges of missing numbers that a message names.
+# Number of ranges of missing numbers that a message names.
 _NAMED_RANGES = 8
 
 
@@ -29,10 +29,10 @@ class NumberedNames:
     """File names that differ in one number.
 
     Attributes:
-        folder: Where the files lie.
-        prefix: What stands before the number.
-        digits: Digits at least, filled up with zeros.
-        suffix: What stands behind the number, with the ending.
+        folder: Folder of the files.
+        prefix: Text before the number.
+        digits: Least number of digits, filled with zeros.
+        suffix: Text after the number, with the file's suffix.
     """
 
     folder: Path
@@ -59,14 +59,13 @@ class PictureFiles:
     """The files of a sequence.
 
     Attributes:
-        source: What the user named: a folder or a pattern.
-        kind: Of all files.
-        files: In order.
-        places: Of each file, the number of steps since the first one; grows.
-        names: How the files are called; a number that counts up from nothing where the names
-            have none.
-        first_number: Of the first file.
-        warning: Missing numbers, in words; `None` where none is.
+        source: The folder or the pattern.
+        kind: Kind of all files.
+        files: The files in order.
+        places: For each file the number of steps since the first one; grows.
+        names: Names of the files; numbers only where the names have no number.
+        first_number: Number of the first file.
+        warning: Warning about missing numbers; `None` where none is missing.
     """
 
     source: Path
@@ -86,10 +85,10 @@ def is_sequence(source: Path) -> bool:
 
 
 def find_pictures(source: Path) -> PictureFiles:
-    """The files that a folder or a pattern means, in natural order.
+    """The files of a folder or a pattern, in natural order.
 
     Raises:
-        OpenError: There are none, or they are of several kinds.
+        OpenError: There are none, or several kinds.
     """
     files = _matching(source)
     kinds = {kind.name: path for path in files if (kind := image_codec_of(path))}
@@ -118,15 +117,15 @@ def find_pictures(source: Path) -> PictureFiles:
 
 
 def parse_target(target: Path, source: PictureFiles | None) -> tuple[NumberedNames, ImageCodec]:
-    """Where a new sequence goes, and of what kind it is.
+    """Names and kind of a new sequence.
 
     Args:
-        target: A pattern such as `out/%04d.png`, or a folder, whose files are called as the
-            source's.
-        source: The pictures that come in; `None`: something else does.
+        target: A pattern such as `out/%04d.png`, or a folder, whose files get the names of the
+            source.
+        source: The pictures of the input; `None`: the input is something else.
 
     Raises:
-        EncodeError: The pattern has no kind or not one number.
+        EncodeError: The pattern has no known suffix, or not exactly one number.
     """
     if "%" not in target.name:
         assert source is not None  # only then is a folder a target
@@ -143,14 +142,14 @@ def parse_target(target: Path, source: PictureFiles | None) -> tuple[NumberedNam
 
 
 def is_sequence_target(target: Path, source: PictureFiles | None) -> bool:
-    """Whether pictures are to be written: a pattern, or a folder where pictures come in."""
+    """Whether a target is a sequence: a pattern, or a folder if the input is a sequence."""
     if "%" in target.name and (image_codec_of(target) or not target.suffix):
         return True
     return source is not None and (target.is_dir() or not target.suffix)
 
 
 def _matching(source: Path) -> list[Path]:
-    """All files that a folder or a pattern means."""
+    """All files of a folder or a pattern."""
     if source.is_dir():
         paths = [path for path in source.iterdir() if not path.name.startswith(".")]
         return [path for path in paths if path.is_file() and image_codec_of(path)]
@@ -164,13 +163,13 @@ def _matching(source: Path) -> list[Path]:
 
 
 def natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """A key that puts frame 10 behind frame 9."""
+    """A sort key that puts frame 10 after frame 9."""
     parts = re.split(r"(\d+)", str(path.with_suffix("")))
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], str(path)
 
 
 def _numbered(pictures: PictureFiles) -> PictureFiles:
-    """With the number that counts the frames, where the names have just one that changes."""
+    """Find the number that counts the frames: the only one in the names that changes."""
     split = [re.split(r"(\d+)", path.name) for path in pictures.files]
     first = split[0]
     if len(split) == 1:

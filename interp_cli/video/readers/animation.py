@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from interp_cli.video.ffmpeg import ffmpeg_path
-from interp_cli.video.images.animation_timing import AnimationFacts, missing_bytes
+from interp_cli.video.images.animation_timing import AnimationTiming, missing_bytes
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.readers.file import VideoReader
 from interp_cli.video.readers.pipe import PipeReader
@@ -27,16 +27,16 @@ class AnimationReader(VideoReader):
     def __init__(
         self,
         path: Path,
-        facts: AnimationFacts,
+        timing: AnimationTiming,
         start_seconds: float | None = None,
         end_seconds: float | None = None,
         *,
         keep_going: bool = False,
     ) -> None:
-        """As for `VideoReader`, with what `animation_facts` said."""
-        self.plays = facts.plays
-        self._delays = facts.delays
-        info = animation_info(path, facts)
+        """Open `path`; see `VideoReader`, and `read_animation_timing` for `timing`."""
+        self.plays = timing.plays
+        self._delays = timing.delays
+        info = animation_info(path, timing)
         super().__init__(path, start_seconds, end_seconds, keep_going=keep_going, info=info)
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
@@ -46,27 +46,31 @@ class AnimationReader(VideoReader):
 
 
 class WebpReader(PipeReader):
-    """Reads the frames of an animated WebP, which the ffmpeg program decodes and PyAV cannot."""
+    """Reads the frames of an animated WebP, which the ffmpeg program decodes and PyAV cannot.
+
+    Pillow reads them too, but hands out RGB. The frames of a lossy file are 4:2:0, and would no
+    longer be the decoded planes.
+    """
 
     def __init__(
         self,
         path: Path,
-        facts: AnimationFacts,
+        timing: AnimationTiming,
         start_seconds: float | None = None,
         end_seconds: float | None = None,
         *,
         keep_going: bool = False,
     ) -> None:
-        """As for `VideoReader`, with what `animation_facts` said."""
-        self.plays = facts.plays
-        self._delays = facts.delays
+        """Open `path`; see `VideoReader`, and `read_animation_timing` for `timing`."""
+        self.plays = timing.plays
+        self._delays = timing.delays
         command = [ffmpeg_path(), "-v", "error", "-nostdin", "-i", f"file:{path}"]
         command += ["-fps_mode", "passthrough", "-c:v", "rawvideo", "-f", "nut", "-"]
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us: we end ffmpeg ourselves
+            start_new_session=True,  # Ctrl-C is for this process, which ends ffmpeg itself
         )
         assert self._process.stdout is not None  # for the type checker: PIPE was asked for
         try:
@@ -80,7 +84,7 @@ class WebpReader(PipeReader):
         except BaseException:
             self._end_decoder()
             raise
-        self.info = replace(_timed(self.info, facts), container="webp", codec="webp")
+        self.info = replace(_timed(self.info, timing), container="webp", codec="webp")
 
     def close(self) -> None:
         """Stop reading and end the decoder."""
@@ -102,16 +106,16 @@ class WebpReader(PipeReader):
             self._process.stdout.close()
 
 
-def animation_info(path: Path, facts: AnimationFacts) -> VideoInfo:
-    """The facts of a GIF or an APNG, as `probe` gives them, with its own delays."""
+def animation_info(path: Path, timing: AnimationTiming) -> VideoInfo:
+    """Description of a GIF or an APNG, as from `probe`, with its exact delays."""
     info = replace(probe(path), missing_bytes=missing_bytes(path))
-    return _timed(info, facts) if facts.delays else info
+    return _timed(info, timing) if timing.delays else info
 
 
-def _timed(info: VideoInfo, facts: AnimationFacts) -> VideoInfo:
-    """With the delays of the file itself."""
-    total, count = sum(facts.delays, Fraction(0)), len(facts.delays)
-    unit = _unit_of(facts.delays)
+def _timed(info: VideoInfo, timing: AnimationTiming) -> VideoInfo:
+    """The description with the delays of the file itself."""
+    total, count = sum(timing.delays, Fraction(0)), len(timing.delays)
+    unit = _unit_of(timing.delays)
     return replace(
         info,
         frame_rate=count / total,
@@ -120,14 +124,14 @@ def _timed(info: VideoInfo, facts: AnimationFacts) -> VideoInfo:
         duration_seconds=float(total),
         start_seconds=Fraction(0),
         video_start_seconds=Fraction(0),
-        last_duration=int(facts.delays[-1] / unit),
+        last_duration=int(timing.delays[-1] / unit),
     )
 
 
 def _retimed(
     images: Iterator[av.VideoFrame], delays: tuple[Fraction, ...]
 ) -> Generator[av.VideoFrame]:
-    """The pictures, each at the time that the delays before it add up to."""
+    """The pictures, each at the sum of the delays before it."""
     unit = _unit_of(delays)
     pts = 0
     for image, delay in zip(images, delays, strict=False):

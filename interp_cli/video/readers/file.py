@@ -17,7 +17,7 @@ from interp_cli.video.pixel_format import cropped, native_format
 from interp_cli.video.probe import VideoInfo, decode, open_video, probe
 from interp_cli.video.readers.base import Frame, ThreadedReader
 
-# So much before the first picture nothing is left out: decoding times lie before shown ones.
+# From this long before the first picture everything is decoded: decoding times precede shown ones.
 _BEFORE_ALL_SECONDS = 10
 
 
@@ -40,11 +40,12 @@ class VideoReader(ThreadedReader):
 
         Args:
             path: The video.
-            start_seconds: First time to read, counted from the first frame.
-            end_seconds: First time not to read any more, likewise.
-            keep_going: Whether damage ends the frames quietly instead of raising.
-            depth: Decoded frames that may wait; bounds the memory.
-            info: What `probe` says of it, where that is known.
+            start_seconds: Start of the part to read, counted from the first frame; `None`: the
+                first frame.
+            end_seconds: End of the part to read (not included); `None`: the end of the file.
+            keep_going: Whether damage ends the frames instead of raising.
+            depth: Number of decoded frames that may wait, which bounds the memory.
+            info: Description from `probe`, if the caller has it.
 
         Raises:
             OpenError: The file cannot be read as a video.
@@ -72,11 +73,11 @@ class VideoReader(ThreadedReader):
         return container, stream
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-        """All pictures from shortly before the start on."""
+        """All pictures from shortly before the start."""
         if self._start is None or not stream.time_base:
             return decode(container, stream)
-        # In MPEG-TS and others FFmpeg finds a place but no keyframe; the decoder then begins at the
-        # next keyframe, which may come after the start: look further back.
+        # In MPEG-TS and others FFmpeg finds a position but no keyframe. The decoder then begins at
+        # the next keyframe, which may be after the start, so the search goes further back.
         back = Fraction(0)
         while True:
             is_all = self._start - back < self.info.video_start_seconds
@@ -91,13 +92,13 @@ class VideoReader(ThreadedReader):
             back = 2 * back or Fraction(1)
 
     def _begins_well(self, first: av.VideoFrame) -> bool:
-        """Whether a picture that was found in the middle leads to the start, all complete."""
+        """Whether decoding from this picture on gives all pictures from the start."""
         if first.pts is None or first.time_base is None or self._start is None:
             return True
         return first.key_frame and first.pts * first.time_base <= self._start
 
     def _wanted(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
-        """Frames between start and end in a format that we read, times growing strictly."""
+        """Frames between start and end, in a native format, with strictly growing times."""
         last: int | None = None
         for image in self._images(container, stream):
             time_base = image.time_base or self.info.time_base
@@ -115,7 +116,7 @@ class VideoReader(ThreadedReader):
                 yield Frame(picture, pts, image.duration or 0, time_base)
 
     def _images(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-        """Decode up to the first damage, which is noted, so that the good part is known."""
+        """Decode up to the first damage, and set `damage` there."""
         left, right, top, bottom = self.info.cropping
         width, height = self.info.width + left + right, self.info.height + top + bottom
         size = (width, height, self.info.pixel_format)

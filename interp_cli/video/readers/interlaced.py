@@ -1,9 +1,9 @@
-"""Whole frames out of fields: deinterlacing, and film taken out of its telecine again.
+"""Whole frames out of fields: deinterlacing, and inverse telecine for film.
 
-FFmpeg's filters do the pictures. The time stamps are ours, because the filters round or count
-them: a deinterlaced frame keeps its own, and film is spread evenly over each cycle. Film that a
-stream stores as whole frames, with flags that have a player show them for three and two fields in
-turn (soft telecine, as on DVDs), only needs its times made even.
+FFmpeg's filters make the pictures. Time stamps are computed here, because the filters round or
+count them: a deinterlaced frame keeps its own, and film is spread evenly over each cycle. Soft
+telecine, as on DVDs, stores whole frames of film that a player shows for three and two fields in
+turn; it only needs even times.
 """
 
 from __future__ import annotations
@@ -27,28 +27,22 @@ from interp_cli.video.readers.base import Frame, FrameReader
 _CYCLE = 5
 _FILM = 4
 _FIELD_SECONDS = Fraction(1001, 60_000)
-# Frames by whose times soft telecine is known.
+# Number of frames by whose times soft telecine is recognized.
 LOOKED_AT = 24
 
 
 class FieldReader(FrameReader):
-    """Reads another reader's frames and makes whole ones of them.
-
-    Attributes:
-        info: What comes out.
-        has_side_streams: See `FrameReader`.
-        plays: See `FrameReader`.
-    """
+    """Makes whole frames of the fields that another reader hands out."""
 
     def __init__(self, reader: FrameReader, fields: Fields) -> None:
         """Wrap an opened reader.
 
         Args:
-            reader: Closed with this one.
+            reader: Reader of the fields, which is closed with this one.
             fields: `deinterlace` or `detelecine`.
 
         Raises:
-            DecodeError: The rate is none that film was brought to.
+            DecodeError: Film cannot be recovered from a video of this rate.
         """
         self._reader = reader
         self._source = reader.info
@@ -89,36 +83,36 @@ class FieldReader(FrameReader):
             return _evened(self._whole_frames("interlaced"), self.info.time_base)
         if self._film:
             return self._film_frames()
-        # A file that marks its fields may have whole frames too; one that does not is all fields.
+        # A file that marks its fields may also have whole frames; otherwise all frames are fields.
         return self._whole_frames("interlaced" if self._source.interlaced else "all")
 
     def _whole_frames(self, which: str) -> Iterator[Frame]:
         frames: deque[Frame] = deque()
 
-        def kept() -> Iterator[Frame]:
+        def observed() -> Iterator[Frame]:
             for frame in self._frames:
                 frames.append(frame)
                 yield frame
 
-        for image in _filtered(kept(), self._source, f"bwdif=mode=send_frame:deint={which}"):
+        for image in _filtered(observed(), self._source, f"bwdif=mode=send_frame:deint={which}"):
             yield replace(frames.popleft(), image=image)
 
     def _film_frames(self) -> Iterator[Frame]:
-        stamps: list[int] = []  # of each cycle's first frame
+        stamps: list[int] = []  # time of each cycle's first frame
 
-        def kept() -> Iterator[Frame]:
+        def observed() -> Iterator[Frame]:
             for count, frame in enumerate(self._frames):
                 if count % _CYCLE == 0:
                     stamps.append(frame.pts)
                 yield frame
 
-        # Fields that found no partner, as at edits, are filled up.
+        # Fields without a partner, as at edits, are deinterlaced.
         filters = f"fieldmatch,bwdif=mode=send_frame:deint=interlaced,decimate=cycle={_CYCLE}"
         waiting: deque[av.VideoFrame] = deque()
         shown = 0
-        for image in _filtered(kept(), self._source, filters):
+        for image in _filtered(observed(), self._source, filters):
             waiting.append(image)
-            # The end of a cycle is known when the next one has begun.
+            # The end of a cycle is known once the next one has begun.
             while waiting and len(stamps) > shown // _FILM + 1:
                 yield self._film_frame(waiting.popleft(), shown, stamps)
                 shown += 1
@@ -127,7 +121,7 @@ class FieldReader(FrameReader):
             shown += 1
 
     def _film_frame(self, image: av.VideoFrame, number: int, stamps: list[int]) -> Frame:
-        """A frame of film with its time: each cycle's frames lie evenly from its start on."""
+        """A frame of film with its time: the frames of a cycle are spread evenly over it."""
         cycle, place = divmod(number, _FILM)
         usual = round(_CYCLE / (self._source.frame_rate or Fraction(30)) / self._source.time_base)
         begin = stamps[cycle] if cycle < len(stamps) else stamps[-1] + usual
@@ -136,7 +130,7 @@ class FieldReader(FrameReader):
 
 
 def is_soft_telecine(stamps: Sequence[int], time_base: Fraction) -> bool:
-    """Whether most frames stand for three and two fields of television in turn.
+    """Whether most frames last three and two fields of television in turn.
 
     Args:
         stamps: Time stamps of the first `LOOKED_AT` frames.
@@ -148,23 +142,23 @@ def is_soft_telecine(stamps: Sequence[int], time_base: Fraction) -> bool:
 
 
 def _fields(length: int, time_base: Fraction) -> int:
-    """How many fields last that long; 0: no whole number."""
+    """Number of fields that last that long; 0: not a whole number."""
     count = round(length * time_base / _FIELD_SECONDS)
     # Both time stamps may be rounded.
     return count if abs(length * time_base - count * _FIELD_SECONDS) <= time_base else 0
 
 
 def _evened(frames: Iterable[Frame], time_base: Fraction) -> Iterator[Frame]:
-    """Share the five fields of two frames evenly between them; others keep their times.
+    """Split the five fields of two frames evenly between them; other frames keep their times.
 
     Args:
-        frames: Of three and two fields in turn, mostly.
-        time_base: For the new times: half a unit of the frames' own, or a part of that.
+        frames: Frames that mostly last three and two fields in turn.
+        time_base: Unit of the new times: half of the frames' own unit, or a fraction of that.
     """
     waiting: deque[Frame] = deque()
 
     def halfway(end: int) -> int | None:
-        """Twice the place of the second of two that wait, where they share five fields."""
+        """Twice the time of the second of two waiting frames, if they last five fields together."""
         first, second = waiting
         lengths = (second.pts - first.pts, end - second.pts)
         is_pair = {_fields(length, first.time_base) for length in lengths} == {2, 3}
@@ -213,7 +207,7 @@ def _film_info(info: VideoInfo, *, is_soft: bool) -> VideoInfo:
 
 
 def _filtered(frames: Iterable[Frame], info: VideoInfo, filters: str) -> Iterator[av.VideoFrame]:
-    """Push every frame through a chain of filters and yield what comes out."""
+    """Push every frame through a chain of filters and yield the results."""
     graph: Graph | None = None
     for frame in frames:
         if graph is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from interp_cli.errors import OpenError
 from interp_cli.options import DEFAULT_INPUT_RATE, DoubleOptions
-from interp_cli.video.images.animation_timing import animation_facts
+from interp_cli.video.images.animation_timing import read_animation_timing
 from interp_cli.video.images.sequence_names import PictureFiles, find_pictures, is_sequence
 from interp_cli.video.readers.animation import AnimationReader, WebpReader
 from interp_cli.video.readers.base import FrameReader
@@ -140,6 +140,6 @@ READERS: list[ReaderKind] = [
         _open_pictures,
     ),
     ReaderKind("pipe", lambda path: path == STANDARD_STREAM or None, _open_pipe, can_repeat=False),
-    ReaderKind("animation", animation_facts, _open_animation),
+    ReaderKind("animation", read_animation_timing, _open_animation),
     ReaderKind("video", lambda path: path, _open_file),
 ]

@@ -26,11 +26,11 @@ from interp_cli.video.probe import (
 )
 from interp_cli.video.readers.file import VideoReader
 
-# FFmpeg asks for this much at once; a callback for each 32 KiB would cost more than the copying.
+# Size of FFmpeg's reads and writes; a callback for each 32 KiB costs more than the copying.
 _BUFFER_BYTES = 1 << 20
 
 
-# How often a reader that waits for input looks whether it is to stop.
+# Interval at which a reader that waits for input checks whether it has to stop.
 _PAUSE_SECONDS = 0.1
 
 
@@ -52,15 +52,15 @@ class PipeReader(VideoReader):
         """Wait for the header and the first picture.
 
         Args:
-            pipe: Descriptor of the pipe; stays open.
-            start_seconds: As for `VideoReader`; what comes before is decoded and dropped.
-            end_seconds: As for `VideoReader`.
-            name: What messages call it.
-            keep_going: As for `VideoReader`.
-            depth: As for `VideoReader`.
+            pipe: File descriptor, which stays open.
+            start_seconds: See `VideoReader`; earlier frames are decoded and dropped.
+            end_seconds: See `VideoReader`.
+            name: Name of the pipe in messages.
+            keep_going: See `VideoReader`.
+            depth: See `VideoReader`.
 
         Raises:
-            OpenError: No video comes.
+            OpenError: The pipe carries no video.
         """
         if os.isatty(pipe):
             raise OpenError(f"{name}: is a terminal; pipe a video in, or name a file.")
@@ -94,7 +94,7 @@ class PipeReader(VideoReader):
             self.warnings = (f"a pipe is read once, so its {lost} is left out.",)
 
     def close(self) -> None:
-        """Stop reading, whether or not more would come."""
+        """Stop reading, even if the pipe has more."""
         self._input.stop()
         super().close()
         self._container.close()
@@ -110,7 +110,7 @@ class PipeReader(VideoReader):
 
 
 class _Interruptible(io.RawIOBase):
-    """A pipe whose reader can be told to stop while it waits."""
+    """A pipe whose reader can be stopped while it waits."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
@@ -119,7 +119,7 @@ class _Interruptible(io.RawIOBase):
         self._bytes_read = 0
 
     def stop(self) -> None:
-        """From now on the pipe seems to have ended."""
+        """Let the pipe look as if it had ended."""
         self._stopped.set()
 
     def readable(self) -> bool:
@@ -127,7 +127,7 @@ class _Interruptible(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         while not self._stopped.is_set():
-            # Windows cannot wait for pipes; there a reader waits for its writer.
+            # Windows cannot wait for pipes with a timeout.
             if sys.platform == "win32" or select.select([self._pipe], [], [], _PAUSE_SECONDS)[0]:
                 content = os.read(self._pipe, max(size, 0))
                 if len(self._head) < Y4M_HEAD_BYTES:
@@ -137,6 +137,6 @@ class _Interruptible(io.RawIOBase):
         return b""
 
     def is_cut_off(self, image: av.VideoFrame) -> bool:
-        """Whether a YUV4MPEG2 stream ended within a frame, of which FFmpeg says nothing."""
+        """Whether a YUV4MPEG2 stream ended within a frame, which FFmpeg does not report."""
         ended = not self._stopped.is_set()
         return ended and y4m_missing_bytes(self._head, self._bytes_read, image) > 0

@@ -18,9 +18,9 @@ from interp_cli.video.probe import VideoInfo, tags_of
 from interp_cli.video.readers.base import Frame, ThreadedReader
 from interp_cli.video.sidedata import side_data_of
 
-# The largest usual value of floating-point pictures, as a multiple of white, beyond which the
-# network would see little of them: two stops.
-_USUAL_WHITES = 4.0
+# Largest usual value of floating-point pictures, as a multiple of white: two stops. A network sees
+# little of what is above.
+_MAX_WHITES = 4.0
 
 
 class SequenceReader(ThreadedReader):
@@ -28,7 +28,7 @@ class SequenceReader(ThreadedReader):
 
     Attributes:
         pictures: The files.
-        curve: How floating-point values become what the frames hold.
+        curve: Mapping from floating-point values to those of the frames.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class SequenceReader(ThreadedReader):
 
         Args:
             source: A folder or a pattern with `%04d` or `*`, or the files that were found there.
-            frame_rate: Pictures a second.
-            start_seconds: As for `VideoReader`.
-            end_seconds: As for `VideoReader`.
-            white_level: The floating-point value that the network shall see as white.
-            keep_going: As for `VideoReader`.
-            depth: As for `VideoReader`.
+            frame_rate: Pictures per second.
+            start_seconds: See `VideoReader`.
+            end_seconds: See `VideoReader`.
+            white_level: The floating-point value that the network sees as white.
+            keep_going: See `VideoReader`.
+            depth: See `VideoReader`.
 
         Raises:
-            OpenError: No picture is there, or the first one cannot be read.
+            OpenError: There is no picture, or the first one cannot be read.
         """
         self.pictures = find_pictures(source) if isinstance(source, Path) else source
         self.curve = FloatCurve(white_level)
@@ -62,8 +62,8 @@ class SequenceReader(ThreadedReader):
         super().__init__(
             _info(self.pictures, first, frame_rate), keep_going=keep_going, depth=depth
         )
-        notes = (self.pictures.warning, self._brightness_note(first))
-        self.warnings = tuple(note for note in notes if note)
+        warnings = (self.pictures.warning, self._brightness_warning(first))
+        self.warnings = tuple(warning for warning in warnings if warning)
         self._size = (first.width, first.height)
         self._format = self._native(first).format.name
         start = Fraction(str(start_seconds or 0))
@@ -91,7 +91,7 @@ class SequenceReader(ThreadedReader):
             yield Frame(native, place, 1, self.info.time_base)
 
     def _native(self, image: av.VideoFrame) -> av.VideoFrame:
-        """In a format that the pipeline reads; floating-point values through the curve."""
+        """The picture in a native format, with floating-point values through the curve."""
         planes = float_planes(image)
         if planes is None:
             return native_format(image)
@@ -100,10 +100,10 @@ class SequenceReader(ThreadedReader):
         return float_image((*codes, *planes[colours:]))
 
     def _fitting(self, image: av.VideoFrame, path: Path) -> av.VideoFrame:
-        """The picture in the format of the first one, where that holds the same samples.
+        """The picture in the format of the first one, if that holds the same samples.
 
         Raises:
-            DecodeError: It is of another size or format.
+            DecodeError: Its size or format differs.
         """
         size = (image.width, image.height)
         name = self._native(image).format.name if size == self._size else ""
@@ -118,13 +118,13 @@ class SequenceReader(ThreadedReader):
             f"({self.pictures.files[0].name}); all pictures must be alike."
         )
 
-    def _brightness_note(self, first: av.VideoFrame) -> str | None:
+    def _brightness_warning(self, first: av.VideoFrame) -> str | None:
         planes = float_planes(first)
         if planes is None:
             return None
         sizes = np.abs(planes[0][np.isfinite(planes[0])])
         usual = float(np.percentile(sizes, 99)) if sizes.size else 0.0
-        if usual <= _USUAL_WHITES * self.curve.white_level:
+        if usual <= _MAX_WHITES * self.curve.white_level:
             return None
         return (
             f"its values go up to about {usual:.3g}; with `white_level={usual:.3g}` instead of "
@@ -164,6 +164,6 @@ def _info(pictures: PictureFiles, first: av.VideoFrame, frame_rate: Fraction) ->
 
 
 def _traits(video_format: av.VideoFormat) -> tuple[bool, list[tuple[int, bool, int, int]]]:
-    """What two formats of the same samples in another order have in common."""
+    """What two formats have in common that hold the same samples in different orders."""
     components = video_format.components
     return video_format.is_rgb, [(c.bits, bool(c.is_alpha), c.width, c.height) for c in components]

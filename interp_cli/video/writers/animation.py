@@ -1,8 +1,7 @@
-"""GIF, APNG and animated WebP: frames with delays of their own, a number of plays, transparency.
+"""Frames into GIF, APNG and animated WebP, with a delay for each frame and a number of plays.
 
-Delays are read from the file itself where FFmpeg would round them (APNG counts in any fraction of
-a second), and written so that their sum stays exact: each frame begins at its own time, rounded to
-the unit of the file.
+Delays are written so that their sum stays exact: each frame begins at its own time, rounded to the
+unit of the file.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from interp_cli.video.images.codecs import PNG, WEBP, FrameStorage, ImageCodec
 from interp_cli.video.pixel_format import Samples, planes_of
 from interp_cli.video.writers.base import FrameWriter, publish, reserving
 
-# Colours of a GIF's palette beside the clear one, and the opacity below which that is shown.
+# Colours of a GIF's palette, of which one more is transparent and shown below this opacity.
 _COLOURS = 255
-_CLEAR_BELOW = 128
-# Most browsers show a shorter delay as a tenth of a second.
-_SHORTEST_GIF_DELAY = 2
+_MIN_OPACITY = 128
+# Most browsers show a shorter delay, in hundredths of a second, as a tenth of a second.
+_MIN_GIF_DELAY = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +40,12 @@ class _Animation:
     """A kind of animation file.
 
     Attributes:
-        name: For people.
+        name: Name in messages.
         muxer: FFmpeg's name of the format.
         encoder: FFmpeg's name of the encoder.
-        unit: Of its delays, in seconds; `None`: any fraction.
-        storage: What its pictures hold.
-        arguments: For the encoder.
+        unit: Unit of its delays, in seconds; `None`: any fraction.
+        storage: Codec of its pictures.
+        arguments: Options of the encoder.
     """
 
     name: str
@@ -71,7 +70,7 @@ def is_animation(target: Path) -> bool:
 
 
 def animation_encoder(target: Path) -> str:
-    """Ffmpeg's name of the one encoder that makes an animation of this name."""
+    """The encoder that writes an animation of this name."""
     return _BY_ENDING[target.suffix.lower()].encoder
 
 
@@ -79,7 +78,7 @@ class AnimationWriter(FrameWriter):
     """Writes a GIF, an APNG or an animated WebP, all or nothing.
 
     Attributes:
-        frames_written: Frames handed over so far.
+        frames_written: Number of frames handed over so far.
         warnings: What the file cannot hold.
         encoder: FFmpeg's name of the encoder at work.
     """
@@ -87,7 +86,7 @@ class AnimationWriter(FrameWriter):
     def __init__(
         self,
         target: Path,
-        picture: FrameTags,
+        tags: FrameTags,
         time_base: Fraction,
         frame_rate: Fraction,
         last_seconds: Fraction,
@@ -98,13 +97,13 @@ class AnimationWriter(FrameWriter):
         """Start the file.
 
         Args:
-            target: Its ending chooses the kind.
-            picture: What the frames are.
+            target: The file to write; its suffix chooses the kind.
+            tags: Description of the frames.
             time_base: Unit of the time stamps, in seconds.
             frame_rate: The nominal rate.
-            last_seconds: How long the last frame stands.
-            options: Encoder settings; of these, single options alone.
-            plays: How often it is to be shown; 0: without end.
+            last_seconds: Duration of the last frame.
+            options: Encoder settings, of which only `options` are used.
+            plays: Number of times that the animation is shown; 0: without end.
             source_format: Pixel format of the input's files, if they are pictures.
 
         Raises:
@@ -114,33 +113,35 @@ class AnimationWriter(FrameWriter):
         self.frames_written = 0
         self._kind = kind = _BY_ENDING[target.suffix.lower()]
         self.encoder = kind.encoder
-        self._storage = FrameStorage(kind.storage, picture.layout, source_format)
+        self._storage = FrameStorage(kind.storage, tags.pixel_format, source_format)
         self._unit = kind.unit or time_base
         self._time_base = time_base
         self._first_pts: int | None = None
         self._last_pts = -1
         self._last_seconds = last_seconds
         self._graph: Graph | None = None
-        notes = _timing_notes(kind, frame_rate)
-        self.warnings = (*picture.warnings, *self._storage.warnings, *notes)
+        warnings = _timing_warnings(kind, frame_rate)
+        self.warnings = (*tags.warnings, *self._storage.warnings, *warnings)
         self._output = AtomicPath(target)
         self._part = self._output.part
         with reserving(target, target.parent):
             self._part.open("wb").close()
-        layout = picture.layout
-        pixel_format = "pal8" if kind is _GIF else self._storage.pixel_format
+        stored_format = "pal8" if kind is _GIF else self._storage.pixel_format
         arguments = {**kind.arguments, **dict(options.options)}
         if kind is _WEBP:
             arguments.setdefault("lossless", "1")
         try:
             self._muxer = av.open(
-                str(self._part), "w", format=kind.muxer, options=self._course(plays)
+                str(self._part), "w", format=kind.muxer, options=self._muxer_options(plays)
             )
             self._stream = cast(
                 VideoStream, self._muxer.add_stream(kind.encoder, options=arguments)
             )
-            self._stream.width, self._stream.height = layout.width, layout.height
-            self._stream.pix_fmt = pixel_format
+            self._stream.width, self._stream.height = (
+                tags.pixel_format.width,
+                tags.pixel_format.height,
+            )
+            self._stream.pix_fmt = stored_format
             self._stream.time_base = self._stream.codec_context.time_base = self._unit
             self._muxer.start_encoding()
         except av.error.FFmpegError as error:
@@ -183,7 +184,8 @@ class AnimationWriter(FrameWriter):
         """Complete the file and give it its name.
 
         Raises:
-            EncodeError: The disk is full, or the file cannot take its name and stays.
+            EncodeError: The disk is full, or the file cannot be renamed; then it stays under its
+                hidden name.
         """
         try:
             self._muxer.mux(self._stream.encode(None))
@@ -196,7 +198,7 @@ class AnimationWriter(FrameWriter):
         publish(self._output)
 
     def kill(self) -> None:
-        """Nothing runs beside this: a `write` under way ends by itself."""
+        """Do nothing: there is no other process, and a `write` under way ends by itself."""
 
     def abort(self) -> None:
         """Leave nothing behind; safe to call twice."""
@@ -204,8 +206,8 @@ class AnimationWriter(FrameWriter):
             self._muxer.close()
         self._output.discard()
 
-    def _course(self, plays: int) -> dict[str, str]:
-        """Options of the muxer: how often it plays and how long the last frame stands."""
+    def _muxer_options(self, plays: int) -> dict[str, str]:
+        """Number of plays and duration of the last frame, as options of the muxer."""
         last = self._last_seconds
         if self._kind is _APNG:
             short = last.limit_denominator(65535)
@@ -218,7 +220,7 @@ class AnimationWriter(FrameWriter):
         return {"loop": str(plays)}
 
     def _with_palette(self, image: av.VideoFrame) -> av.VideoFrame:
-        """The frame in at most 256 colours: its own, where it has no more."""
+        """The frame in at most 256 colours: its own where they suffice."""
         samples = planes_of(image)[0]
         made = _own_colours(samples)
         if made is None:
@@ -229,7 +231,7 @@ class AnimationWriter(FrameWriter):
         return made
 
     def _palette_graph(self) -> Graph:
-        """What gives each frame a palette of its own, and dithers."""
+        """Filters that give each frame a palette of its own, and dither."""
         layout = self._storage.layout
         graph = Graph()
         source = graph.add_buffer(
@@ -251,7 +253,7 @@ class AnimationWriter(FrameWriter):
         return graph
 
     def _set_last_webp_delay(self) -> None:
-        """Put right what libwebp guesses: the mean of the others."""
+        """Correct the delay of the last frame, for which libwebp writes the mean of the others."""
         end = (self._last_pts * self._unit + self._last_seconds) / self._unit
         with self._part.open("r+b") as file:
             places = [place + 12 for name, place, _ in riff_chunks(file) if name == b"ANMF"]
@@ -270,15 +272,15 @@ class AnimationWriter(FrameWriter):
 
 
 def _own_colours(samples: Samples) -> av.VideoFrame | None:
-    """A frame with the palette of its own colours; `None`: they are too many.
+    """The frame with a palette of its own colours; `None`: it has too many.
 
     Args:
         samples: BGRA, (H, W, 4).
     """
     codes = np.ascontiguousarray(samples).view("<u4")[..., 0]
-    clear = codes >> 24 < _CLEAR_BELOW
+    clear = codes >> 24 < _MIN_OPACITY
     codes = codes | 0xFF000000
-    if len(np.unique(codes[::4, ::4])) > _COLOURS:  # soon known of most pictures
+    if len(np.unique(codes[::4, ::4])) > _COLOURS:  # settles it for most pictures
         return None
     colours, indices = np.unique(codes, return_inverse=True)
     if len(colours) > _COLOURS:
@@ -293,8 +295,8 @@ def _own_colours(samples: Samples) -> av.VideoFrame | None:
     return made
 
 
-def _timing_notes(kind: _Animation, frame_rate: Fraction) -> list[str]:
-    if kind is _GIF and 1 / frame_rate < _SHORTEST_GIF_DELAY * Fraction(1, 100):
+def _timing_warnings(kind: _Animation, frame_rate: Fraction) -> list[str]:
+    if kind is _GIF and 1 / frame_rate < _MIN_GIF_DELAY * Fraction(1, 100):
         return [
             "most browsers show GIF delays below 2 hundredths of a second as 10; .webp and .apng "
             "keep them."

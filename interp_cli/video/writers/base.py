@@ -1,4 +1,4 @@
-"""What every writer has in common: the interface, and the way a file appears under its name."""
+"""What every writer has in common: the interface, and how a file gets its name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from interp_cli.errors import EncodeError
 
 @contextlib.contextmanager
 def reserving(target: Path, home: Path) -> Iterator[None]:
-    """Say in one line why a hidden part of `target` cannot be begun in the folder `home`."""
+    """Say in one line why a hidden part of `target` cannot be created in the folder `home`."""
     try:
         yield
     except OSError as error:
@@ -46,12 +46,13 @@ def publish(output: AtomicPath) -> None:
 
 
 class FrameWriter(ABC):
-    """What every writer is; each kind of output has its class.
+    """Takes frames in order; each kind of output has a class.
 
-    Leaving its block without an error completes the output; with one, nothing unfinished is left.
+    Leaving the block without an error completes the output. After an error nothing unfinished is
+    left.
 
     Attributes:
-        encoder: Name of what is at work.
+        encoder: Name of the encoder.
         warnings: What could not be kept as it was.
     """
 
@@ -75,7 +76,7 @@ class FrameWriter(ABC):
     @property
     @abstractmethod
     def output_bytes(self) -> int:
-        """Size of what was written, once it is complete; 0 for a pipe."""
+        """Size of the complete output; 0 for a pipe."""
 
     @abstractmethod
     def write(self, image: av.VideoFrame, pts: int) -> None:
@@ -91,7 +92,7 @@ class FrameWriter(ABC):
 
     @abstractmethod
     def kill(self) -> None:
-        """End at once; a `write` under way in another thread then fails or ends."""
+        """Stop at once; a `write` under way in another thread fails or ends."""
 
     @abstractmethod
     def abort(self) -> None:

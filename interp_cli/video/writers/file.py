@@ -2,7 +2,7 @@
 
 The pipe carries NUT, the one stream format that holds every pixel format and any time stamp.
 ffmpeg encodes it and copies the other streams from the source in the same pass. The file is
-written beside the target and takes its name only when it is complete.
+written under a hidden name and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ class Encoding:
     """An ffmpeg process that is fed with frames and writes one file.
 
     Attributes:
-        frames_written: Frames handed over so far.
+        frames_written: Number of frames handed over so far.
     """
 
     def __init__(
         self,
         arguments: Sequence[str],
         output: Path,
-        layout: PixelFormat,
+        pixel_format: PixelFormat,
         time_base: Fraction,
         frame_rate: Fraction,
     ) -> None:
         """Start the process.
 
         Args:
-            arguments: For ffmpeg, whose input 0 is raw video in NUT from its pipe.
+            arguments: Command line of ffmpeg, whose input 0 is raw video in NUT from its pipe.
             output: The file to write.
-            layout: What the frames are.
+            pixel_format: Layout of the frames.
             time_base: Unit of the time stamps, in seconds.
-            frame_rate: The nominal rate; its inverse is how long the last frame stands.
+            frame_rate: The nominal rate; its inverse is the duration of the last frame.
         """
         self.frames_written = 0
         self._time_base = time_base
@@ -55,8 +55,8 @@ class Encoding:
         try:
             self._muxer = av.open(f"pipe:{self._run.pipe.fileno()}", "w", format="nut")
             self._stream = self._muxer.add_stream("rawvideo", rate=frame_rate)
-            self._stream.width, self._stream.height = layout.width, layout.height
-            self._stream.pix_fmt = layout.name
+            self._stream.width, self._stream.height = pixel_format.width, pixel_format.height
+            self._stream.pix_fmt = pixel_format.name
             self._stream.time_base = self._stream.codec_context.time_base = time_base
         except BaseException:
             self._run.abort()
@@ -66,7 +66,7 @@ class Encoding:
         """Hand over one frame.
 
         Raises:
-            EncodeError: The encoder has stopped; the message is the reason alone.
+            EncodeError: The encoder has stopped. The message is the reason, without the file.
         """
         image.pts = pts
         image.time_base = self._time_base
@@ -81,8 +81,8 @@ class Encoding:
         """Wait for the encoder to complete the file.
 
         Raises:
-            EncodeError: It failed or wrote another number of frames; the message is the reason
-                alone.
+            EncodeError: The encoder failed or did not write every frame. The message is the
+                reason, without the file.
         """
         try:
             self._muxer.mux(self._stream.encode(None))
@@ -99,11 +99,11 @@ class Encoding:
             raise EncodeError(self._reason())
 
     def kill(self) -> None:
-        """End the encoder at once; a `write` under way in another thread then fails."""
+        """Stop the encoder at once; a `write` under way in another thread fails."""
         self._run.kill()
 
     def abort(self) -> None:
-        """Stop the encoder and let go of it; safe to call twice."""
+        """Stop the encoder and release it; safe to call twice."""
         self._run.kill()
         with contextlib.suppress(av.error.FFmpegError, OSError):
             self._muxer.close()
@@ -116,7 +116,7 @@ class Encoding:
 class VideoWriter(FrameWriter):
     """Encodes frames, in order, with exact time stamps, all or nothing.
 
-        with VideoWriter("out.mp4", picture, time_base, frame_rate) as writer:
+        with VideoWriter("out.mp4", tags, time_base, frame_rate) as writer:
             writer.write(image, pts)
 
     Leaving the block without an error completes the file; with an error, nothing is left.
@@ -129,7 +129,7 @@ class VideoWriter(FrameWriter):
     def __init__(
         self,
         target: str | Path,
-        picture: FrameTags,
+        tags: FrameTags,
         time_base: Fraction,
         frame_rate: Fraction,
         options: EncodeOptions | None = None,
@@ -138,28 +138,28 @@ class VideoWriter(FrameWriter):
         """Start the encoder.
 
         Args:
-            target: The file to make; its ending chooses the container.
-            picture: What the frames are.
+            target: The file to write; its suffix chooses the container.
+            tags: Description of the frames.
             time_base: Unit of the time stamps, in seconds.
-            frame_rate: The nominal rate; its inverse is how long the last frame stands.
+            frame_rate: The nominal rate; its inverse is the duration of the last frame.
             options: Encoder settings.
-            side: Where the other streams come from; `None`: video alone.
+            side: Source of the other streams; `None`: video only.
 
         Raises:
             EncodeError: The target cannot be written, or the encoder has no such setting.
         """
         self.target = Path(target)
         self._commands = VideoCommands(
-            self.target, picture, frame_rate, options or EncodeOptions(), side
+            self.target, tags, frame_rate, options or EncodeOptions(), side
         )
         self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
         self._output = AtomicPath(self.target)
-        # Learn now, not after hours, that the target cannot be written.
+        # Find out now, not after hours, that the target cannot be written.
         with reserving(self.target, self.target.parent):
             self._output.part.open("wb").close()
         with explaining(self, self.target):
             self._encoding = Encoding(
-                self._commands.whole(), self._output.part, picture.layout, time_base, frame_rate
+                self._commands.whole(), self._output.part, tags.pixel_format, time_base, frame_rate
             )
 
     @property
@@ -176,8 +176,8 @@ class VideoWriter(FrameWriter):
         """Hand over one frame.
 
         Args:
-            image: Planes in the layout given at the start.
-            pts: Its time stamp in units of the time base; must grow.
+            image: The frame, in the pixel format given at the start.
+            pts: Time stamp in units of the time base; must grow.
 
         Raises:
             EncodeError: The encoder has stopped.
@@ -189,8 +189,8 @@ class VideoWriter(FrameWriter):
         """Wait for the encoder and give the file its name.
 
         Raises:
-            EncodeError: The encoder failed or wrote another number of frames, or the file cannot
-                take its name and stays.
+            EncodeError: The encoder failed or did not write every frame, or the file cannot be
+                renamed; then it stays under its hidden name.
         """
         with explaining(self, self.target):
             self._encoding.finish()
@@ -198,12 +198,12 @@ class VideoWriter(FrameWriter):
         publish(self._output)
 
     def kill(self) -> None:
-        """End the encoder at once; a `write` under way in another thread then fails."""
+        """Stop the encoder at once; a `write` under way in another thread fails."""
         self._encoding.kill()
 
     def abort(self) -> None:
         """Stop the encoder and leave nothing behind; safe to call twice."""
-        if hasattr(self, "_encoding"):  # or it did not start
+        if hasattr(self, "_encoding"):  # otherwise it did not start
             self._encoding.abort()
         self._commands.close()
         self._output.discard()

@@ -154,7 +154,7 @@ def open_target(target: Target, output: Output) -> FrameWriter:
     Raises:
         EncodeError: The target cannot be written, or not with these settings.
     """
-    if output.tags.layout.is_float and target.kind is not _PICTURES:
+    if output.tags.pixel_format.is_float and target.kind is not _PICTURES:
         raise EncodeError(
             f"{target.path}: holds no floating-point values; write .exr or .tif pictures, or "
             "convert the input first."

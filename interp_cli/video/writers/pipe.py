@@ -1,7 +1,7 @@
-"""Standard input and output as raw video: YUV4MPEG2 and NUT, and whatever else FFmpeg reads.
+"""Frames to the standard output as raw video: YUV4MPEG2 or NUT.
 
-A pipe is read once, from its beginning: nothing is known of its end, and what stands beside the
-video is left out. NUT carries exact time stamps and every pixel format; YUV4MPEG2 has one rate.
+NUT carries exact time stamps and every pixel format. YUV4MPEG2 has one frame rate. Neither carries
+the other streams of the input.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class PipeWriter(FrameWriter):
     """Writes raw frames to a pipe, nothing else.
 
     Attributes:
-        frames_written: Frames handed over so far.
+        frames_written: Number of frames handed over so far.
         warnings: What the stream cannot hold.
-        encoder: What the pipe carries.
+        encoder: Name of the format.
     """
 
     def __init__(
         self,
         pipe: int,
         output_format: OutputFormat,
-        picture: FrameTags,
+        tags: FrameTags,
         time_base: Fraction,
         frame_rate: Fraction,
         name: str = "standard output",
@@ -46,12 +46,12 @@ class PipeWriter(FrameWriter):
         """Write the header.
 
         Args:
-            pipe: Descriptor of the pipe; stays open.
+            pipe: File descriptor, which stays open.
             output_format: `y4m` or `nut`.
-            picture: What the frames are.
+            tags: Description of the frames.
             time_base: Unit of the time stamps, in seconds.
-            frame_rate: Nominal rate; in YUV4MPEG2 that of all frames.
-            name: What messages call it.
+            frame_rate: The nominal rate; YUV4MPEG2 has it for all frames.
+            name: Name of the pipe in messages.
 
         Raises:
             EncodeError: The format does not hold such frames.
@@ -61,36 +61,37 @@ class PipeWriter(FrameWriter):
         self.frames_written = 0
         self._output_bytes = 0
         self.encoder = f"rawvideo in {output_format}"
-        self.warnings = (*picture.warnings, *_untold(output_format, picture))
+        self.warnings = (*tags.warnings, *_dropped(output_format, tags))
         self._name = name
         self._rate = frame_rate if output_format == "y4m" else None
         self._time_base = 1 / frame_rate if self._rate else time_base
         self._input_time_base = time_base
         self._first_pts: int | None = None
-        layout = picture.layout
+        pixel_format = tags.pixel_format
         self._muxer = av.open(
-            _Outlet(pipe, picture.sample_aspect),
+            _Outlet(pipe, tags.sample_aspect),
             "w",
             format=_MUXERS[output_format],
             # Formats of more than 8 bits are FFmpeg's own addition to YUV4MPEG2.
             options={"strict": "-1"},
             buffer_size=_BUFFER_BYTES,
         )
-        siting = {"chroma_sample_location": picture.chroma_location or "unspecified"}
+        siting = {"chroma_sample_location": tags.chroma_location or "unspecified"}
         self._stream = self._muxer.add_stream("rawvideo", rate=frame_rate, options=siting)
-        self._stream.width, self._stream.height = layout.width, layout.height
-        self._stream.pix_fmt = layout.name
+        self._stream.width, self._stream.height = pixel_format.width, pixel_format.height
+        self._stream.pix_fmt = pixel_format.name
         context = self._stream.codec_context
         self._stream.time_base = context.time_base = self._time_base
-        if picture.colour.full_range is not None:
-            context.color_range = 2 if picture.colour.full_range else 1
+        if tags.colour.full_range is not None:
+            context.color_range = 2 if tags.colour.full_range else 1
         try:
             self._muxer.start_encoding()
         except (av.error.FFmpegError, OSError) as error:
             if isinstance(error, BrokenPipeError):
                 raise self._failure(error) from error
             raise EncodeError(
-                f'{name}: {output_format} holds no {layout.name} frames; use `output_format="nut"`.'
+                f"{name}: {output_format} holds no {pixel_format.name} frames; use "
+                '`output_format="nut"`.'
             ) from error
 
     @property
@@ -102,8 +103,8 @@ class PipeWriter(FrameWriter):
         """Write one frame.
 
         Raises:
-            PipeClosedError: Nobody reads any more.
-            EncodeError: The format cannot say when the frame stands.
+            PipeClosedError: The reader of the pipe has ended.
+            EncodeError: The format cannot store the time of the frame.
         """
         image.pts = pts if self._rate is None else self._number(pts, self._rate)
         image.time_base = self._time_base
@@ -111,7 +112,7 @@ class PipeWriter(FrameWriter):
         self.frames_written += 1
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining data."""
         self._mux(None)
         try:
             self._muxer.close()
@@ -119,15 +120,15 @@ class PipeWriter(FrameWriter):
             raise self._failure(error) from error
 
     def kill(self) -> None:
-        """Nothing runs beside this."""
+        """Do nothing: there is no other process."""
 
     def abort(self) -> None:
-        """Let go of the pipe: its reader sees that the stream ends."""
+        """Release the pipe; its reader sees the end of the stream."""
         with contextlib.suppress(av.error.FFmpegError, OSError):
             self._muxer.close()
 
     def _number(self, pts: int, rate: Fraction) -> int:
-        """The frame's number, by which alone YUV4MPEG2 knows its time."""
+        """Number of the frame, which is its only time in YUV4MPEG2."""
         if self._first_pts is None:
             self._first_pts = pts
         place = (pts - self._first_pts) * self._input_time_base * rate
@@ -152,7 +153,7 @@ class PipeWriter(FrameWriter):
 
 
 class _Outlet(io.RawIOBase):
-    """A pipe to write to, with the pixel aspect in a YUV4MPEG2 header, which PyAV cannot set."""
+    """A pipe whose YUV4MPEG2 header gets the pixel aspect, which PyAV cannot set."""
 
     def __init__(self, pipe: int, sample_aspect: Fraction) -> None:
         self._pipe = pipe
@@ -163,33 +164,33 @@ class _Outlet(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        rest = content = memoryview(data)
+        left = content = memoryview(data)
         if not self._begun and bytes(content[:9]) == b"YUV4MPEG2":
-            rest = memoryview(bytes(content).replace(b" A0:0 ", self._aspect, 1))
+            left = memoryview(bytes(content).replace(b" A0:0 ", self._aspect, 1))
         self._begun = True
-        while rest:
-            rest = rest[os.write(self._pipe, rest) :]
+        while left:
+            left = left[os.write(self._pipe, left) :]
         return len(content)
 
 
-def _untold(output_format: OutputFormat, picture: FrameTags) -> tuple[str, ...]:
-    """What the stream says nothing of, in words."""
-    colour = picture.colour
+def _dropped(output_format: OutputFormat, tags: FrameTags) -> tuple[str, ...]:
+    """A warning that names what the stream does not carry; empty: nothing."""
+    colour = tags.colour
     known = {
-        "matrix": colour.matrix != UNTAGGED and picture.layout.kind == "yuv",
+        "matrix": colour.matrix != UNTAGGED and tags.pixel_format.kind == "yuv",
         "primaries": colour.primaries != UNTAGGED,
         "transfer": colour.transfer != UNTAGGED,
         "range": bool(colour.full_range)
-        and picture.layout.kind == "yuv"
+        and tags.pixel_format.kind == "yuv"
         and output_format == "nut",
-        "pixel aspect": picture.sample_aspect != 1 and output_format == "nut",
-        "rotation": picture.rotation != 0 or picture.mirrored,
-        "HDR10 data": bool(picture.mastering_display or picture.light_level),
+        "pixel aspect": tags.sample_aspect != 1 and output_format == "nut",
+        "rotation": tags.rotation != 0 or tags.mirrored,
+        "HDR10 data": bool(tags.mastering_display or tags.light_level),
     }
-    lost = [fact for fact, there in known.items() if there]
+    lost = [name for name, there in known.items() if there]
     if not lost:
         return ()
     return (
-        f"{output_format} does not carry the picture's {', '.join(lost)}: tell the program that "
-        "reads it.",
+        f"{output_format} does not carry the picture's {', '.join(lost)}: set it in the program "
+        "that reads it.",
     )

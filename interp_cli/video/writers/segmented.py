@@ -66,7 +66,7 @@ class SegmentedWriter(FrameWriter):
         self._journal = journal
         self._commands = VideoCommands(target, tags, frame_rate, options, side)
         self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
-        self._frames = (tags.layout, time_base, frame_rate)
+        self._frames = (tags.pixel_format, time_base, frame_rate)
         self._frames_seen = 0  # handed over or skipped
         self._number = len(journal.segments)
         self._waiting: list[tuple[av.VideoFrame, int]] = []

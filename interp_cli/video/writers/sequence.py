@@ -1,7 +1,7 @@
-"""Picture sequences: frames out of a folder or a pattern of picture files, and into one.
+"""Frames into a picture sequence.
 
-Where input and output are of one kind, the input's own files are copied, byte for byte; a frame
-carries the path of its file in `opaque`, so that the writer knows an original when it sees one.
+Where input and output are of one kind, the input's files are copied byte for byte. A frame carries
+the path of its file in `opaque`, by which the writer recognizes an original.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from interp_cli.video.writers.journal import SegmentJournal
 class SequenceWriter(FrameWriter):
     """Writes a picture file for each frame, all or nothing.
 
-    The files are written into a hidden folder and take their places when all are complete.
+    The files go to a hidden folder and are moved to their places when all are complete.
 
     Attributes:
-        frames_written: Frames handed over so far.
+        frames_written: Number of frames handed over so far.
         warnings: What the files cannot hold.
         encoder: FFmpeg's name of the encoder at work.
     """
@@ -38,7 +38,7 @@ class SequenceWriter(FrameWriter):
         self,
         names: NumberedNames,
         kind: ImageCodec,
-        picture: FrameTags,
+        tags: FrameTags,
         time_base: Fraction,
         frame_rate: Fraction,
         source: SequenceReader | None = None,
@@ -47,13 +47,13 @@ class SequenceWriter(FrameWriter):
         """Make the hidden folder.
 
         Args:
-            names: Where the files go, and how they are called.
-            kind: Their kind.
-            picture: What the frames are.
+            names: Folder and names of the files.
+            kind: Kind of the files.
+            tags: Description of the frames.
             time_base: Unit of the time stamps, in seconds.
-            frame_rate: Of the output: the numbers in the names count its frames.
-            source: Where the frames come from, if from pictures.
-            journal: Journal of finished pictures; `None`: none are kept.
+            frame_rate: Rate of the output, whose frames the numbers in the names count.
+            source: Reader of the input, if that is a sequence too.
+            journal: Journal that keeps finished pictures; `None`: nothing is kept.
 
         Raises:
             EncodeError: The folder cannot be written, or the kind cannot hold such frames.
@@ -64,21 +64,21 @@ class SequenceWriter(FrameWriter):
         self.encoder = kind.encoder
         own_format = source.info.pixel_format if source else ""
         self._encoder = ImageEncoder(
-            kind, picture.layout, own_format, source.curve if source else None
+            kind, tags.pixel_format, own_format, source.curve if source else None
         )
-        self.warnings = (*picture.warnings, *self._encoder.warnings)
+        self.warnings = (*tags.warnings, *self._encoder.warnings)
         self._copies = source is not None and source.pictures.kind is kind
-        # Numbers of an input sequence are times and go on to be; others count.
+        # Numbers of an input sequence are times, and so are those of its output; others count.
         self._first_number = source.pictures.first_number if source else 1
         self._step = time_base * frame_rate if source else None
         self._first_pts: int | None = None
-        self._is_float = picture.layout.is_float
-        self._look: Path | None = None  # the original that was copied last
+        self._is_float = tags.pixel_format.is_float
+        self._last_original: Path | None = None
         folder = names.folder
         home = folder if folder.is_dir() else folder.parent
         part = home / f".{folder.name or 'frames'}.{os.getpid()}.part"
         self._journal = journal
-        self._fresh: list[Path] = []  # not yet kept
+        self._unrecorded: list[Path] = []  # not yet in the journal
         if journal is not None:
             part = journal.folder / "pictures"
         self._output = AtomicPath(folder, part)
@@ -102,15 +102,15 @@ class SequenceWriter(FrameWriter):
         try:
             if original and self._copies:
                 shutil.copyfile(original, target)
-                self._look = original
+                self._last_original = original
             elif original and self._is_float:
                 target.write_bytes(self._encoder.encode_file(original))
             else:
                 target.write_bytes(self._like_the_originals(self._encoder.encode(image)))
-            self._fresh.append(target)
-            if self._journal is not None and len(self._fresh) == self._journal.segment_frames:
-                self._journal.add_files(self._fresh, self._part)
-                self._fresh = []
+            self._unrecorded.append(target)
+            if self._journal is not None and len(self._unrecorded) == self._journal.segment_frames:
+                self._journal.add_files(self._unrecorded, self._part)
+                self._unrecorded = []
         except OSError as error:
             raise EncodeError(
                 f"{self.names.folder}: cannot be written ({error.strerror})."
@@ -122,20 +122,20 @@ class SequenceWriter(FrameWriter):
         """See `FrameWriter`."""
         self._number(pts)
         if image is not None and isinstance(image.opaque, Path) and self._copies:
-            self._look = image.opaque
+            self._last_original = image.opaque
         self.frames_written += 1
 
     def close(self) -> None:
-        """Give the files their places.
+        """Move the files to their places.
 
         Raises:
-            EncodeError: That was not possible; the finished pictures stay, and what they were to
-                replace, too.
+            EncodeError: That is not possible. The finished pictures stay, and so do those that
+                they were to replace.
         """
         folder = self.names.folder
         try:
-            if self._journal is not None and self._fresh:
-                self._journal.add_files(self._fresh, self._part)
+            if self._journal is not None and self._unrecorded:
+                self._journal.add_files(self._unrecorded, self._part)
             files = sorted(self._part.iterdir())
             if len(files) != self.frames_written:
                 raise EncodeError(
@@ -154,7 +154,7 @@ class SequenceWriter(FrameWriter):
             ) from error
 
     def kill(self) -> None:
-        """Nothing runs beside this: a `write` under way ends by itself."""
+        """Do nothing: there is no other process, and a `write` under way ends by itself."""
 
     def abort(self) -> None:
         """Leave nothing behind; safe to call twice."""
@@ -162,7 +162,7 @@ class SequenceWriter(FrameWriter):
             self._output.discard()
 
     def _move(self, files: list[Path]) -> None:
-        """Put the files in the place of those that are there, all or none of them."""
+        """Replace the files that are there, all or none of them."""
         folder = self.names.folder
         replaced = folder / f".replaced.{os.getpid()}"
         replaced.mkdir()
@@ -189,7 +189,7 @@ class SequenceWriter(FrameWriter):
         return self._first_number + round((pts - self._first_pts) * self._step)
 
     def _like_the_originals(self, made: bytes) -> bytes:
-        """With the colour profile and orientation of the original before."""
-        if self._look is None:
+        """Add the colour profile and the orientation of the preceding original."""
+        if self._last_original is None:
             return made
-        return with_colours_of(self._look.read_bytes(), made, self._encoder.kind)
+        return with_colours_of(self._last_original.read_bytes(), made, self._encoder.kind)

@@ -190,7 +190,7 @@ def test_what_is_no_single_picture_of_its_kind_is_refused(tmp_path: Path):
         read_image(tmp_path / "a.jpg")
     pages = [np.zeros((8, 8), np.uint16)] * 3
     cv2.imwritemulti(str(tmp_path / "stack.tif"), pages)
-    with pytest.raises(OpenError, match="holds 3 pictures; one a file is expected"):
+    with pytest.raises(OpenError, match="holds 3 pictures; one per file is expected"):
         read_image(tmp_path / "stack.tif")
     cv2.imwrite(str(tmp_path / "f64.tif"), np.zeros((8, 8), np.float64))
     with pytest.raises(OpenError, match="holds float64 samples"):

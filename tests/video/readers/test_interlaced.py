@@ -117,8 +117,8 @@ def test_soft_telecine_is_told_and_doubled(soft_clip: Path, tmp_path: Path, aver
     result = double_video(soft_clip, tmp_path / "uneven.mp4", options, interpolator=model)
     assert result.frames_out == 96
     assert result.warnings == (
-        "it is film whose frames stand for three and two fields of television in turn; "
-        "--detelecine gives them even times.",
+        "it is film whose frames are shown for three and two fields in turn, as on television; "
+        '`fields="detelecine"` gives them even times.',
     )
     even = replace(options, fields="detelecine")
     result = double_video(soft_clip, tmp_path / "even.mp4", even, interpolator=model)

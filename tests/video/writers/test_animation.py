@@ -12,7 +12,7 @@ import pytest
 from interp_cli.errors import DecodeError, EncodeError
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline.double import DoubleResult, double_video
-from interp_cli.video.images.animation_timing import animation_facts, missing_bytes
+from interp_cli.video.images.animation_timing import missing_bytes, read_animation_timing
 from interp_cli.video.readers.open import open_source
 
 ENDINGS = (".gif", ".apng", ".webp")
@@ -112,7 +112,7 @@ def test_delays_plays_transparency_and_originals_are_kept(
     result = double(source, f"out{ending}", scene_threshold=None)  # all are synthesized
     assert (result.frames_in, result.frames_out, result.synthesized) == (4, 8, 3)
     assert result.video_seconds == pytest.approx(0.37)
-    facts = animation_facts(tmp_path / f"out{ending}")
+    facts = read_animation_timing(tmp_path / f"out{ending}")
     assert facts is not None
     assert facts.plays == plays
     made = frames(tmp_path / f"out{ending}")
@@ -248,7 +248,7 @@ def test_an_empty_comment_hides_nothing_of_a_gif(double, tmp_path: Path):
     content = source.read_bytes()
     place = content.index(b"!\xff\x0bNETSCAPE2.0")
     source.write_bytes(content[:place] + b"!\xfe\0" + content[place:])
-    facts = animation_facts(source)
+    facts = read_animation_timing(source)
     assert facts is not None
     assert facts.plays == 3
     source.write_bytes(source.read_bytes()[:-40])
@@ -268,7 +268,7 @@ def test_a_real_gif(footage: Path, double, tmp_path: Path, ending: str):
     source = footage / "clips" / "toy.gif"
     result = double(source, f"out{ending}")
     assert (result.frames_in, result.frames_out) == (24, 48)
-    facts = animation_facts(tmp_path / f"out{ending}")
+    facts = read_animation_timing(tmp_path / f"out{ending}")
     assert facts is not None
     assert facts.plays == 0
     shown = {begin: picture for begin, _, picture in frames(tmp_path / f"out{ending}")}

@@ -171,7 +171,7 @@ def test_y4m_holds_header_and_planes_and_nothing_else(tmp_path: Path, name: str)
 def test_nut_is_written_with_exact_times(tmp_path: Path):
     writer = written("nut", "yuv444p12le", [0, 33, 101], tmp_path / "a.nut")
     assert writer.warnings == (
-        "nut does not carry the picture's pixel aspect: tell the program that reads it.",
+        "nut does not carry the picture's pixel aspect: set it in the program that reads it.",
     )
     with VideoReader(tmp_path / "a.nut") as reader:
         frames = list(reader)
