@@ -141,7 +141,7 @@ def _notes_shown(target: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        for note in getattr(stop, "__notes__", ()):
+        for note in getattr(stop, "__notes__", ("stopped; no frames are kept.",)):
             say(f"{escape(str(target))}: {escape(with_flags(note))}")
         raise
 

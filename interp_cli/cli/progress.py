@@ -182,9 +182,9 @@ def _bars() -> Progress:
     return Progress(
         TextColumn(
             "[bold]{task.description}",
-            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            table_column=Column(no_wrap=True, overflow="ellipsis", max_width=24),
         ),
-        BarColumn(12),
+        BarColumn(10),
         TaskProgressColumn(),
         _Count(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[speed]}", table_column=Column(no_wrap=True)),
@@ -202,6 +202,7 @@ def _task(bars: Progress, label: str, pace: Pace) -> Iterator[Update]:
         # A file's announced count may be an estimate; a bar never runs past its end.
         total = max(total, done) if total else None
         speed = ", ".join(filter(None, (pace.speed_text(), pace.left_text(done, total))))
+        speed = speed.replace(" frames/s", "/s")  # the count has the unit
         bars.update(task, completed=done, total=total, speed=speed)
         if hint := pace.take_hint(done, total):
             say(escape(hint))

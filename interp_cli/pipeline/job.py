@@ -212,7 +212,7 @@ class Job:
 
         Args:
             interpolator: One that is already loaded; otherwise `options.inference` describes it.
-            progress: Called with the frames of the input that are done and their expected number
+            progress: Called with the frames of the output that are done and their expected number
                 (`None`: unknown). When a job is resumed, first with those that were done before.
 
         Finished segments of a long output are kept if the job fails or is interrupted. The
@@ -238,7 +238,8 @@ class Job:
                 every=journal.segment_frames if journal else None,
             )
             completed = journal.completed if journal else 0
-            frames_out, frames_done, last_pts = 0, 0, 0
+            frames_out, last_pts = 0, 0
+            expected = self.clock.expected_output_frames
             for image, planned, flow in synthesizer.images(planner.plan(frames), completed):
                 if image is None:
                     original = planned.before.image if planned.after is None else None
@@ -248,9 +249,10 @@ class Job:
                 if flow_writer is not None and flow is not None:
                     self._write_flow(flow_writer, frames_out, planned, flow)
                 frames_out, last_pts = frames_out + 1, planned.pts
-                if progress and frames_out >= completed and planned.frames_done > frames_done:
-                    frames_done = planned.frames_done
-                    progress(frames_done, self.clock.expected_frames)
+                if progress and frames_out >= completed:
+                    progress(frames_out, expected)
+            if progress and frames_out != expected:
+                progress(frames_out, frames_out)
         timeline = self.clock.timeline
         end_seconds = last_pts * timeline.time_base + timeline.last_seconds
         return DoubleResult(

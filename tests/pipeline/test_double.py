@@ -286,7 +286,14 @@ def test_a_part_starts_at_zero_with_its_sound(double, tmp_path: Path):
 def test_progress_counts_frames(double, h264_clip: Path):
     encoded = []
     double(h264_clip, progress=lambda done, total: encoded.append((done, total)))
-    assert encoded == [(i, 12) for i in range(1, 13)]
+    assert encoded == [(i, 24) for i in range(1, 25)]
+
+
+def test_the_last_progress_is_complete_at_any_rate(double, h264_clip: Path):
+    calls = []
+    options = DoubleOptions(frame_rate=Fraction(60000, 1001))
+    result = double(h264_clip, options=options, progress=lambda *call: calls.append(call))
+    assert calls[-1] == (result.frames_out, result.frames_out)
 
 
 def test_what_exists_is_not_replaced(double, h264_clip: Path, tmp_path: Path):

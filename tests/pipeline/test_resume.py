@@ -262,7 +262,7 @@ def interrupted(
     """Begin a job and stop it once two segments are safe."""
 
     def stop(done: int, total: int | None) -> None:
-        if done < EVERY + 4:  # not all frames of two segments are handed over
+        if done < 2 * (EVERY + 4):  # not all frames of two segments are handed over
             return
         deadline = time.monotonic() + 20
         while completed_frames(target) < 2 * EVERY:
@@ -333,8 +333,7 @@ def test_progress_begins_with_what_was_done_before(source, tmp_path, interpolato
         interpolator=interpolator,
         progress=lambda done, total: calls.append((done, total)),
     )
-    # Of two frames for each, the last kept one is a middle, whose later frame is still to come.
-    assert calls == [(done, 24) for done in range(frames // 2, 25)]
+    assert calls == [(done, 48) for done in range(frames, 49)]
 
 
 @pytest.mark.parametrize("ending", ["mkv", "mov"])
