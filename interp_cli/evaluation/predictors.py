@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from interp_cli.evaluation.baselines import Frames, Predictor
 from interp_cli.evaluation.datasets import Clip, ClipPlan, Hidden
 from interp_cli.evaluation.runs import Picture, read_picture
 from interp_cli.inference.interpolator import Interpolator
+from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.planner import PlannedFrame
 from interp_cli.pipeline.synthesizer import Synthesizer
 from interp_cli.video.colour import to_rgb8
@@ -147,10 +150,10 @@ class VideoPredictor:
             raise ValueError("only a clip of a video has a plan")
         plan = [[pair[place] for place in self._places] for pair in clip.plan.pairs]
         if self._synthesizer is None:
-            list(self._create_synthesizer(clip.plan).synthesize(plan[0]))
+            list(self._create_synthesizer(clip.plan).synthesize(_with_own_frames(plan[0])))
             self._synthesizer = self._create_synthesizer(clip.plan)
         started = time.perf_counter()
-        made = self._synthesizer.synthesize(chain.from_iterable(plan))
+        made = self._synthesizer.synthesize(_with_own_frames(chain.from_iterable(plan)))
         images = [image for image, _, _ in made]
         seconds = time.perf_counter() - started
         pictures = iter([to_rgb8(image, clip.plan.colour) for image in images])
@@ -160,6 +163,32 @@ class VideoPredictor:
         first: PlannedFrame = plan.pairs[0][0]
         pixel_format = pixel_format_of(first.before.image, plan.colour)
         return Synthesizer(self._interpolator, pixel_format, with_flow=False)
+
+
+def _with_own_frames(plan: Iterable[PlannedFrame]) -> Iterator[PlannedFrame]:
+    """A plan whose frames are released as it is worked off.
+
+    What the synthesizer computes from a frame lives as long as the frame, and a clip holds its
+    frames for all predictors.
+    """
+    frames: WeakValueDictionary[int, SourceFrame] = WeakValueDictionary()
+
+    def own(frame: SourceFrame) -> SourceFrame:
+        found = frames.get(frame.index)
+        if found is None:
+            found = frames[frame.index] = SourceFrame(frame.index, frame.pts, frame.image)
+        return found
+
+    for planned in plan:
+        # The loop variable keeps the frames that the next pair shares.
+        planned = replace(
+            planned,
+            before=own(planned.before),
+            after=planned.after and own(planned.after),
+            earlier=planned.earlier and own(planned.earlier),
+            later=planned.later and own(planned.later),
+        )
+        yield planned
 
 
 class FilePredictor:

@@ -11,6 +11,7 @@ from interp_cli.evaluation import datasets, predictors
 from interp_cli.evaluation.evaluate import evaluate
 from interp_cli.evaluation.predictors import ModelPredictor
 from interp_cli.evaluation.runs import VideoRun
+from interp_cli.inference.frame_cache import FrameCache
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions, EvalOptions
 from interp_cli.pipeline.double import double_video
@@ -133,3 +134,20 @@ def test_frames_wait_as_they_were_decoded(tmp_path: Path, monkeypatch) -> None:
     assert first.plan is not None
     assert len(converted) == 3  # two shown, one hidden
     made.close()
+
+
+def test_what_is_computed_from_a_frame_goes_with_it(tmp_path: Path, monkeypatch) -> None:
+    """A clip holds many frames, and their features would take far more memory than they do."""
+    held = []
+    get = FrameCache.get
+
+    def noted(cache: FrameCache, *arguments: object) -> object:
+        value = get(cache, *arguments)
+        held.append(len(cache._values))
+        return value
+
+    monkeypatch.setattr(FrameCache, "get", noted)
+    clip = lossless(tmp_path / "clip.mkv", "yuv420p", list(clips.drawn_frames(41)))
+    interpolator = Interpolator("flow", "cpu", precision="fp32", batch=1)
+    evaluate(clip, options=EvalOptions(vmaf=False), predictors=[ModelPredictor(interpolator)])
+    assert 2 <= max(held) <= 8  # of 21 that are shown
