@@ -18,26 +18,31 @@ _DEFAULTS = PrepareOptions()
 def prepare(
     videos: Annotated[
         list[Path],
-        typer.Argument(metavar="VIDEOS...", help="As for `interp train`."),
+        typer.Argument(metavar="VIDEOS...", help="Videos and folders, as for `interp train`."),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the prepared footage.")],
     scene_threshold: Annotated[
-        float, typer.Option(metavar="0..1", help="How much change counts as a cut.")
-    ] = _DEFAULTS.scene_threshold,
+        float,
+        typer.Option(metavar="0..1", help="Likelihood from which a pair of frames is a cut."),
+    ] = _DEFAULTS.scene_threshold or 1.0,
+    no_scenes: Annotated[
+        bool, typer.Option("--no-scenes", help="Detect no cuts: every video is one shot.")
+    ] = False,
     short_side: Annotated[
         int, typer.Option(metavar="PX", help="Scale larger frames down to this shorter side.")
     ] = _DEFAULTS.short_side_px,
     min_motion: Annotated[
-        float, typer.Option(help="Drop shots that change less than this, of 255.")
+        float,
+        typer.Option(help="Minimum mean difference of adjacent frames in a shot, of 255 levels."),
     ] = _DEFAULTS.min_motion,
     json: flags.Json = False,
     quiet: flags.Quiet = False,
 ) -> None:
-    """Cut videos into shots, drop repeats and stills, and store the frames for training.
+    """Prepare training footage: split videos into shots, drop duplicates and stills, store frames.
 
-    `interp train OUT` then starts at once. What is in OUT already is not prepared again.
+    `interp train OUT` then starts at once. Videos that are already in OUT are not prepared again.
     """
-    options = PrepareOptions(scene_threshold, short_side, min_motion)
+    options = PrepareOptions(None if no_scenes else scene_threshold, short_side, min_motion)
     from interp_cli.training.prepare import prepare as prepare_sources
 
     with console.status("preparing") as status:

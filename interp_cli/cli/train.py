@@ -21,97 +21,175 @@ from interp_cli.options import DEFAULT_MODEL, Precision
 from interp_cli.training.options import TrainOptions, fine_tune_preset, train_preset
 
 if TYPE_CHECKING:
-    from interp_cli.training.loop import TrainProgress
+    from interp_cli.training.progress import TrainProgress
 
 
+# Headings of the help.
+_LENGTH, _NETWORK, _DATA = "Length and output", "Network and optimization", "Training data"
+_VALIDATION, _DEVICE = "Validation", "Device"
+
+
+# The options of a run are many, and typer reads them off the parameters: hence the length.
 def train(
     videos: Annotated[
         list[Path],
         typer.Argument(
             metavar="VIDEOS...",
-            help="Videos in any codec, folders of them, a data set in the layout of Vimeo-90K,"
-            " folders of triplets, or what `interp prepare` made.",
+            help="Videos in any codec, folders of them, a data set in the layout of Vimeo-90K, "
+            "folders of triplets, or a folder of `interp prepare`.",
         ),
     ],
     model: Annotated[
         str | None,
-        typer.Option(help=f"Network to train (default: that of --init, or {DEFAULT_MODEL})."),
+        typer.Option(
+            metavar="NAME",
+            help=f"Network to train (default: that of --init, or {DEFAULT_MODEL}).",
+            rich_help_panel=_NETWORK,
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run (default: runs/MODEL).")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the run (default: runs/MODEL).",
+            rich_help_panel=_LENGTH,
+        ),
     ] = None,
     init: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Weights to start from; without a length, rate and batch of your own, those for"
-            " minutes of fine-tuning hold.",
+            help="Initial weights. The defaults are then those for minutes of fine-tuning.",
+            rich_help_panel=_NETWORK,
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, with its own options.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the run in --out with its own options.",
+            rich_help_panel=_LENGTH,
+        ),
     ] = False,
-    steps: Annotated[int | None, typer.Option(help="Length of the run in steps.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Length of the run in epochs.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Length of the run in minutes, over all sittings.")
+    steps: Annotated[
+        int | None, typer.Option(help="Length of the run in steps.", rich_help_panel=_LENGTH)
     ] = None,
-    crop: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Triplets a step, over all ranks.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Length of the run in epochs.", rich_help_panel=_LENGTH)
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Length of the run in minutes, over all its sessions.", rich_help_panel=_LENGTH
+        ),
+    ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(metavar="PX", help="Side of the square crops.", rich_help_panel=_DATA),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Batch size in triplets, over all processes.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Maximum learning rate.", rich_help_panel=_NETWORK)
+    ] = None,
     muon: Annotated[
         float | None,
         typer.Option(
             metavar="FACTOR",
-            help="Rate of Muon for large kernels, times that; 0: Adam has all.",
+            help="Learning rate of Muon for large kernels, as a multiple of --learning-rate. "
+            "0 trains all parameters with Adam.",
+            rich_help_panel=_NETWORK,
         ),
     ] = None,
     ema: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="What a step keeps of the averaged weights, below 1."),
+        typer.Option(metavar="DECAY", help="EMA decay, below 1.", rich_help_panel=_NETWORK),
     ] = None,
     val: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder of triplets (im1, im2, im3) to validate on; may be repeated. Without it,"
-            " footage that is held out decides which weights are best.",
+            help="Folder of triplets (im1, im2, im3) to validate on. May be repeated. Without it, "
+            "held-out footage decides which weights are best.",
+            rich_help_panel=_VALIDATION,
         ),
     ] = None,
     validate_minutes: Annotated[
-        float | None, typer.Option(help="Minutes between validations.")
+        float | None,
+        typer.Option(help="Minutes between validations.", rich_help_panel=_VALIDATION),
     ] = None,
     synthetic: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Share of drawn motion in each batch, 0 to 1."),
+        typer.Option(
+            metavar="FRACTION",
+            help="Fraction of each batch that is synthetic motion, 0 to 1.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     synthetic_end: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="What that share moves to by the end of the run."),
+        typer.Option(
+            metavar="FRACTION",
+            help="Fraction of synthetic motion at the end of the run, approached linearly.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     hard_mining: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Share of crops taken where most moves, 0 to 1."),
+        typer.Option(
+            metavar="FRACTION",
+            help="Fraction of crops taken where the frames differ most, 0 to 1.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32, fp16 or bf16.")] = None,
-    ranks: Annotated[
-        str | None, typer.Option(help="Processes that share a step on a CPU: auto or a number.")
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|cpu|cuda|cuda:N|mps",
+            help="Device to train on (default: auto).",
+            rich_help_panel=_DEVICE,
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="All random choices follow from it.")] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="Arithmetic of the network (default: auto, the fastest safe one).",
+            rich_help_panel=_DEVICE,
+        ),
+    ] = None,
+    processes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|N",
+            help="Processes that share a step on a CPU (default: auto, one per core).",
+            rich_help_panel=_DEVICE,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of all random choices.", rich_help_panel=_DATA)
+    ] = None,
     cache: Annotated[
-        Path, typer.Option(help="Where prepared footage is kept for the next time.")
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for prepared footage, which the next run reuses.",
+            rich_help_panel=_DATA,
+        ),
     ] = Path("data/prepared"),
     json: flags.Json = False,
     quiet: flags.Quiet = False,
-    progress: Annotated[
-        ProgressStyle, typer.Option(help="A live line on terminals, plain lines, or nothing.")
-    ] = ProgressStyle.AUTO,
+    progress: flags.Progress = ProgressStyle.AUTO,
 ) -> None:
     """Train a network on videos, or fine-tune one to them.
 
-    The run's folder gets best.safetensors (for `interp double --model`), last.pt (to go on with
-    --resume), curve.csv and pictures of validation triplets. Ctrl-C saves before it ends.
+    The run's folder gets best.safetensors (for `interp double --model`), last.pt (to continue with
+    --resume), curve.csv and pictures of validation triplets. Ctrl-C saves a checkpoint and stops.
     """
     given: dict[str, Any] = {
         "init": init,
@@ -125,19 +203,21 @@ def train(
         "synthetic_end": synthetic_end,
         "hard_mining": hard_mining,
         "device": device,
-        "precision": cast(Precision | None, precision),
-        "ranks": _ranks(ranks),
+        "precision": precision,
+        "processes": _processes(processes),
         "seed": seed,
     }
     given = {name: value for name, value in given.items() if value is not None}
     lengths = {"steps": steps, "epochs": epochs, "minutes": minutes}
     if any(value is not None for value in lengths.values()):
-        given |= lengths  # one that is given takes the place of the preset's
+        given |= lengths  # they replace the preset's
 
+    from interp_cli.training.distributed import ProcessGroup
     from interp_cli.training.loop import train as run
-    from interp_cli.training.ranks import Ranks
 
-    if not Ranks.of_environment().leads:  # torchrun started several of us; one speaks
+    if (
+        not ProcessGroup.of_environment().is_main
+    ):  # of the processes that torchrun started, one speaks
         quiet, json = True, False
     folder, base = _start(model, out, init, resume, device or "auto")
     options = replace(base, **given)
@@ -153,17 +233,18 @@ def train(
             progress=stepped,
             prepare_progress=prepared,
         )
-    for note in result.notes:
-        warn(note)
+    for warning in result.warnings:
+        warn(warning)
     last = result.last
     if json:
         print_json(_finite(asdict(result)))
     elif not quiet:
         end = "stopped" if result.interrupted else "done"
+        has_best = math.isfinite(result.best_db)
         results.print(
             f"{escape(str(result.folder))}: {end} after {last.step} steps,"
-            f" {last.triplets} triplets, {last.minutes:.1f} min; {_scores_text(last.psnr_db)};"
-            f" best {result.best_db:.2f} dB in {result.weights.name}",
+            f" {last.triplets} triplets, {last.minutes:.1f} min; {_scores_text(last.psnr_db)}"
+            + (f"; best {result.best_db:.2f} dB in {result.weights.name}" if has_best else ""),
             soft_wrap=True,
         )
         if result.start_psnr_db:
@@ -172,14 +253,14 @@ def train(
     if result.interrupted:
         if not quiet:
             run_text = escape(str(folder))
-            console.print(f"saved; go on with: interp train … --out {run_text} --resume")
+            console.print(f"saved; continue with: interp train … --out {run_text} --resume")
         raise typer.Exit(130)
 
 
 def _start(
     model: str | None, out: Path | None, init: str | None, resume: bool, device: str
 ) -> tuple[Path, TrainOptions]:
-    """The run's folder, and the options before any flag."""
+    """The folder of the run, and its options before those of the command line."""
     from interp_cli.models.weights import load_model
     from interp_cli.training.checkpoint import load_checkpoint
     from interp_cli.training.device import choose_device
@@ -196,15 +277,15 @@ def _start(
     return folder, replace(options, model=model or options.model)
 
 
-def _ranks(text: str | None) -> int | Literal["auto"] | None:
+def _processes(text: str | None) -> int | Literal["auto"] | None:
     if text is None or text == "auto":
         return cast(Literal["auto"] | None, text)
-    return flags.whole_number(text, "--ranks", otherwise="auto")
+    return flags.whole_number(text, "--processes", otherwise="auto")
 
 
 @contextmanager
 def _prepare_progress(style: ProgressStyle) -> Iterator[Callable[[int, int], None] | None]:
-    """Lines for what takes long only the first time."""
+    """Lines about the preparation, which takes long only the first time."""
     begun = last = time.monotonic()
 
     def update(done: int, total: int) -> None:
@@ -225,7 +306,7 @@ def _train_progress(style: ProgressStyle) -> Iterator[Callable[[TrainProgress], 
         columns = (BarColumn(20), TaskProgressColumn(), TextColumn("{task.fields[now]}"))
         with Progress(*columns, console=console, transient=True) as bars:
             task = bars.add_task("", total=1.0, now="starting")
-            yield lambda now: bars.update(task, completed=now.share, now=_now_text(now))
+            yield lambda now: bars.update(task, completed=now.fraction, now=_now_text(now))
     else:
         last = 0.0
 
@@ -233,16 +314,18 @@ def _train_progress(style: ProgressStyle) -> Iterator[Callable[[TrainProgress], 
             nonlocal last
             if time.monotonic() - last >= PLAIN_LINE_SECONDS:
                 last = time.monotonic()
-                console.print(f"{now.share:.1%}  {_now_text(now)}", soft_wrap=True)
+                console.print(f"{now.fraction:.1%}  {_now_text(now)}", soft_wrap=True)
 
         yield update
 
 
 def _now_text(now: TrainProgress) -> str:
-    return (
-        f"step {now.step}  loss {now.loss:.5f}  {_scores_text(now.psnr_db)}"
-        f"  {now.triplets_per_second:.1f} triplets/s  {_left_text(now.seconds_left)} left"
-    )
+    parts = [f"step {now.step}", f"loss {now.loss:.5f}", _scores_text(now.psnr_db)]
+    if now.triplets_per_second:
+        parts.append(f"{now.triplets_per_second:.1f} triplets/s")
+    if math.isfinite(now.seconds_left):
+        parts.append(f"{_duration_text(now.seconds_left)} left")
+    return "  ".join(parts)
 
 
 def _scores_text(psnr_db: Mapping[str, float]) -> str:
@@ -251,16 +334,14 @@ def _scores_text(psnr_db: Mapping[str, float]) -> str:
     return ", ".join(f"{escape(name)} {value:.2f} dB" for name, value in psnr_db.items())
 
 
-def _left_text(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return "?"
+def _duration_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no number for what was not measured."""
+    """Replace numbers that JSON does not have by null."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,7 @@
-"""Everything a training run needs to go on as if nothing had happened.
+"""Checkpoints: everything that a training run needs to resume exactly.
 
-Batches and all other random choices follow from the seed and the step, so there is no state of a
-random generator to keep.
+Batches and all other random choices follow from the seed and the step, so a checkpoint holds no
+state of a random generator.
 """
 
 from __future__ import annotations
@@ -21,26 +21,38 @@ from interp_cli.errors import TrainingError
 from interp_cli.training.options import PrepareOptions, TrainOptions
 
 CHECKPOINT = "last.pt"
-# What may be another when a run goes on: how long it is, and how and where it is computed.
+_VERSION = 2
+# Option names of checkpoints before version 2, which hold no version. Their `scene_threshold` was
+# an amount of change, not a likelihood, so it is not carried over.
+_RENAMED = {
+    "late_crop": "final_crop",
+    "warm_up_steps": "warmup_steps",
+    "late_synthetic": "synthetic_end",
+    "hard_share": "hard_mining",
+    "held_out": "val_samples",
+    "ranks": "processes",
+}
+_RENAMED_PREPARE = {"still_below": "min_motion", "scene_threshold": None}
+# Options that may change when a run is resumed: its length, and how and where it is computed.
 _FREE_OPTIONS = {
     *("steps", "epochs", "minutes", "validate_minutes", "checkpoint_minutes"),
-    *("device", "precision", "ranks", "compile", "resident"),
+    *("device", "precision", "processes", "compile", "resident"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The state of a run between two steps.
+    """State of a run between two steps.
 
     Attributes:
-        options: Of the run.
-        net: The weights.
-        ema: The averaged weights; empty where there is no average.
-        optimizers: States of the optimizers.
+        options: Options of the run.
+        net: Weights.
+        ema: Averaged weights; empty without an average.
+        optimizers: State of each optimizer.
         scaler: State of the gradient scaler (float16 only).
-        step: Steps done.
-        minutes: Minutes spent, over all sittings.
-        best_db: Best mean PSNR of a validation so far.
+        step: Number of steps done.
+        minutes: Minutes spent, over all sessions.
+        best_db: Best mean PSNR of a validation so far, in dB.
     """
 
     options: TrainOptions
@@ -54,10 +66,11 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write `last.pt`; the one before stays until the new one is complete."""
+    """Write `last.pt`. The previous one stays until the new one is complete."""
     content = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
+    content["version"] = _VERSION
     content["options"] = asdict(checkpoint.options)
-    # What `load_model` needs to take the weights out of a checkpoint.
+    # `load_model` needs these to read weights from a checkpoint.
     content |= {"architecture": checkpoint.options.model, "config": {}}
     path = folder / CHECKPOINT
     file = io.BytesIO()  # so that a full disk is an OSError
@@ -67,35 +80,38 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def check_options(folder: Path, before: TrainOptions, now: TrainOptions) -> None:
-    """Refuse to go on with a run in another way than it began.
+    """Refuse to resume a run with options that change what it learns or measures.
+
+    Args:
+        folder: Folder of the run.
+        before: Options of the run so far.
+        now: Options to resume it with.
 
     Raises:
-        TrainingError: An option is another that what was learned or measured depends on.
+        TrainingError: An option differs and may not.
     """
     for field in fields(TrainOptions):
         had, wanted = getattr(before, field.name), getattr(now, field.name)
         if had != wanted and field.name not in _FREE_OPTIONS:
             raise TrainingError(
-                f"{folder}: this run has {field.name} {had!r}, not {wanted!r}, and keeps it to its"
-                " end. Resume it without that option, or train into another folder."
+                f"{folder}: this run has `{field.name}` {had!r}, not {wanted!r}, and keeps it to"
+                " its end. Resume it without that option, or train into another folder."
             )
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read `last.pt`; no code in it is run.
+    """Read `last.pt` without running code from it.
 
     Raises:
-        TrainingError: It is missing or damaged, or was written by another version.
+        TrainingError: The file is missing or damaged, or of an unknown version.
     """
     path = folder / CHECKPOINT
     if not path.is_file():
-        raise TrainingError(f"{path}: missing; there is no run to resume. Leave out --resume.")
+        raise TrainingError(f"{path}: missing; there is no run to resume. Leave out `resume`.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        stated = dict(content["options"])
-        stated["prepare"] = PrepareOptions(**stated["prepare"])
         return Checkpoint(
-            options=TrainOptions(**stated),
+            options=_options_of(content),
             **{f.name: content[f.name] for f in fields(Checkpoint) if f.name != "options"},
         )
     except (
@@ -108,6 +124,30 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         ValueError,
     ) as error:
         raise TrainingError(
-            f"{path}: not a checkpoint of this version ({str(error).splitlines()[0]}). Train anew"
-            " into another folder; --init takes weights over."
+            f"{path}: not a checkpoint of this version ({str(error).splitlines()[0]}). Train into"
+            " another folder; `init` starts from weights of this one."
         ) from error
+
+
+def _options_of(content: Mapping[str, Any]) -> TrainOptions:
+    """Options in a checkpoint of any version.
+
+    Raises:
+        ValueError: The version is unknown, or a value is refused.
+        TypeError: An option is unknown.
+    """
+    options = dict(content["options"])
+    prepare = dict(options.pop("prepare"))
+    version = content.get("version", 1)
+    if version == 1:
+        options = _renamed(options, _RENAMED)
+        prepare = _renamed(prepare, _RENAMED_PREPARE)
+    elif version != _VERSION:
+        raise ValueError(f"version {version}")
+    return TrainOptions(**options, prepare=PrepareOptions(**prepare))
+
+
+def _renamed(options: Mapping[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:
+    """Options under their new names; those without one are left out."""
+    pairs = ((names.get(name, name), value) for name, value in options.items())
+    return {name: value for name, value in pairs if name is not None}

@@ -91,7 +91,7 @@ class TripletSampler:
             shots: At least one.
             seed: All draws follow from it.
             any_timestep: Whether targets may lie elsewhere than in the middle.
-            hard_mining: Share of triplets that are cut where the frames differ most.
+            hard_mining: Fraction of triplets that are cut where the frames differ most.
 
         Raises:
             TrainingError: There is no shot.
@@ -180,7 +180,7 @@ def _places(shot: Shot, side: int, rng: np.random.Generator) -> tuple[tuple[int,
     )
 
 
-def hold_out(shots: Sequence[Shot], share: float = 0.03) -> tuple[list[Shot], list[Shot]]:
+def hold_out(shots: Sequence[Shot], fraction: float = 0.03) -> tuple[list[Shot], list[Shot]]:
     """Split shots into those to train on and those to validate on.
 
     Every shot has its own place in a fixed shuffle, so more footage moves few shots to the other
@@ -206,7 +206,7 @@ def hold_out(shots: Sequence[Shot], share: float = 0.03) -> tuple[list[Shot], li
         )
         return [replace(shot, frames=kept)], [tail]
     order = sorted(shots, key=_shuffled_place)
-    count = max(1, round(len(shots) * share))
+    count = max(1, round(len(shots) * fraction))
     return order[count:], order[:count]
 
 

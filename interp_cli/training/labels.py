@@ -1,8 +1,8 @@
-"""Motion from a classical method, for a matcher to learn from before it can judge by pictures.
+"""Flow labels from a classical method, for the first part of a run.
 
-A matcher that starts from nothing finds large motion only by chance as long as pictures alone tell
-it so. DIS flow (Kroeger et al. 2016), kept where its two directions agree, shows it the way in the
-first part of a run; measured in the first minutes of training, it saved three quarters of them.
+A matcher with random weights finds large motion only by chance when it learns from pictures alone.
+DIS flow (Kroeger et al. 2016) is its label where both directions agree. In the first minutes of
+training this saved three quarters of the time.
 """
 
 from __future__ import annotations
@@ -13,34 +13,36 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Labels are means over cells of this side.
+# Side of the cells over which labels are averaged.
 CELL_PX = 8
-# The loss gives labels weight up to this share of a run; later ones would be made for nothing.
-LAST_SHARE = 0.25
+# Labels have a weight in the loss up to this fraction of a run, and are not computed later.
+LAST_FRACTION = 0.25
 
 # The method keeps buffers, so each of the loader's threads has its own.
 _own = threading.local()
 
 
-def matcher_labels(frames: NDArray[np.uint8], share: float = 0.0) -> dict[str, NDArray[np.float32]]:
+def matcher_labels(
+    frames: NDArray[np.uint8], fraction: float = 0.0
+) -> dict[str, NDArray[np.float32]]:
     """Label a batch of triplets.
 
     Args:
-        frames: Earlier, target, later, (N, 3, S, S, 3) uint8 RGB, S a multiple of 8.
-        share: Share of the run that is done.
+        frames: Earlier frame, target, later frame, (N, 3, S, S, 3) uint8 RGB, S a multiple of 8.
+        fraction: Fraction of the run that is done. Default 0.
 
     Returns:
-        `motion`, (N, 2, 3, S/8, S/8): for each cell of the earlier and of the later frame the
-        mean motion (dx, dy) in pixels to the other frame, and the share of its pixels that it is
-        known of. Nothing once labels have no weight any more.
+        `dis_flow`, (N, 2, 3, S/8, S/8): for each cell of the earlier and of the later frame the
+        mean flow (dx, dy) in pixels to the other frame, and the fraction of its pixels where it
+        is known. Empty from `LAST_FRACTION` on.
     """
-    if share >= LAST_SHARE:
+    if fraction >= LAST_FRACTION:
         return {}
-    return {"motion": np.stack([_label(f[0], f[2]) for f in frames])}
+    return {"dis_flow": np.stack([_label(f[0], f[2]) for f in frames])}
 
 
 def _label(frame0: NDArray[np.uint8], frame1: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Both directions of one pair, (2, 3, S/8, S/8)."""
+    """Label one pair in both directions, (2, 3, S/8, S/8)."""
     grey = [cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2GRAY) for f in (frame0, frame1)]
     if not hasattr(_own, "method"):
         _own.method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -65,7 +67,7 @@ def _label(frame0: NDArray[np.uint8], frame1: NDArray[np.uint8]) -> NDArray[np.f
 
 
 def _cells(flow: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean flow of the known pixels of each cell and their share, (3, h, w)."""
+    """Mean flow of the known pixels of each cell and their fraction, (3, h, w)."""
     height, width = (side // CELL_PX for side in known.shape)
     parts = np.dstack((flow * known[..., None], known))
     means = parts.reshape(height, CELL_PX, width, CELL_PX, 3).mean((1, 3), dtype=np.float32)

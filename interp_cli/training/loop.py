@@ -1,18 +1,15 @@
 """The training loop: options → data → network → steps.
 
-Steps are numbered, and everything random in a step follows from the seed and its number (see
-`draws`), so on a CPU a resumed run ends bit for bit where an uninterrupted one of as many steps
-does; on a GPU sums are not the same twice.
+Steps are numbered, and all random choices of a step follow from the seed and its number (see
+`draws`). So on a CPU a resumed run ends bit for bit where an uninterrupted one of as many steps
+does. On a GPU sums are not reproducible.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,70 +17,46 @@ import torch
 
 from interp_cli.errors import TrainingError, full_disk
 from interp_cli.models.weights import save_weights
-from interp_cli.training import ranks as processes
 from interp_cli.training.checkpoint import CHECKPOINT, check_options, load_checkpoint
 from interp_cli.training.curve import Curve
 from interp_cli.training.device import choose_device, choose_precision
+from interp_cli.training.distributed import (
+    ProcessGroup,
+    count_processes,
+    is_launched,
+    join_process_group,
+    start_processes,
+)
 from interp_cli.training.draws import TripletSampler, hold_out
 from interp_cli.training.loader import Cut, TripletLoader, loader_threads
 from interp_cli.training.losses import labeller
 from interp_cli.training.options import TrainOptions
 from interp_cli.training.prepare import Shot, prepare
-from interp_cli.training.ranks import Ranks
+from interp_cli.training.progress import ProgressReport, RunClock, TrainProgress
 from interp_cli.training.resident import ResidentTriplets, fits
 from interp_cli.training.state import TrainingState, step_seed
-from interp_cli.training.stopping import Stopping
+from interp_cli.training.stopping import StopSignal
 from interp_cli.training.triplets import FrameInterpolationDataset
 from interp_cli.training.validation import HELD_OUT, ValidationSet, validate, validation_sets
 
 BEST = "best.safetensors"
-# Held-out crops are validated at twice the crop, but no smaller and no larger than this.
+# Held-out crops have twice the side of training crops, within these limits in pixels.
 _HELD_OUT_PX = (128, 256)
-_LOSS_WINDOW = 100
-
-
-@dataclass(frozen=True, slots=True)
-class TrainProgress:
-    """Where a run is.
-
-    Attributes:
-        step: Steps done.
-        triplets: Triplets seen.
-        minutes: Minutes spent, over all sittings.
-        share: Share of the planned run that is done, 0 to 1.
-        seconds_left: By the speed of this sitting.
-        loss: Mean of the last steps.
-        triplets_per_second: Of this sitting.
-        learning_rate: Of the last step.
-        psnr_db: Of the last validation, by set.
-        parts: Parts of the last step's loss, by name.
-    """
-
-    step: int
-    triplets: int
-    minutes: float
-    share: float
-    seconds_left: float
-    loss: float
-    triplets_per_second: float
-    learning_rate: float
-    psnr_db: dict[str, float] = field(default_factory=dict)
-    parts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a run came to.
+    """Result of a run.
 
     Attributes:
-        folder: Where checkpoint, weights, curve and pictures lie.
-        weights: The best weights.
-        best_db: Mean PSNR of the best weights in validation.
-        start_psnr_db: Of the weights that the run started from, by set; empty without such weights
-            and after `resume`.
-        interrupted: Whether a signal ended it before its planned end.
-        last: Where it stood at its end.
-        notes: What went otherwise than planned.
+        folder: Folder with checkpoint, weights, curve and pictures.
+        weights: File of the best weights; missing if the run stopped before its first validation.
+        best_db: Mean PSNR of the best weights in validation, in dB.
+        start_psnr_db: PSNR of the initial weights in dB, by set; empty without initial weights and
+            after `resume`.
+        interrupted: Whether a signal stopped the run before its planned end.
+        last: State of the run at its end.
+        warnings: Deviations from the options.
     """
 
     folder: Path
@@ -92,7 +65,7 @@ class TrainResult:
     start_psnr_db: dict[str, float]
     interrupted: bool
     last: TrainProgress
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 Progress = Callable[[TrainProgress], None]
@@ -100,7 +73,7 @@ Progress = Callable[[TrainProgress], None]
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What every rank has to know."""
+    """What every process of a run has to know."""
 
     shots: tuple[Shot, ...]
     sets: tuple[Path, ...]
@@ -122,199 +95,139 @@ def train(
 ) -> TrainResult:
     """Train a network on videos.
 
-    Started by `torchrun`, every process calls this alike. Otherwise it starts further ranks on a
-    CPU by itself, so a script that calls it needs the usual `if __name__ == "__main__":`.
+    Under `torchrun`, every process calls this function. Otherwise it starts further processes on
+    a CPU itself, so a script that calls it needs the usual `if __name__ == "__main__":`. The first
+    SIGINT or SIGTERM stops the run with a checkpoint.
 
     Args:
         videos: Files and folders, see `training.sources.find_sources`.
-        folder: Where the run is kept: `last.pt`, `best.safetensors`, `curve.csv`, pictures.
-        options: How to train; `train_preset` gives the values for each architecture.
-        validate_on: Folders of triplets; without any, footage that is held out decides which
-            weights are best.
-        cache: Where prepared footage is kept for the next time.
-        resume: Whether to go on from the checkpoint in `folder`; then `options` may differ from
-            the checkpoint's in the planned length, and in how, where and how often something is
-            computed, checked and kept.
-        progress: Called after each step.
-        prepare_progress: Called with the sources prepared and their number.
+        folder: Folder of the run, for `last.pt`, `best.safetensors`, `curve.csv` and pictures.
+        options: Options; `train_preset` returns the values for each network.
+        validate_on: Folders of triplets that decide which weights are best. Default: none, and
+            held-out footage decides.
+        cache: Folder for prepared footage, which the next run reuses.
+        resume: Whether to continue from the checkpoint in `folder`. `options` may then differ from
+            the checkpoint's in the planned length, the device and the intervals. Default `False`.
+        progress: Callback after each step.
+        prepare_progress: Callback with the number of sources prepared and of all sources.
 
     Raises:
-        TrainingError: There is too little footage, nothing to resume, a run in `folder` that is
-            not to be resumed or was begun otherwise, or training does not converge.
+        TrainingError: There is too little footage, nothing to resume, another run in `folder`, or
+            training does not converge.
         VideoError: A video cannot be read.
-        WeightsError: The weights to start from cannot be used.
-        ResourceError: There is no such device, or it has no such precision, or the disk is full.
+        WeightsError: The initial weights cannot be used.
+        ResourceError: The device or its precision is missing, or the disk is full.
     """
     folder = Path(folder)
     if resume:
         check_options(folder, load_checkpoint(folder).options, options)
     elif (folder / CHECKPOINT).exists():
         raise TrainingError(
-            f"{folder}: holds a run already. Go on with --resume, or give another folder."
+            f"{folder}: holds a run already. Continue it with `resume`, or give another folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
     device = choose_device(options.device)
 
-    def job() -> _Job:
+    def open_job() -> _Job:
         shots = prepare(videos, cache, options.prepare, prepare_progress)
         return _Job(tuple(shots), tuple(map(Path, validate_on)), folder, options, resume)
 
-    if processes.launched():
-        with processes.joined(device) as ranks:
-            # Rank 0 prepares; the others then find everything there.
-            own = job() if ranks.leads else None
-            ranks.agree(0.0)
-            return _run(ranks, own or job(), progress)
-    world = processes.count_ranks(options.ranks, device.type, options.batch)
-    ready = job()
-    with processes.started(world, _run, (ready,)) as ranks:
-        return _run(ranks, ready, progress)
+    if is_launched():
+        with join_process_group(device) as group:
+            # Rank 0 prepares. The others then find everything there.
+            own = open_job() if group.is_main else None
+            group.broadcast(0.0)
+            return _run(group, own or open_job(), progress)
+    world_size = count_processes(options.processes, device.type, options.batch)
+    job = open_job()
+    with start_processes(world_size, _run, (job,)) as group:
+        return _run(group, job, progress)
 
 
-def _run(ranks: Ranks, job: _Job, progress: Progress | None = None) -> TrainResult:
-    """Train as one of the ranks; rank 0 alone writes and reports."""
+def _run(group: ProcessGroup, job: _Job, progress: Progress | None = None) -> TrainResult:
+    """Train as one of the processes. Rank 0 alone writes and reports."""
     options = job.options
-    if options.batch % ranks.world:
-        raise TrainingError(f"batch {options.batch} cannot be shared out to {ranks.world} ranks.")
-    device = choose_device(options.device, ranks.rank)
-    checkpoint = load_checkpoint(job.folder) if job.resume else None
-    precision = choose_precision(device, options.precision)
-    state = TrainingState(options, ranks, device, precision, checkpoint)
-    clock = _Clock(options, checkpoint.minutes if checkpoint else 0.0)
-    sampler, sets = _data(job, any_timestep=bool(state.net.supports_timestep))
-    resident = _is_resident(sampler, options, device)
-    report = _Report(state, clock)
-    start_psnr_db: dict[str, float] = {}
-    full = f"{job.folder}: the disk is full. Make room; --resume goes on from the last checkpoint."
-    with full_disk(full), ExitStack() as stack:
-        loader = stack.enter_context(
-            TripletLoader(
-                _cutter(sampler, options, device if resident else None),
-                options,
-                ranks,
-                device,
-                state.step,
-                clock.share_at,
-                # Labels are for weights that know nothing of motion yet.
-                labeller(options.model) if options.init is None else None,
-                loader_threads(device, ranks.world, resident=resident),
-            )
+    if options.batch % group.world_size:
+        raise TrainingError(
+            f"`batch` {options.batch} cannot be divided among {group.world_size} processes."
         )
-        stopping = stack.enter_context(Stopping(ranks.leads))
-        curve = stack.enter_context(Curve(job.folder, state.step)) if ranks.leads else None
+    full = (
+        f"{job.folder}: the disk is full. Make room; `resume` continues from the last checkpoint."
+    )
+    with full_disk(full), ExitStack() as stack:
+        stop = stack.enter_context(StopSignal(group.is_main))
+        device = choose_device(options.device, group.rank)
+        checkpoint = load_checkpoint(job.folder) if job.resume else None
+        precision = choose_precision(device, options.precision)
+        state = TrainingState(options, group, device, precision, checkpoint)
+        clock = RunClock(options, checkpoint.minutes if checkpoint else 0.0)
+        sampler, sets = _data(job, any_timestep=bool(state.net.supports_timestep))
+        loader = stack.enter_context(_loader(sampler, state, device, clock))
+        report = ProgressReport(options, clock)
+        curve = stack.enter_context(Curve(job.folder, state.step)) if group.is_main else None
+        start_psnr_db: dict[str, float] = {}
         while True:
-            clock.agreed_minutes, due, stop = ranks.agree(
-                clock.minutes(), clock.validation_due(), stopping.asked
+            clock.agreed_minutes, due, stopped = group.broadcast(
+                clock.minutes(), clock.validation_due(), stop.requested
             )
-            share = clock.share_at(state.step)
-            done = share >= 1
+            fraction = clock.fraction_at(state.step)
+            done = fraction >= 1
             begins = options.init is not None and state.step == 0
-            if due or done or begins:
-                picture = job.folder / f"validation-{state.step:07d}.png" if ranks.leads else None
-                report.psnr_db = validate(
-                    state.averaged, sets, device, ranks, state.autocast, picture
-                )
-                _keep_best(job, ranks, state, report.psnr_db)
-                clock.validated()
-                if begins:
-                    start_psnr_db = report.psnr_db
-            if curve is not None and (due or done or stop or begins):
-                curve.add(_row(report.now()))
-            if ranks.leads and (done or stop or clock.checkpoint_due()):
+            if not stopped and (due or done or begins):
+                started = clock.now()
+                name = f"validation-{state.step:07d}.png"
+                picture = job.folder / name if group.is_main else None
+                autocast, stopping = state.autocast, lambda: stop.requested
+                scores = validate(state.averaged, sets, device, group, autocast, picture, stopping)
+                stopped = scores is None
+                if scores is not None:
+                    report.psnr_db = scores
+                    _keep_best(job, state, scores)
+                    clock.validated(clock.now() - started)
+                    start_psnr_db = scores if begins else start_psnr_db
+            if curve is not None and (due or done or stopped or begins):
+                curve.add(_row(report.at(state.step, state.learning_rate)))
+            if group.is_main and (done or stopped or clock.checkpoint_due()):
                 state.save(job.folder, clock.minutes())
                 clock.saved()
-            if done or stop:
+            if done or stopped:
                 return TrainResult(
                     folder=job.folder,
                     weights=job.folder / BEST,
                     best_db=state.best_db,
                     start_psnr_db=start_psnr_db,
-                    interrupted=not done,
-                    last=report.now(),
-                    notes=tuple(state.notes),
+                    interrupted=bool(stopped),
+                    last=report.at(state.step, state.learning_rate),
+                    warnings=tuple(state.warnings),
                 )
-            # Objectives draw lots.
-            torch.manual_seed(step_seed(options.seed, state.step, ranks.rank))
-            report.add(state.train_on(loader.next(), share))
-            if progress is not None and ranks.leads:
-                progress(report.now())
+            started = clock.now()
+            # Objectives draw random numbers.
+            torch.manual_seed(step_seed(options.seed, state.step, group.rank))
+            report.add(state.train_on(loader.next(), fraction), clock.now() - started)
+            if progress is not None and group.is_main:
+                progress(report.at(state.step, state.learning_rate))
 
 
-class _Clock:
-    """How far a run is, over all its sittings, and what is due."""
-
-    def __init__(self, options: TrainOptions, minutes_before: float) -> None:
-        self.steps = options.steps
-        if options.epochs is not None:
-            self.steps = math.ceil(options.epochs * options.epoch_triplets / options.batch)
-        self.agreed_minutes = minutes_before
-        self._options = options
-        self._before = minutes_before
-        self._start = self._validated = self._saved = time.monotonic()
-
-    def sitting_seconds(self) -> float:
-        return time.monotonic() - self._start
-
-    def minutes(self) -> float:
-        return self._before + self.sitting_seconds() / 60
-
-    def share_at(self, step: int) -> float:
-        """Share of the run that is done at a step; by rank 0's clock if minutes are planned."""
-        if self._options.minutes is not None:
-            return min(1.0, self.agreed_minutes / self._options.minutes)
-        return min(1.0, step / (self.steps or 1))
-
-    def validation_due(self) -> bool:
-        return time.monotonic() - self._validated >= 60 * self._options.validate_minutes
-
-    def validated(self) -> None:
-        self._validated = time.monotonic()
-
-    def checkpoint_due(self) -> bool:
-        return time.monotonic() - self._saved >= 60 * self._options.checkpoint_minutes
-
-    def saved(self) -> None:
-        self._saved = time.monotonic()
-
-
-class _Report:
-    """Gathers what there is to tell."""
-
-    def __init__(self, state: TrainingState, clock: _Clock) -> None:
-        self.psnr_db: dict[str, float] = {}
-        self._state = state
-        self._clock = clock
-        self._first_step = state.step
-        self._losses: deque[float] = deque(maxlen=_LOSS_WINDOW)
-        self._parts: dict[str, float] = {}
-
-    def add(self, parts: dict[str, float]) -> None:
-        self._losses.append(parts["loss"])
-        self._parts = parts
-
-    def now(self) -> TrainProgress:
-        step, options, clock = self._state.step, self._state.options, self._clock
-        speed = (step - self._first_step) / max(clock.sitting_seconds(), 1e-9)
-        if options.minutes is not None:
-            seconds_left = 60 * max(0.0, options.minutes - clock.minutes())
-        else:
-            seconds_left = ((clock.steps or 0) - step) / speed if speed else math.inf
-        return TrainProgress(
-            step=step,
-            triplets=step * options.batch,
-            minutes=clock.minutes(),
-            share=clock.share_at(step),
-            seconds_left=seconds_left,
-            loss=float(np.mean(self._losses)) if self._losses else math.nan,
-            triplets_per_second=speed * options.batch,
-            learning_rate=self._state.learning_rate,
-            psnr_db=dict(self.psnr_db),
-            parts=dict(self._parts),
-        )
+def _loader(
+    sampler: TripletSampler, state: TrainingState, device: torch.device, clock: RunClock
+) -> TripletLoader:
+    options = state.options
+    resident = _is_resident(sampler, options, device)
+    return TripletLoader(
+        _cutter(sampler, options, device if resident else None),
+        options,
+        state.group,
+        device,
+        state.step,
+        clock.fraction_at,
+        # Labels are for random weights, which cannot find motion yet.
+        labeller(options.model) if options.init is None else None,
+        loader_threads(device, state.group.world_size, resident=resident),
+    )
 
 
 def _data(job: _Job, *, any_timestep: bool) -> tuple[TripletSampler, list[ValidationSet]]:
-    """What to learn from, and what to validate on."""
+    """The sampler to train on, and the sets to validate on."""
     options = job.options
     learned, held = hold_out(job.shots)
     sampler = TripletSampler(
@@ -327,24 +240,24 @@ def _data(job: _Job, *, any_timestep: bool) -> tuple[TripletSampler, list[Valida
 
 
 def _is_resident(sampler: TripletSampler, options: TrainOptions, device: torch.device) -> bool:
-    """Whether the footage lies in the device's memory: as asked for, or where it fits."""
+    """Whether to hold the footage in the device's memory: as requested, or where it fits."""
     return fits(sampler.shots, device) if options.resident == "auto" else options.resident
 
 
 def _cutter(sampler: TripletSampler, options: TrainOptions, device: torch.device | None) -> Cut:
-    """Cut on the device that holds the footage, or from files."""
+    """Cut crops on the device that holds the footage, or from files."""
     if device is not None:
         return ResidentTriplets(sampler, device).batch
     return FrameInterpolationDataset(sampler, options.crop, options.epoch_triplets).batch
 
 
-def _keep_best(job: _Job, ranks: Ranks, state: TrainingState, psnr_db: dict[str, float]) -> None:
+def _keep_best(job: _Job, state: TrainingState, psnr_db: dict[str, float]) -> None:
     """Write the weights if they are the best so far: on the given sets, else on held-out crops."""
     given = [value for name, value in psnr_db.items() if name != HELD_OUT]
     mean = float(np.mean(given or list(psnr_db.values())))
     if mean > state.best_db:
         state.best_db = mean
-        if ranks.leads:
+        if state.group.is_main:
             save_weights(job.folder / BEST, state.averaged, job.options.model)
 
 

@@ -1,8 +1,8 @@
-"""What a network is trained for: one objective an architecture.
+"""Training objectives, one per network.
 
-An objective is called with the network, a `TripletBatch` and the share of the planned run that is
-done (0 to 1), and returns the loss to descend and the parts of it that are worth a curve, by name.
-A labeller adds to the pictures what only the objective needs; it works in the loader's threads.
+An objective is called with the network, a `TripletBatch` and the fraction of the planned run that
+is done (0 to 1). It returns the loss and the parts of the loss to plot, by name. A labeller adds
+what only the objective needs to the pictures, in the loader's threads.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from interp_cli.image_ops import constants, shrunk
 from interp_cli.models.flow.network import Flow
 from interp_cli.models.warp import warp
 from interp_cli.training import labels
+from interp_cli.training.midpoint_teacher import find_trajectories
 from interp_cli.training.triplets import TripletBatch
-from interp_cli.training.waypoint import find_trajectories
 
-# A mean squared error of 50 dB: less is no better.
+# Mean squared error at a PSNR of 50 dB. Smaller errors do not count as better.
 _EXACT = 1e-5
 
 Objective = Callable[[nn.Module, TripletBatch, float], tuple[Tensor, dict[str, Tensor]]]
-# Frames (N, 3, S, S, 3) uint8 RGB and the share of the run done -> arrays by name, first axis N.
+# Frames (N, 3, S, S, 3) uint8 RGB and the fraction of the run -> arrays by name, first axis N.
 Labeller = Callable[[NDArray[np.uint8], float], dict[str, NDArray[np.float32]]]
 
 
 def objective(architecture: str) -> Objective:
-    """The objective of an architecture.
+    """Return the objective of a network.
 
     Raises:
-        ValueError: It has none.
+        ValueError: The network has none.
     """
     if architecture not in _OBJECTIVES:
         known = ", ".join(_OBJECTIVES)
@@ -44,7 +44,7 @@ def objective(architecture: str) -> Objective:
 
 
 def labeller(architecture: str) -> Labeller | None:
-    """The labeller of an architecture; `None` where the pictures are enough."""
+    """Return the labeller of a network; `None` if it needs no labels."""
     return _LABELLERS.get(architecture)
 
 
@@ -63,14 +63,14 @@ def fusion_loss(
 def flow_loss(
     net: nn.Module, batch: TripletBatch, progress: float
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """A loss for every stage of `flow` against the true middle and what is known of the motion.
+    """Losses of every stage of `flow` against the true middle and the known motion.
 
-    The labels `motion` (see `labels`) fade out over the first part of the run; `exact_motion` and
-    `exact_flow_t` (see `synthetic`) count to its end, and for what was filmed instead of drawn
-    `waypoint_motion` and `waypoint_flow_t` (see `waypoint`), at the timestep at which its target
-    was found to be, not as told. On average a quarter of a batch, drawn by lot, is learned from at
-    half its size, sharp and clean as large frames are once they are smaller; crops that are not
-    multiples of 16, or below 32 pixels, never are.
+    The labels `dis_flow` (see `labels`) fade out over the first part of the run. `exact_flow` and
+    `exact_flow_t` (see `synthetic`) count for synthetic triplets. `midpoint_flow` and
+    `midpoint_flow_t` (see `midpoint_teacher`) count for filmed ones, at the estimated timestep of
+    the target. On average a random quarter of a batch is halved in size, which makes it sharp and
+    clean like large frames after the pyramid's reduction. Crops whose sides are not multiples of
+    16, or are below 32 pixels, are never halved.
     """
     lot = torch.randperm(len(batch))
     small = int(len(batch) / 4 + torch.rand(()).item()) if _can_be_halved(batch) else 0
@@ -88,7 +88,7 @@ def _can_be_halved(batch: TripletBatch) -> bool:
 
 
 def _halved(batch: TripletBatch) -> TripletBatch:
-    """The same at half the size; motion is half as long, in as many cells."""
+    """The batch at half the size. Labels keep their grids, and their vectors are halved."""
     scale = constants(batch.target, 0.5, 0.5, 1).view(3, 1, 1)
     return TripletBatch(
         shrunk(batch.frame0, 2),
@@ -100,7 +100,7 @@ def _halved(batch: TripletBatch) -> TripletBatch:
 
 
 def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Tensor]:
-    """Losses of triplets of one size, by name."""
+    """Return the losses of triplets of one size, by name."""
     features, flows = net.training_motion(batch.frame0, batch.frame1)
     filmed = _filmed(batch)
     timestep, known = batch.timestep, batch.labels
@@ -108,7 +108,7 @@ def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Te
     if trajectories is not None:
         timestep = trajectories.timesteps(timestep)
     out = net.training_outputs(features, flows[-1], timestep)
-    frames = torch.stack((batch.frame0, batch.frame1), 1).flatten(0, 1)  # sides in turn
+    frames = torch.stack((batch.frame0, batch.frame1), 1).flatten(0, 1)  # frames 0 and 1 alternate
     half = F.avg_pool2d(batch.target, 2)
     quarter = F.avg_pool2d(half, 2)
     parts = {
@@ -122,11 +122,11 @@ def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Te
     if trajectories is not None:
         known = known | trajectories.labels(flows[-1], out.refined[0])
     taught = {
-        "motion": (flows, max(0.0, 0.25 * (1 - progress / labels.LAST_SHARE))),
-        "exact_motion": (flows, 0.125),
+        "dis_flow": (flows, max(0.0, 0.25 * (1 - progress / labels.LAST_FRACTION))),
+        "exact_flow": (flows, 0.125),
         "exact_flow_t": (out.refined, 0.06),
-        "waypoint_motion": (flows, 0.125),
-        "waypoint_flow_t": ((out.projected, *out.refined), 0.06),
+        "midpoint_flow": (flows, 0.125),
+        "midpoint_flow_t": ((out.projected, *out.refined), 0.06),
     }
     for name, (found, weight) in taught.items():
         if name in known and weight:
@@ -135,8 +135,8 @@ def _flow_parts(net: Flow, batch: TripletBatch, progress: float) -> dict[str, Te
 
 
 def _filmed(batch: TripletBatch) -> Tensor:
-    """Numbers of the triplets whose motion is not known exactly."""
-    drawn = batch.labels.get("exact_motion")
+    """Numbers of the triplets that are not synthetic."""
+    drawn = batch.labels.get("exact_flow")
     if drawn is None:
         return torch.arange(len(batch), device=batch.target.device)
     return (~drawn[:, :, 2].flatten(1).any(1)).nonzero().flatten()
@@ -145,8 +145,8 @@ def _filmed(batch: TripletBatch) -> Tensor:
 def laplacian_l1(prediction: Tensor, target: Tensor, levels: int) -> Tensor:
     """Mean absolute error of each level of a Laplacian pyramid, summed over the levels.
 
-    Fine detail counts as much as brightness over large areas. All levels have one weight:
-    doubling it from level to level, as is usual, cost 0.4 dB in a trial.
+    Fine detail counts as much as brightness over large areas. All levels have the same weight:
+    the usual doubling from level to level cost 0.4 dB in a trial.
     """
     rest = (prediction - target).float()
     total = rest.new_zeros(())
@@ -158,19 +158,19 @@ def laplacian_l1(prediction: Tensor, target: Tensor, levels: int) -> Tensor:
 
 
 def log_squared_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean over the pictures of the logarithm of their mean squared error; 0 where there is none.
+    """Mean over the pictures of the logarithm of their mean squared error; 0 without an error.
 
-    As in PSNR, the same share of a picture's error counts alike in every picture. An absolute error
-    counts most where nothing can be foretold; this makes exact what is nearly right, too.
+    As in PSNR, halving a picture's error counts the same in every picture. An absolute error
+    counts most where motion is unpredictable, whereas this one also refines what is nearly right.
     """
     error = (prediction - target).float().square().flatten(1).mean(1)
     return torch.log1p(error / _EXACT).mean()
 
 
 def _projected_l1(flow: Tensor, frames: Tensor, target: Tensor) -> Tensor:
-    """Error of both frames warped to the timestep, (N, 2, 2, h, w); the better one counts most.
+    """Error of both frames warped to the timestep by `flow`, (N, 2, 2, h, w).
 
-    A place that one frame does not show must be right in the other alone.
+    The better frame counts more, since a place may be visible in one frame only.
     """
     warped = warp(frames, flow.flatten(0, 1)).view(*flow.shape[:2], *frames.shape[1:])
     error: Tensor = (warped - target.unsqueeze(1)).abs().mean(2)  # (N, 2, h, w)
@@ -178,10 +178,10 @@ def _projected_l1(flow: Tensor, frames: Tensor, target: Tensor) -> Tensor:
 
 
 def _matched(flow: Tensor, frames: Tensor) -> Tensor:
-    """Error of each frame rebuilt from the other by a level's flow, (N, 2, 2, h, w).
+    """Error of each frame reconstructed from the other by a level's flow, (N, 2, 2, h, w).
 
-    Pictures twice as fine as the flow tell more of it. What is hidden in the other frame cannot
-    be rebuilt, so large errors count less than in proportion.
+    Pictures at twice the flow's resolution constrain it better. Places that the other frame hides
+    cannot be reconstructed, so large errors count less than in proportion.
     """
     fine = 2 * F.interpolate(
         flow.flatten(0, 1), scale_factor=2, mode="bilinear", align_corners=False
@@ -196,24 +196,24 @@ def _motion_l1(flows: Sequence[Tensor], known: Tensor, frames: Tensor) -> Tensor
     """Distance of flows from known ones, weighted by how much of a cell is known.
 
     Args:
-        flows: Of several levels, (N, 2, 2, h, w), in pixels of their own grids.
-        known: Motion in the frame's pixels and weight, (N, 2, 3, H/c, W/c).
-        frames: For their size.
+        flows: Flows of several levels, (N, 2, 2, h, w), in pixels of their own grids.
+        known: Known flow in the frame's pixels, and its weight, (N, 2, 3, H/c, W/c).
+        frames: Frames, of which the size is used.
     """
     total = known.new_zeros(())
     motion, weight = known[:, :, :2].flatten(0, 1), known[:, :, 2:].flatten(0, 1)
     for flow in flows:
         own = flow.flatten(0, 1)
         level_px = frames.shape[-1] / flow.shape[-1]  # pixels of the frame in one of the level
-        # Compared on the coarser of both grids.
+        # The coarser of both grids is used for the comparison.
         height, width = (
             min(sides) for sides in zip(flow.shape[-2:], known.shape[-2:], strict=True)
         )
         own = F.adaptive_avg_pool2d(own, (height, width))
-        share = F.adaptive_avg_pool2d(weight, (height, width))
-        goal = F.adaptive_avg_pool2d(motion * weight, (height, width)) / share.clamp(min=1e-3)
-        distance = (own * level_px - goal).abs().sum(1, keepdim=True) * share
-        # In cells of 8 pixels, and coarse levels count less: they need not be exact.
+        fraction = F.adaptive_avg_pool2d(weight, (height, width))
+        goal = F.adaptive_avg_pool2d(motion * weight, (height, width)) / fraction.clamp(min=1e-3)
+        distance = (own * level_px - goal).abs().sum(1, keepdim=True) * fraction
+        # The unit is 8 pixels. Coarse levels count less, since they need not be exact.
         total = total + distance.mean() / 8 * min(1.0, (8 / level_px) ** 0.5)
     return total
 

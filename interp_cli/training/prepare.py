@@ -1,19 +1,20 @@
-"""Videos, picture sequences and sets of triplets to flat files of frames.
+"""Converts videos, picture sequences and sets of triplets to flat files of frames.
 
-Each source becomes two files in a folder: `KEY.yuv`, all its frames one after the other, and
-`KEY.json`, which says where each shot of consecutive frames lies. A shot holds no cut and no
-repeated frame. Frames are planar YUV 4:2:0, 8 bits, BT.709, limited range: half the bytes of RGB,
-so that twice as much footage stays in memory. The key follows from the source and the options, so
-a source is prepared once; the `.json` is written last, so a half-finished one is never taken.
+Each source becomes two files in a folder: `KEY.yuv` holds its frames one after the other, and
+`KEY.json` lists the shots. A shot is a run of consecutive frames without a cut and without
+duplicates. Frames are planar YUV 4:2:0, 8 bits, BT.709, limited range: half the bytes of RGB, so
+twice as much footage fits in memory. The key is a hash of the source and the options, so that a
+source is prepared once. The `.json` is written last, so a half-finished source is never used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from numpy.typing import NDArray
 
 from interp_cli.atomic import AtomicPath, write_whole
 from interp_cli.errors import OpenError, TrainingError, VideoError, full_disk
-from interp_cli.scenes.cuts import change
+from interp_cli.scenes.base import split_at_cuts
 from interp_cli.scenes.duplicates import is_duplicate
+from interp_cli.scenes.registry import create_detector
 from interp_cli.scenes.thumbnails import luma_thumbnail
 from interp_cli.training.options import PrepareOptions
 from interp_cli.training.sources import Source, find_sources
@@ -37,10 +39,12 @@ from interp_cli.video.readers.file import VideoReader
 Progress = Callable[[int, int], None]
 _Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 
-_VERSION = 1
-_SHOTS = "runs"  # their key in the files of that version
+# Version 2 splits at cuts with the scene detector of `interp double`. Version 1 used the change of
+# each pair alone, which took fast motion for cuts; its files hold whole shots and can be read.
+_VERSION = 2
+_SHOTS_KEYS = {1: "runs", 2: "shots"}
 _HASHED_BYTES = 1 << 20
-# Frames of a shot wait in memory until it is clear that the shot is worth keeping.
+# Frames of a shot are held in memory until it is clear that the shot is of use.
 _LONGEST_SHOT = 250
 _UNEVEN = 1.5
 _RGB = ColourTags(matrix=0, full_range=True)
@@ -51,14 +55,14 @@ class Shot:
     """Consecutive frames of one shot inside a flat file.
 
     Attributes:
-        file: The flat file.
-        offset: Where its first frame begins, in bytes.
+        file: Path of the flat file.
+        offset: Position of the first frame in the file, in bytes.
         frames: Number of frames, at least 3.
         width: Columns, even.
         height: Rows, even.
-        frame_rate: Frames a second when it was filmed; `None` where unknown.
-        motion: Mean absolute difference of neighbours' luma, in units of 1/255.
-        source: Where it came from: shots of one source share its weight.
+        frame_rate: Frames per second when it was filmed; `None` where unknown.
+        motion: Mean absolute difference of adjacent frames' luma, in units of 1/255.
+        source: Name of the source; shots of one source share its weight.
     """
 
     file: Path
@@ -78,13 +82,18 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class _SourceFrame:
-    """One frame on its way into the flat file."""
+    """A frame of a source, before it is stored; `begins` marks the first frame of a group."""
 
     image: av.VideoFrame
     colour: ColourTags
     frame_rate: float | None = None
     seconds: float | None = None
     begins: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.image.width, self.image.height
 
 
 def is_prepared(folder: str | Path) -> bool:
@@ -101,13 +110,13 @@ def prepare(
     """Prepare every source under `paths` that is not yet in `folder`.
 
     Args:
-        paths: Files and folders, see `find_sources`; a prepared folder is taken as it is.
-        folder: Where the flat files are kept.
-        options: What counts as a cut, how large frames may be.
-        progress: Called with the sources done and their number.
+        paths: Files and folders, see `find_sources`. A prepared folder is used as it is.
+        folder: Folder for the flat files.
+        options: Scene threshold, frame size and minimum motion. Default: `PrepareOptions()`.
+        progress: Callback with the number of sources done and of all sources.
 
     Returns:
-        The shots of these sources, those of other sources in `folder` left out.
+        The shots of these sources, without those of other sources in `folder`.
 
     Raises:
         TrainingError: Nothing usable was found.
@@ -139,10 +148,10 @@ def prepare(
 
 
 def open_prepared(folder: str | Path) -> list[Shot]:
-    """All shots that `prepare` wrote into a folder.
+    """Read all shots that `prepare` wrote into a folder.
 
     Raises:
-        TrainingError: A flat file is missing or shorter than its description says.
+        TrainingError: A flat file is shorter than its description says, or of another version.
     """
     shots: list[Shot] = []
     for record in sorted(Path(folder).glob("*.json")):
@@ -169,24 +178,24 @@ def _prepare_one(source: Source, folder: Path, options: PrepareOptions) -> list[
         return _read_record(record)
     flat = record.with_suffix(".yuv")
     full = (
-        f"{folder}: the disk is full while preparing {source.name}. Make room, or give another"
-        " --cache."
+        f"{folder}: the disk is full while preparing {source.name}. Make room, or prepare into"
+        " another folder."
     )
     with full_disk(full), closing(_source_frames(source)) as frames:
         with AtomicPath(flat) as part, part.open("wb") as file:
             shots = _write_shots(frames, file.write, source, options)
         shots = [replace(shot, file=flat) for shot in shots]
         content = {"version": _VERSION, "name": str(source.name)}
-        content[_SHOTS] = [_entry(shot) for shot in shots]
+        content[_SHOTS_KEYS[_VERSION]] = [_entry(shot) for shot in shots]
         write_whole(record, json.dumps(content, indent=1))
     return shots
 
 
 def _key(source: Source, options: PrepareOptions) -> str:
-    """Changes when a file of the source, the options or this module's format change.
+    """Hash of the source's files, the options and the version of the format.
 
-    A video is known by what it holds, so one that was moved or fetched again is not prepared
-    again; pictures, which may be hundreds of thousands, by their names, sizes and dates.
+    A video is identified by its content, so that one that was moved is not prepared again.
+    Pictures, which may be hundreds of thousands, are identified by names, sizes and dates.
     """
     facts: list[Any] = [_VERSION, asdict(options), source.group, source.frame_rate, source.origin]
     if source.pictures == (source.name,):
@@ -199,7 +208,7 @@ def _key(source: Source, options: PrepareOptions) -> str:
 
 
 def _content(path: Path) -> tuple[int, str]:
-    """Size of a file, and a hash of its beginning and its end."""
+    """Size of a file, and a hash of its first and last part."""
     size = path.stat().st_size
     with path.open("rb") as file:
         digest = hashlib.sha256(file.read(_HASHED_BYTES))
@@ -217,7 +226,14 @@ def _entry(shot: Shot) -> dict[str, Any]:
 def _read_record(record: Path) -> list[Shot]:
     content = json.loads(record.read_text("utf-8"))
     file = record.with_suffix(".yuv")
-    shots = [Shot(file=file, **entry) for entry in content[_SHOTS]]
+    version = content.get("version")
+    if version not in _SHOTS_KEYS:
+        known = " and ".join(map(str, _SHOTS_KEYS))
+        raise TrainingError(
+            f"{record}: prepared footage of version {version}, this program reads {known}. Prepare"
+            " the videos again, into another folder."
+        )
+    shots = [Shot(file=file, **entry) for entry in content[_SHOTS_KEYS[version]]]
     needed = max((shot.offset + shot.frames * shot.frame_bytes for shot in shots), default=0)
     if file.stat().st_size < needed:
         raise TrainingError(
@@ -227,7 +243,7 @@ def _read_record(record: Path) -> list[Shot]:
 
 
 def _source_frames(source: Source) -> Generator[_SourceFrame, None, None]:
-    """The frames of a source in order."""
+    """Yield the frames of a source in order."""
     if source.pictures == (source.name,):
         with VideoReader(source.name) as reader:
             if reader.info.interlaced:
@@ -254,78 +270,119 @@ def _write_shots(
     source: Source,
     options: PrepareOptions,
 ) -> list[Shot]:
-    """Write `frames`, split at cuts, without repeats; describe the shots."""
-    shots: list[Shot] = []
-    kept: list[bytes] = []
-    motions: list[float] = []
-    size = (0, 0)
-    offset = 0
+    """Write `frames`, split at cuts, without duplicates.
+
+    Returns:
+        The shots that are long enough and have enough motion.
+    """
+    shots = _ShotWriter(write, source.origin, options)
     pace = _Pace()
     last: _SourceFrame | None = None
-    last_thumbnail = np.zeros((1, 1), np.float32)
-    last_luma = np.zeros((1, 1), np.uint8)
+    for frame, starts_shot in _split(frames, options.scene_threshold):
+        is_steady = pace.goes_on(frame.seconds)
+        if last is not None and not starts_shot and _is_duplicate(last, frame):
+            continue
+        if starts_shot or not is_steady:
+            shots.finish()
+        shots.add(frame)
+        last = frame
+    shots.finish()
+    return shots.finished
 
-    def finish() -> None:
-        nonlocal offset
-        motion = float(np.mean(motions)) if motions else 0.0
-        if len(kept) >= 3 and motion >= options.min_motion:
-            for planes in kept:
-                write(planes)
-            rate = last.frame_rate if last is not None else None
-            shot = Shot(Path(), offset, len(kept), *size, rate, motion, source.origin)
-            shots.append(shot)
-            offset += len(kept) * shot.frame_bytes
-        kept.clear()
-        motions.clear()
 
-    for frame in frames:
-        steady = pace.goes_on(frame.seconds)
-        thumbnail = luma_thumbnail(frame.image)
-        same_size = last is not None and thumbnail.shape == last_thumbnail.shape
-        if last is not None and not frame.begins and same_size:
-            if _same_format(last.image, frame.image) and is_duplicate(last.image, frame.image):
-                continue
-            cut = change(last_thumbnail, thumbnail) > options.scene_threshold
-            if cut or not steady or len(kept) >= _LONGEST_SHOT:
-                finish()
-        else:
-            finish()
-        planes = _stored_planes(frame, options.short_side_px)
-        found = (planes[0].shape[1], planes[0].shape[0])
-        if found != size:
-            finish()
-            size = found
+def _split(
+    frames: Iterable[_SourceFrame], scene_threshold: float | None
+) -> Iterator[tuple[_SourceFrame, bool]]:
+    """Yield each frame, and whether it starts a shot: by its source, its size or a cut."""
+    number = 0
+    last: _SourceFrame | None = None
+
+    def sequence_of(frame: _SourceFrame) -> int:
+        nonlocal number, last
+        number += last is not None and (frame.begins or last.size != frame.size)
+        last = frame
+        return number
+
+    for _, sequence in groupby(frames, sequence_of):
+        detector = create_detector(scene_threshold)
+        split = split_at_cuts(sequence, lambda frame: luma_thumbnail(frame.image), detector)
+        for index, (frame, is_cut) in enumerate(split):
+            yield frame, is_cut or index == 0
+
+
+class _ShotWriter:
+    """Writes the frames of one shot after the other, and drops shots that are of no use.
+
+    Attributes:
+        finished: Shots written so far.
+    """
+
+    def __init__(
+        self, write: Callable[[bytes], object], origin: str, options: PrepareOptions
+    ) -> None:
+        self.finished: list[Shot] = []
+        self._write = write
+        self._origin = origin
+        self._options = options
+        self._offset = 0
+        self._frames: list[bytes] = []
+        self._motions: list[float] = []
+        self._size = (0, 0)
+        self._frame_rate: float | None = None
+        self._last_luma = np.zeros((1, 1), np.uint8)
+
+    def add(self, frame: _SourceFrame) -> None:
+        """Add a frame to the shot; a shot of full length or another size is finished first."""
+        planes = _stored_planes(frame, self._options.short_side_px)
+        size = (planes[0].shape[1], planes[0].shape[0])
+        if size != self._size or len(self._frames) >= _LONGEST_SHOT:
+            self.finish()
+            self._size = size
         luma = planes[0][::4, ::4].copy()
-        if kept:
-            motions.append(float(cv2.absdiff(luma, last_luma).mean()))
-        kept.append(b"".join(plane.tobytes() for plane in planes))
-        last, last_thumbnail, last_luma = frame, thumbnail, luma
-    finish()
-    return shots
+        if self._frames:
+            self._motions.append(float(cv2.absdiff(luma, self._last_luma).mean()))
+        self._frames.append(b"".join(plane.tobytes() for plane in planes))
+        self._last_luma = luma
+        self._frame_rate = frame.frame_rate
+
+    def finish(self) -> None:
+        """Write the shot if it has three frames and enough motion."""
+        motion = float(np.mean(self._motions)) if self._motions else 0.0
+        frames = self._frames
+        if len(frames) >= 3 and motion >= self._options.min_motion:
+            for planes in frames:
+                self._write(planes)
+            facts = (*self._size, self._frame_rate, motion, self._origin)
+            shot = Shot(Path(), self._offset, len(frames), *facts)
+            self.finished.append(shot)
+            self._offset += len(frames) * shot.frame_bytes
+        self._frames = []
+        self._motions = []
 
 
 class _Pace:
-    """Whether frames follow each other evenly: across a gap, the middle is not in the middle."""
+    """Checks that frames are evenly spaced in time: across a gap the middle frame is not known."""
 
     def __init__(self) -> None:
         self._seconds: float | None = None
         self._gap: float | None = None
 
     def goes_on(self, seconds: float | None) -> bool:
-        """Whether a frame comes about as long after the last one as that came after its own."""
+        """Whether the time since the last frame is about as long as the time before it."""
         gap = None if seconds is None or self._seconds is None else seconds - self._seconds
         even = gap is None or self._gap is None or _UNEVEN * gap > self._gap > gap / _UNEVEN
         self._seconds, self._gap = seconds, gap
         return even
 
 
-def _same_format(image0: av.VideoFrame, image1: av.VideoFrame) -> bool:
-    facts = [(i.width, i.height, i.format.name) for i in (image0, image1)]
-    return facts[0] == facts[1]
+def _is_duplicate(frame0: _SourceFrame, frame1: _SourceFrame) -> bool:
+    """Whether a frame repeats the one before; frames of different formats cannot be compared."""
+    same_format = frame0.image.format.name == frame1.image.format.name
+    return same_format and is_duplicate(frame0.image, frame1.image)
 
 
 def _stored_planes(frame: _SourceFrame, short_side_px: int) -> _Planes:
-    """A frame as it is stored: the decoded planes where they fit, else converted and scaled."""
+    """Planes of a frame as stored: the decoded ones where they fit, else converted and scaled."""
     image = frame.image
     even = image.width % 2 == 0 and image.height % 2 == 0
     colour = (frame.colour.matrix, bool(frame.colour.full_range))
@@ -342,7 +399,7 @@ def _stored_planes(frame: _SourceFrame, short_side_px: int) -> _Planes:
 
 
 def _planes_of_rgb(rgb: NDArray[np.uint8]) -> _Planes:
-    """Turn a picture of even sides into planes; chroma is the mean of its four pixels."""
+    """Convert a picture of even sides to planes. Chroma is the mean of four pixels."""
     yuv = cv2.transform(rgb.astype(np.float32), YUV_FROM_RGB)
     height, width = rgb.shape[:2]
     chroma = cv2.resize(yuv[..., 1:], (width // 2, height // 2), interpolation=cv2.INTER_AREA)

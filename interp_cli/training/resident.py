@@ -20,8 +20,8 @@ from interp_cli.training.draws import Draw, TripletSampler
 from interp_cli.training.prepare import RGB_FROM_YUV, Shot
 from interp_cli.training.triplets import LIVELY, UNRELATED, TripletBatch, frames_of
 
-# Share of the free memory that footage may take; the rest is the network's.
-_MEMORY_SHARE = 0.4
+# Fraction of the free memory that footage may take; the rest is the network's.
+_MEMORY_FRACTION = 0.4
 # Draws that are looked at for one where something moves.
 _ATTEMPTS = 3
 _PROBES = 16
@@ -32,7 +32,7 @@ def fits(shots: Sequence[Shot], device: torch.device) -> bool:
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return sum(shot.frames * shot.frame_bytes for shot in shots) <= _MEMORY_SHARE * free
+    return sum(shot.frames * shot.frame_bytes for shot in shots) <= _MEMORY_FRACTION * free
 
 
 class ResidentTriplets:

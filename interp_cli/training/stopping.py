@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run after the step in hand."""
+"""Signals that stop a run: Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from typing import Any
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopping:
-    """While entered, the first signal only sets `asked`; a second one acts as usual.
+class StopSignal:
+    """Turns the first signal into a request to stop; a second one acts as usual.
 
     Attributes:
-        asked: Whether a signal came.
+        requested: Whether a signal came.
     """
 
-    def __init__(self, leads: bool = True) -> None:
+    def __init__(self, is_main: bool = True) -> None:
         """Prepare to listen.
 
         Args:
-            leads: Whether this process decides; others ignore the signals and follow.
+            is_main: Whether this process decides. Others ignore the signals and follow.
         """
-        self.asked = False
-        self._leads = leads
+        self.requested = False
+        self._is_main = is_main
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Stopping:
-        # Python hands signals to the main thread only.
+    def __enter__(self) -> StopSignal:
+        # Python passes signals to the main thread only.
         if threading.current_thread() is threading.main_thread():
-            handler = self._ask if self._leads else signal.SIG_IGN
+            handler = self._request if self._is_main else signal.SIG_IGN
             self._before = {number: signal.signal(number, handler) for number in _SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
         self._restore()
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
         self._restore()
 
     def _restore(self) -> None:

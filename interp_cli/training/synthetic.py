@@ -28,12 +28,12 @@ from interp_cli.training.triplets import TripletBatch
 # Exact flows are handed on as means over cells of these sides: those between the frames, and those
 # from the target, which are refined at full size.
 CELL_PX, FINE_CELL_PX = 4, 2
-# Largest shift from one frame to the next, as a share of the crop.
+# Largest shift from one frame to the next, as a fraction of the crop.
 _LARGEST_SHIFT = 0.25
 # Motion is solved for at points about this far apart, and so often; between them it is smooth to a
 # hundredth of a pixel.
 _SOLVE_PX, _SOLVE_STEPS = 4, 6
-# Motion blur: pictures averaged over this share of the way between the frames.
+# Motion blur: pictures averaged over this fraction of the way between the frames.
 _SHUTTER = 0.3
 _BLUR_PICTURES = 5
 _BLUR_CHANCE = 0.12
@@ -98,24 +98,24 @@ class _Layer:
 
 
 @torch.no_grad()
-def with_synthetic(batch: TripletBatch, share: float, seed: int) -> TripletBatch:
+def with_synthetic(batch: TripletBatch, fraction: float, seed: int) -> TripletBatch:
     """Replace part of a batch by drawn motion over the batch's own pictures.
 
     Args:
         batch: Real triplets; square crops with sides a multiple of 4.
-        share: Share of the batch to replace, 0 to 1, on average over steps.
+        fraction: Fraction of the batch to replace, 0 to 1, on average over steps.
         seed: All random choices follow from it.
 
     Returns:
         The batch with its first triplets replaced, their timesteps kept, and two labels. For
-        each cell of both frames `exact_motion`, (N, 2, 3, S/4, S/4), holds the mean motion
-        (dx, dy) in pixels to the other frame and the share of the cell that it holds for; the
+        each cell of both frames `exact_flow`, (N, 2, 3, S/4, S/4), holds the mean motion
+        (dx, dy) in pixels to the other frame and the fraction of the cell that it holds for; the
         share is 0 in real triplets and where something is hidden in the other frame. Likewise
         `exact_flow_t`, (N, 2, 3, S/2, S/2), for each cell of the target the motion to either
         frame. Other labels get zeros for the replaced triplets.
     """
     random = torch.Generator().manual_seed(seed)
-    count = min(len(batch), int(share * len(batch) + _uniform(random, 1).item()))
+    count = min(len(batch), int(fraction * len(batch) + _uniform(random, 1).item()))
     if not count:
         return batch
     pictures = torch.cat((batch.frame0, batch.frame1))
@@ -155,7 +155,7 @@ def scenes(
     forth = _known(first, first.motion, last, CELL_PX)
     back = _known(last, -last.motion, first, CELL_PX)
     known = {
-        "exact_motion": torch.stack((forth, back), 1),
+        "exact_flow": torch.stack((forth, back), 1),
         "exact_flow_t": torch.stack(
             (
                 _known(between, -timestep * between.motion, first, FINE_CELL_PX),

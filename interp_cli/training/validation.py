@@ -1,8 +1,8 @@
-"""How good a network is on triplets that it does not learn from."""
+"""Validation: the PSNR of a network on triplets that it does not learn from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,14 @@ from interp_cli.atomic import write_whole
 from interp_cli.errors import TrainingError
 from interp_cli.evaluation.metrics import psnr
 from interp_cli.image_ops import padded
-from interp_cli.training.ranks import Ranks
+from interp_cli.training.distributed import ProcessGroup
 from interp_cli.training.sources import find_sources
 from interp_cli.training.triplets import FrameInterpolationDataset
 
 Triplet = NDArray[np.uint8]
 
 HELD_OUT = "held-out"
-# Equal pictures have no finite PSNR; this keeps means finite.
+# Equal pictures have no finite PSNR. This value keeps means finite.
 _BEST_DB = 100.0
 _SHOWN = 4
 
@@ -34,10 +34,10 @@ class ValidationSet:
     """Triplets to validate on.
 
     Attributes:
-        name: For curves and messages.
-        files: Picture files, three a triplet.
-        dataset: Where triplets are cut from, if there are no files.
+        name: Name in curves and messages.
         length: Number of triplets.
+        files: Picture files, three per triplet.
+        dataset: Data set to cut triplets from, where there are no files.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ValidationSet:
     dataset: FrameInterpolationDataset | None = None
 
     def __getitem__(self, index: int) -> Triplet:
-        """Triplet `index`: earlier, target, later, (3, H, W, 3) uint8 RGB."""
+        """Read triplet `index`: earlier frame, target, later frame, (3, H, W, 3) uint8 RGB."""
         if self.dataset is not None:
             return self.dataset[index][0]
         pictures = []
@@ -59,10 +59,10 @@ class ValidationSet:
 
 
 def validation_sets(folders: Sequence[str | Path]) -> list[ValidationSet]:
-    """One set for each folder of triplets (`im1`, `im2`, `im3` in folders of their own).
+    """Find one set in each folder of triplets (`im1`, `im2`, `im3` in a folder per triplet).
 
     Raises:
-        TrainingError: A folder has no triplets, or the name of another one.
+        TrainingError: A folder has no triplets, or the same name as another one.
     """
     sets: list[ValidationSet] = []
     for folder in folders:
@@ -81,23 +81,25 @@ def validate(
     net: nn.Module,
     sets: Sequence[ValidationSet],
     device: torch.device,
-    ranks: Ranks,
+    group: ProcessGroup,
     precision: AbstractContextManager[object],
     picture: Path | None = None,
-) -> dict[str, float]:
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> dict[str, float] | None:
     """Mean PSNR of a network on each set, on rounded 8-bit RGB.
 
     Args:
-        net: The network; it comes back in the mode it was in.
-        sets: What to validate on; the ranks share the triplets.
-        device: Where the network is.
-        ranks: Which part of each set is this process's.
-        precision: The autocast to predict under.
-        picture: Where a picture of some triplets goes: earlier frame, prediction, target and
-            error side by side; `None`: nowhere.
+        net: Network; its training mode is restored.
+        sets: Sets to validate on. The processes share the triplets.
+        device: Device of the network.
+        group: Processes that validate together.
+        precision: Autocast context for predictions.
+        picture: File for a picture of some triplets, with earlier frame, prediction, target and
+            error side by side. Default `None`: no picture.
+        stop_requested: Whether rank 0 wants to stop; asked before each triplet.
 
     Returns:
-        dB by the set's name.
+        PSNR in dB by the set's name; `None` if it was stopped.
     """
     training = net.training
     net.eval()
@@ -105,14 +107,22 @@ def validate(
     rows: list[NDArray[np.uint8]] = []
     for item_set in sets:
         values = torch.zeros(item_set.length, dtype=torch.float64)
-        for index in range(ranks.rank, item_set.length, ranks.world):
+        for first in range(0, item_set.length, group.world_size):
+            # The others would wait for a process that stops by itself.
+            (stop,) = group.broadcast(stop_requested())
+            if stop:
+                net.train(training)
+                return None
+            index = first + group.rank
+            if index >= item_set.length:
+                continue
             triplet = item_set[index]
             with precision:
                 middle = predict(net, triplet[0], triplet[2], device)
             values[index] = min(psnr(middle, triplet[1]), _BEST_DB)
             if picture is not None and len(rows) < _SHOWN:
                 rows.append(_row(triplet, middle))
-        scores[item_set.name] = float(ranks.total(values).mean())
+        scores[item_set.name] = float(group.sum(values).mean())
     net.train(training)
     if picture is not None:
         _write_picture(picture, rows)
@@ -122,7 +132,7 @@ def validate(
 def predict(
     net: nn.Module, frame0: NDArray[np.uint8], frame1: NDArray[np.uint8], device: torch.device
 ) -> NDArray[np.uint8]:
-    """The middle of two pictures (H, W, 3), rounded to 8 bits, whatever their size."""
+    """Predict the middle of two pictures (H, W, 3) of any size, rounded to 8 bits."""
     height, width = frame0.shape[:2]
     multiple = int(net.size_multiple(height, width))  # type: ignore[operator]
     tensors = [
@@ -137,13 +147,13 @@ def predict(
 
 def _row(triplet: Triplet, middle: NDArray[np.uint8]) -> NDArray[np.uint8]:
     frame0, target, _ = triplet
-    # Three times the error, so that what the eye would miss is seen.
+    # Three times the error, so that small errors are visible.
     error = np.clip(3 * cv2.absdiff(middle, target).astype(np.int32), 0, 255).astype(np.uint8)
     return np.hstack((frame0, middle, target, error))
 
 
 def _write_picture(path: Path, rows: Sequence[NDArray[np.uint8]]) -> None:
-    """Write rows of different sizes below each other, black beside the narrower ones."""
+    """Write rows below each other, the narrower ones padded with black."""
     width = max(row.shape[1] for row in rows)
     padded = list(_filled(rows, width))
     _, data = cv2.imencode(".png", cv2.cvtColor(np.vstack(padded), cv2.COLOR_RGB2BGR))

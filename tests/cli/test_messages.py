@@ -25,8 +25,6 @@ OPTION = re.compile(r"`(?:\w+\.)?([a-z]\w*)(?:=[^`]*)?`")
 # Rooms whose messages are still to be converted.
 UNCONVERTED = (
     "devices.py", "inference/batching.py", "pipeline/synthesizer.py",
-    "training/checkpoint.py", "training/loop.py", "training/prepare.py", "training/ranks.py",
-    "training/state.py",
 )  # fmt: skip
 
 FIELDS = {

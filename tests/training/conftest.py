@@ -43,7 +43,7 @@ def options() -> TrainOptions:
         crop=16,
         batch=2,
         val_samples=2,
-        ranks=1,
+        processes=1,
         device="cpu",
         precision="fp32",
     )

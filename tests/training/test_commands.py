@@ -24,7 +24,18 @@ app = typer.Typer()
 app.command("train")(train)
 app.command("prepare")(prepare)
 
-SMALL = ("--crop", "16", "--batch", "2", "--ranks", "1", "--device", "cpu", "--precision", "fp32")
+SMALL = (
+    "--crop",
+    "16",
+    "--batch",
+    "2",
+    "--processes",
+    "1",
+    "--device",
+    "cpu",
+    "--precision",
+    "fp32",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +81,8 @@ def test_train_says_where_it_stands(prepared_folder, tmp_path):
     )
     assert result.exit_code == 0
     assert re.search(
-        r"50.0%  step 1  loss 0\.\d+  not yet validated  \d+\.\d triplets/s  0:00:\d\d left",
+        # One step, which warms up, is no basis for an estimate.
+        r"50.0%  step 1  loss 0\.\d+  not yet validated\n",
         result.stderr,
     )
     assert re.search(
@@ -150,18 +162,20 @@ def test_fine_tuning_shows_what_it_gained(prepared_folder, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--steps", "2", "--minutes", "1"), "exactly one of steps, epochs and minutes"),
-        (("--steps", "0"), "exactly one of steps, epochs and minutes must be given, and be above"),
-        (("--crop", "100"), "crop must be a multiple of 8 pixels and at least 16, not 100"),
-        (("--model", "nosuch"), "model must be one of fusion, flow, not 'nosuch'"),
+        (("--steps", "2", "--minutes", "1"), "exactly one of --steps, --epochs and --minutes"),
+        (("--steps", "0"), "exactly one of --steps, --epochs and --minutes must be given and be"),
+        (("--crop", "100"), "--crop must be a multiple of 8 pixels and at least 16, not 100"),
+        (("--model", "nosuch"), "--model must be one of fusion, flow, not 'nosuch'"),
         (("--device", "gpu"), "--device must be auto, cpu, cuda, cuda:N or mps, not 'gpu'"),
-        (("--precision", "fp7"), "--precision must be auto, fp32, fp16 or bf16, not 'fp7'"),
-        (("--synthetic", "1.5"), "synthetic must be between 0 and 1, not 1.5"),
-        (("--synthetic-end", "-1"), "synthetic_end must be between 0 and 1, not -1.0"),
-        (("--muon", "-1"), "muon must not be negative, not -1.0"),
-        (("--ema", "1"), "ema must be at least 0 and below 1, not 1.0"),
-        (("--hard-mining", "2"), "hard_mining must be between 0 and 1, not 2.0"),
-        (("--batch", "16", "--ranks", "3"), "batch must be a multiple of ranks (3), not 16"),
+        (("--synthetic", "1.5"), "--synthetic must be between 0 and 1, not 1.5"),
+        (("--synthetic-end", "-1"), "--synthetic-end must be between 0 and 1, not -1.0"),
+        (("--muon", "-1"), "--muon must not be negative, not -1.0"),
+        (("--ema", "1"), "--ema must be at least 0 and below 1, not 1.0"),
+        (("--hard-mining", "2"), "--hard-mining must be between 0 and 1, not 2.0"),
+        (
+            ("--batch", "16", "--processes", "3"),
+            "--batch must be a multiple of --processes (3), not 16",
+        ),
     ],
 )
 def test_wrong_values_are_named(tmp_path, monkeypatch, capsys, flags, message):
@@ -178,8 +192,16 @@ def test_wrong_values_are_named(tmp_path, monkeypatch, capsys, flags, message):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_wrong_number_of_ranks_is_a_usage_error(prepared_folder, tmp_path):
-    result = interp("train", prepared_folder, "--out", tmp_path, "--ranks", "many")
+def test_an_unknown_precision_is_a_usage_error(prepared_folder, tmp_path):
+    result = interp("train", prepared_folder, "--out", tmp_path, "--precision", "fp7")
+    assert result.exit_code == 2
+    assert "'fp7' is not one of 'auto', 'fp32', 'fp16', 'bf16'" in " ".join(
+        result.stderr.replace("│", "").split()
+    )
+
+
+def test_a_wrong_number_of_processes_is_a_usage_error(prepared_folder, tmp_path):
+    result = interp("train", prepared_folder, "--out", tmp_path, "--processes", "many")
     assert result.exit_code == 2
     assert "'many' is neither auto nor a number" in result.stderr
 
@@ -190,10 +212,10 @@ def test_videos_that_are_not_there(tmp_path):
     assert "nosuch: missing; expected a video or a folder of videos" in str(result.exception)
 
 
-@pytest.mark.parametrize("ranks", ["1", pytest.param("2", marks=pytest.mark.slow)])
-def test_ctrl_c_saves_and_says_how_to_go_on(prepared_folder, tmp_path, ranks):
+@pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_ctrl_c_saves_and_says_how_to_go_on(prepared_folder, tmp_path, processes):
     command = [sys.executable, "-m", "interp_cli", "train", prepared_folder, "--out", tmp_path]
-    command += ["--steps", "100000", *SMALL, "--ranks", ranks, "--progress", "plain"]
+    command += ["--steps", "100000", *SMALL, "--processes", processes, "--progress", "plain"]
     with subprocess.Popen(
         [str(part) for part in command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -209,3 +231,19 @@ def test_ctrl_c_saves_and_says_how_to_go_on(prepared_folder, tmp_path, ranks):
     assert process.returncode == 130, rest
     assert "--resume" in rest
     assert load_checkpoint(tmp_path).step >= 1
+
+
+def test_prepare_without_scenes_makes_one_shot(cut_clip, tmp_path):
+    assert result_of("prepare", cut_clip, tmp_path / "cut")["shots"] == 3
+    assert result_of("prepare", cut_clip, tmp_path / "whole", "--no-scenes")["shots"] == 1
+
+
+def test_a_run_that_stopped_early_names_no_best_weights(footage_folder, tmp_path, monkeypatch):
+    last = TrainProgress(1, 2, 0.1, 0.5, float("inf"), 0.1, 0.0, 1e-4)
+    stopped = TrainResult(
+        tmp_path, tmp_path / "best.safetensors", -float("inf"), {}, True, last, ()
+    )
+    monkeypatch.setattr("interp_cli.training.loop.train", lambda *_, **__: stopped)
+    result = interp("train", footage_folder, "--out", tmp_path)
+    assert result.exit_code == 130
+    assert result.stdout.rstrip().endswith("0.1 min; not yet validated")

@@ -16,17 +16,23 @@ import torch
 
 from interp_cli.errors import ResourceError, TrainingError, WeightsError
 from interp_cli.models.weights import load_model
-from interp_cli.training import loop
+from interp_cli.training import loop, validation
 from interp_cli.training import state as state_module
 from interp_cli.training.checkpoint import load_checkpoint
 from interp_cli.training.curve import Curve
 from interp_cli.training.device import choose_device, choose_precision
+from interp_cli.training.distributed import ProcessGroup
 from interp_cli.training.loop import train
 from interp_cli.training.losses import fusion_loss, labeller, objective
-from interp_cli.training.options import fine_tune_preset, flow_preset, train_preset
-from interp_cli.training.ranks import Ranks, count_ranks
+from interp_cli.training.options import (
+    PrepareOptions,
+    fine_tune_preset,
+    flow_preset,
+    train_preset,
+)
 from interp_cli.training.state import TrainingState, scheduled_rate, step_seed
 from interp_cli.training.triplets import TripletBatch
+from interp_cli.training.validation import predict
 
 
 def assert_same(first, second):
@@ -54,19 +60,23 @@ def test_goes_on_exactly_where_it_stopped(prepared_folder, options, tmp_path, mu
     assert_same(load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts"))
 
 
-@pytest.mark.parametrize(("muon", "share"), [(0.0, 0.05), (1.5, 0.25)])
-def test_two_ranks_take_the_same_steps_as_one(prepared_folder, options, tmp_path, muon, share):
+@pytest.mark.parametrize(("muon", "fraction"), [(0.0, 0.05), (1.5, 0.25)])
+def test_two_processes_take_the_same_steps_as_one(
+    prepared_folder, options, tmp_path, muon, fraction
+):
     """But where a gradient is hardly more than rounding: both optimizers divide by its size."""
     options = replace(options, muon=muon)
     results = {
-        name: train([prepared_folder], tmp_path / name, replace(options, ranks=ranks, steps=steps))
-        for name, ranks, steps in (("start", 1, 1), ("one", 1, 3), ("two", 2, 3))
+        name: train(
+            [prepared_folder], tmp_path / name, replace(options, processes=processes, steps=steps)
+        )
+        for name, processes, steps in (("start", 1, 1), ("one", 1, 3), ("two", 2, 3))
     }
     assert results["one"].last.triplets == results["two"].last.triplets == 6
     assert results["two"].best_db == pytest.approx(results["one"].best_db, abs=1e-2)
     start, one, two = (load_checkpoint(tmp_path / name).net for name in results)
     for name, value in one.items():
-        assert (two[name] - value).norm() < share * (value - start[name]).norm(), name
+        assert (two[name] - value).norm() < fraction * (value - start[name]).norm(), name
 
 
 def test_the_loss_falls_and_everything_is_written(prepared_folder, options, tmp_path):
@@ -112,15 +122,39 @@ def test_a_signal_saves_before_it_ends(prepared_folder, options, tmp_path):
     assert_same(load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts"))
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_signal_stops_a_validation(prepared_folder, options, tmp_path, monkeypatch, processes):
+    """With two processes the other one waits in the middle of it."""
+    predicted = []
+
+    def predict_and_signal(*arguments):
+        predicted.append(1)
+        if len(predicted) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return predict(*arguments)
+
+    options = replace(options, steps=2, val_samples=12, processes=processes)
+    monkeypatch.setattr(validation, "predict", predict_and_signal)
+    stopped = train([prepared_folder], tmp_path, options)
+    assert (stopped.interrupted, stopped.last.step, len(predicted)) == (True, 2, 1)
+    assert load_checkpoint(tmp_path).step == 2
+    assert not stopped.weights.exists()
+    rest = train([prepared_folder], tmp_path, options, resume=True)
+    assert (rest.interrupted, rest.last.step, len(predicted)) == (False, 2, 1 + 12 // processes)
+    assert rest.weights.exists()
+
+
 def test_a_planned_schedule_goes_on_exactly_after_an_interrupt(prepared_folder, options, tmp_path):
     # All that depends on the share done: cosine, larger crops late, labels early; and drawn motion.
     options = replace(
         flow_preset(),
-        **{name: getattr(options, name) for name in ("batch", "val_samples", "ranks", "device")},
+        **{
+            name: getattr(options, name) for name in ("batch", "val_samples", "processes", "device")
+        },
         minutes=None,
         steps=4,
         crop=32,
-        late_crop=48,
+        final_crop=48,
         synthetic=0.5,
         synthetic_end=0.0,
         hard_mining=0.5,
@@ -218,7 +252,7 @@ def test_starts_from_weights(prepared_folder, options, tmp_path):
 
 def test_a_folder_with_a_run_is_not_overwritten(prepared_folder, options, tmp_path):
     train([prepared_folder], tmp_path, replace(options, steps=1))
-    with pytest.raises(TrainingError, match=r"holds a run already. Go on with --resume"):
+    with pytest.raises(TrainingError, match=r"holds a run already. Continue it with `resume`"):
         train([prepared_folder], tmp_path, options)
 
 
@@ -230,11 +264,54 @@ def test_nothing_to_resume_and_a_damaged_checkpoint(prepared_folder, options, tm
         train([prepared_folder], tmp_path, options, resume=True)
 
 
+OLD_NAMES = {
+    "final_crop": "late_crop",
+    "warmup_steps": "warm_up_steps",
+    "synthetic_end": "late_synthetic",
+    "hard_mining": "hard_share",
+    "val_samples": "held_out",
+    "processes": "ranks",
+}
+
+
+def test_a_checkpoint_with_the_option_names_of_version_1_goes_on(
+    prepared_folder, options, tmp_path
+):
+    first = replace(options, steps=2, final_crop=24, warmup_steps=3, synthetic_end=0.5)
+    train([prepared_folder], tmp_path / "parts", first)
+    content = torch.load(tmp_path / "parts" / "last.pt", weights_only=True)
+    del content["version"]
+    content["options"] = {OLD_NAMES.get(k, k): v for k, v in content["options"].items()}
+    assert OLD_NAMES.keys().isdisjoint(content["options"])
+    # The threshold was an amount of change then, so it is not taken for a likelihood.
+    content["options"]["prepare"] = {
+        "scene_threshold": 0.27, "short_side_px": 400, "still_below": 0.4
+    }  # fmt: skip
+    torch.save(content, tmp_path / "parts" / "last.pt")
+
+    migrated = load_checkpoint(tmp_path / "parts").options
+    assert replace(migrated, prepare=first.prepare) == first
+    assert migrated.prepare == PrepareOptions(short_side_px=400, min_motion=0.4)
+    assert load_model(tmp_path / "parts" / "last.pt").architecture == "fusion"
+    longer = replace(migrated, steps=3)
+    train([prepared_folder], tmp_path / "parts", longer, resume=True)
+    train([prepared_folder], tmp_path / "whole", replace(first, steps=3))
+    assert_same(load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts"))
+
+
+def test_a_checkpoint_of_a_later_version_is_refused(prepared_folder, options, tmp_path):
+    train([prepared_folder], tmp_path, replace(options, steps=1))
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    torch.save(content | {"version": 9}, tmp_path / "last.pt")
+    with pytest.raises(TrainingError, match=r"not a checkpoint of this version \(version 9\)"):
+        train([prepared_folder], tmp_path, options, resume=True)
+
+
 @pytest.mark.parametrize("change", [{"batch": 4}, {"seed": 1}, {"init": "fusion"}, {"crop": 32}])
 def test_a_run_goes_on_as_it_began(prepared_folder, options, tmp_path, change):
     train([prepared_folder], tmp_path, replace(options, steps=1))
     (name,) = change
-    with pytest.raises(TrainingError, match=rf"this run has {name} .*, not .* to its end"):
+    with pytest.raises(TrainingError, match=rf"this run has `{name}` .*, not .* to its end"):
         train([prepared_folder], tmp_path, replace(options, **change), resume=True)
     again = replace(options, steps=2, validate_minutes=9, checkpoint_minutes=9)
     assert train([prepared_folder], tmp_path, again, resume=True).last.step == 2
@@ -252,7 +329,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 
     owner, name = write.split(".")
     monkeypatch.setattr({"Path": Path, "Curve": Curve}[owner], name, full)
-    with pytest.raises(ResourceError, match=r"the disk is full\. .* --resume"):
+    with pytest.raises(ResourceError, match=r"the disk is full\. .* `resume`"):
         train([prepared_folder], tmp_path, options, resume=True)
     assert (tmp_path / "last.pt").read_bytes() == kept
     assert not list(tmp_path.glob("*.part"))
@@ -272,7 +349,7 @@ def test_labels_are_made_only_for_weights_that_know_nothing(
 ):
     made = []
 
-    def label(frames, share):
+    def label(frames, fraction):
         made.append(len(frames))
         return {}
 
@@ -322,7 +399,7 @@ def test_the_objective_of_fusion_is_the_squared_error():
 
 def test_the_learning_rate_follows_the_plan(options):
     flat = replace(options, learning_rate=1.0)
-    assert {scheduled_rate(flat, step, share) for step, share in ((0, 0), (9, 0.9))} == {1.0}
+    assert {scheduled_rate(flat, step, fraction) for step, fraction in ((0, 0), (9, 0.9))} == {1.0}
     apply_trajectory = replace(flat, schedule="cosine", warmup_steps=10)
     assert scheduled_rate(apply_trajectory, 0, 0.0) == pytest.approx(0.1)
     assert scheduled_rate(apply_trajectory, 10, 0.0) == pytest.approx(1.0)
@@ -330,18 +407,9 @@ def test_the_learning_rate_follows_the_plan(options):
     assert scheduled_rate(apply_trajectory, 999, 1.0) == pytest.approx(0.02)
 
 
-def test_every_rank_and_step_has_its_own_seed():
+def test_every_process_and_step_has_its_own_seed():
     seeds = {step_seed(0, step, rank) for step in range(50) for rank in range(4)}
     assert len(seeds) == 200
-
-
-def test_ranks_share_a_batch_evenly():
-    assert count_ranks(1, "cpu", 3) == 1
-    assert 8 % count_ranks("auto", "cpu", 8) == 0
-    assert count_ranks("auto", "cpu", 1) == 1
-    assert count_ranks("auto", "cuda", 8) == 1
-    with pytest.raises(TrainingError, match="torchrun"):
-        count_ranks(2, "cuda", 8)
 
 
 def test_devices_and_precisions_that_are_not_there():
@@ -374,7 +442,9 @@ def test_drawn_motion_takes_its_share_of_each_batch(
     assert not torch.equal(real.target[0], half.target[0])
 
 
-def test_ranks_agree_on_parameters_that_an_objective_leaves_unused(options, tmp_path, monkeypatch):
+def test_processes_agree_on_parameters_that_an_objective_leaves_unused(
+    options, tmp_path, monkeypatch
+):
     store = f"file://{tmp_path / 'store'}"
     torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
     try:
@@ -387,10 +457,10 @@ def test_ranks_agree_on_parameters_that_an_objective_leaves_unused(options, tmp_
             return net
 
         monkeypatch.setattr(state_module, "create_model", with_spare)
-        state = TrainingState(options, Ranks(0, 2), torch.device("cpu"), "fp32")
+        state = TrainingState(options, ProcessGroup(0, 2), torch.device("cpu"), "fp32")
         batch = TripletBatch(*(torch.rand(1, 3, 8, 8) for _ in range(3)), torch.zeros(1))
-        for share in (0.0, 0.1, 0.2):
-            assert state.train_on(batch, share)["loss"] > 0
+        for fraction in (0.0, 0.1, 0.2):
+            assert state.train_on(batch, fraction)["loss"] > 0
     finally:
         torch.distributed.destroy_process_group()
 
@@ -406,12 +476,12 @@ def test_a_compiled_network_learns_the_same(prepared_folder, options, tmp_path, 
     monkeypatch.setattr(torch, "compile", compile_)
     flow = replace(
         flow_preset(),
-        **{name: getattr(options, name) for name in ("val_samples", "ranks", "device")},
+        **{name: getattr(options, name) for name in ("val_samples", "processes", "device")},
         minutes=None,
         steps=2,
         batch=2,
         crop=64,
-        late_crop=None,
+        final_crop=None,
         warmup_steps=0,
         precision="fp32",
     )
@@ -449,12 +519,12 @@ def test_a_network_that_cannot_be_compiled_is_trained_as_it_is(
         return compiled
 
     plain = train([prepared_folder], tmp_path / "plain", options)
-    assert plain.notes == ()
+    assert plain.warnings == ()
     monkeypatch.setattr(torch, "compile", compile_)
     result = train([prepared_folder], tmp_path / "compiled", replace(options, compile=True))
-    (note,) = result.notes
+    (note,) = result.warnings
     assert note.endswith(
-        "could not be compiled and was trained as it is: RuntimeError: no compiler"
+        "could not be compiled and was trained uncompiled: RuntimeError: no compiler"
     )
     assert_same(load_checkpoint(tmp_path / "plain"), load_checkpoint(tmp_path / "compiled"))
 
@@ -466,8 +536,8 @@ def test_a_compiled_network_without_finite_gradients_is_trained_as_it_is(
         torch, "compile", lambda function, dynamic: lambda *x: function(*x) * math.nan
     )
     result = train([prepared_folder], tmp_path, replace(options, compile=True))
-    assert result.notes == (
-        "the network could not be compiled and was trained as it is: gradients were not finite",
+    assert result.warnings == (
+        "the network could not be compiled and was trained uncompiled: gradients were not finite",
     )
     assert all(value.isfinite().all() for value in load_checkpoint(tmp_path).net.values())
 
@@ -477,14 +547,14 @@ def test_memory_that_does_not_suffice_is_named(prepared_folder, options, tmp_pat
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(TrainingState, "_find_gradients", greedy)
-    with pytest.raises(ResourceError, match=r"steps of 2 crops of 16 px.* smaller --batch"):
+    with pytest.raises(ResourceError, match=r"steps of 2 crops of 16 px.* smaller `batch`"):
         train([prepared_folder], tmp_path, options)
 
 
 def test_a_run_goes_on_in_half_precision(prepared_folder, options, tmp_path):
     train([prepared_folder], tmp_path, replace(options, steps=1))
     kept = load_checkpoint(tmp_path)
-    state = TrainingState(options, Ranks(), torch.device("cpu"), "fp16", kept)
+    state = TrainingState(options, ProcessGroup(), torch.device("cpu"), "fp16", kept)
     assert (kept.scaler, state.step) == ({}, 1)
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from interp_cli.training.distributed import ProcessGroup
 from interp_cli.training.optimizers import Optimizers
 from interp_cli.training.options import TrainOptions, flow_preset, fusion_preset
-from interp_cli.training.ranks import Ranks
 from interp_cli.training.state import TrainingState
 from interp_cli.training.triplets import TripletBatch
 
@@ -78,7 +78,7 @@ def test_weights_decay_with_both(net: nn.Module):
 
 
 def test_muon_cannot_be_negative():
-    with pytest.raises(ValueError, match="muon must not be negative, not -1"):
+    with pytest.raises(ValueError, match="`muon` must not be negative, not -1"):
         options(-1)
 
 
@@ -98,7 +98,10 @@ def test_clipping_reaches_every_gradient(net: nn.Module):
 def test_no_part_steps_on_a_gradient_that_is_not_finite(name: str, value: float):
     """Whosever it is; in float16 its scale falls, and the next step is taken."""
     state = TrainingState(
-        replace(fusion_preset(), muon=1.0, clip_norm=None), Ranks(), torch.device("cpu"), "fp16"
+        replace(fusion_preset(), muon=1.0, clip_norm=None),
+        ProcessGroup(),
+        torch.device("cpu"),
+        "fp16",
     )
     parameters = dict(state.net.named_parameters())
     broken = parameters[f"extractors.0.{name}"]

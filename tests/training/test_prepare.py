@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from dataclasses import replace
 
 import av
 import clips
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from interp_cli.errors import DecodeError, OpenError, ResourceError, TrainingError
+from interp_cli.options import DoubleOptions
 from interp_cli.training import prepare as preparing
 from interp_cli.training.options import PrepareOptions
 from interp_cli.training.prepare import frame_planes, open_prepared, prepare
@@ -38,6 +40,71 @@ def test_splits_at_cuts(cut_clip, tmp_path):
     shots = prepare([cut_clip], tmp_path)
     assert [shot.frames for shot in shots] == [5, 6, 5]
     assert [shot.offset // shot.frame_bytes for shot in shots] == [0, 5, 11]
+
+
+def drawn(time, scene=0):
+    return clips.true_frame(time, scene=scene).astype(np.float32)
+
+
+def clip_of(path, pictures):
+    pictures = [np.rint(picture).astype(np.uint8) for picture in pictures]
+    size = (pictures[0].shape[1], pictures[0].shape[0])
+    return clips.moving_clip(path, len(pictures), size, codec="ffv1", pictures=pictures)
+
+
+def test_fast_motion_is_no_cut(tmp_path):
+    """Each pair alone changes by 0.4, which counted as a cut."""
+    wide = clips.true_frame(0, (600, 128))
+    pan = clip_of(tmp_path / "pan.mkv", [wide[:, x : x + 192] for x in range(0, 384, 24)])
+    assert [shot.frames for shot in prepare([pan], tmp_path / "out")] == [16]
+
+
+def test_a_cut_in_the_dark_is_a_cut(tmp_path):
+    """The pair changes by less than 0.27, which did not count as a cut."""
+    pictures = [16 + 0.07 * drawn(n, scene=n // 6) for n in range(12)]
+    dark = clip_of(tmp_path / "dark.mkv", pictures)
+    shots = prepare([dark], tmp_path / "out", PrepareOptions(min_motion=0))
+    assert [shot.frames for shot in shots] == [6, 6]
+
+
+def test_a_flash_is_in_no_shot_with_others(tmp_path):
+    pictures = [0.4 * drawn(n) + 150 if n == 6 else drawn(n) for n in range(12)]
+    flash = clip_of(tmp_path / "flash.mkv", pictures)
+    assert [shot.frames for shot in prepare([flash], tmp_path / "out")] == [6, 5]
+
+
+def test_without_a_threshold_there_are_no_cuts(cut_clip, tmp_path):
+    (shot,) = prepare([cut_clip], tmp_path, PrepareOptions(scene_threshold=None))
+    assert shot.frames == 16
+
+
+def test_the_threshold_is_that_of_double():
+    assert PrepareOptions().scene_threshold == DoubleOptions().scene_threshold
+
+
+def test_footage_of_version_1_opens_and_its_source_is_prepared_again(tmp_path):
+    clip = clips.moving_clip(tmp_path / "a.mp4", frames=5)
+    (shot,) = prepare([clip], tmp_path / "out")
+    record = shot.file.with_suffix(".json")
+    content = json.loads(record.read_text())
+    content = {"version": 1, "name": content["name"], "runs": content["shots"]}
+    old = tmp_path / "old" / "0123.json"
+    old.parent.mkdir()
+    old.write_text(json.dumps(content))
+    shot.file.rename(old.with_suffix(".yuv"))
+    assert open_prepared(old.parent) == [replace(shot, file=old.with_suffix(".yuv"))]
+    (again,) = prepare([clip], old.parent)
+    assert again.file.parent == old.parent
+    assert again.file.name != old.with_suffix(".yuv").name
+
+
+def test_footage_of_a_later_version_is_refused(prepared_folder, tmp_path):
+    record = next(prepared_folder.glob("*.json"))
+    content = json.loads(record.read_text()) | {"version": 9}
+    (tmp_path / record.name).write_text(json.dumps(content))
+    (tmp_path / record.name).with_suffix(".yuv").touch()
+    with pytest.raises(TrainingError, match=r"json: .* version 9, this program reads 1 and 2"):
+        open_prepared(tmp_path)
 
 
 def test_drops_repeats(repeats_clip, tmp_path):

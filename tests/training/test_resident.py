@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from interp_cli.training import loader as loader_module
+from interp_cli.training.distributed import ProcessGroup
 from interp_cli.training.draws import TripletSampler
 from interp_cli.training.loader import TripletLoader, crop_at, synthetic_at
 from interp_cli.training.loop import train
-from interp_cli.training.ranks import Ranks
 from interp_cli.training.resident import ResidentTriplets, compressed, fits
 from interp_cli.training.triplets import FrameInterpolationDataset, frames_of
 
@@ -145,10 +145,10 @@ def test_only_a_gpu_keeps_footage_by_itself(shots):
     assert fits(shots, CPU) is False
 
 
-def loader(cut, options, first_step=0, rank=0, world=1, label=None, threads=1):
-    share_at = lambda step: step / 10  # noqa: E731
+def loader(cut, options, first_step=0, rank=0, world_size=1, label=None, threads=1):
+    fraction_at = lambda step: step / 10  # noqa: E731
     return TripletLoader(
-        cut, options, Ranks(rank, world), CPU, first_step, share_at, label, threads
+        cut, options, ProcessGroup(rank, world_size), CPU, first_step, fraction_at, label, threads
     )
 
 
@@ -158,7 +158,7 @@ def test_ranks_share_a_batch_and_threads_keep_the_order(shots, options):
     with loader(dataset.batch, options, threads=3) as whole:
         batches = [whole.next() for _ in range(4)]
     for rank in range(2):
-        with loader(dataset.batch, options, first_step=3, rank=rank, world=2) as part:
+        with loader(dataset.batch, options, first_step=3, rank=rank, world_size=2) as part:
             own = part.next()
         torch.testing.assert_close(own.target, batches[3].target[2 * rank : 2 * rank + 2])
 
@@ -174,33 +174,35 @@ def test_motion_is_drawn_once_wherever_it_is(shots, options, monkeypatch, device
     """On a CPU by the threads, elsewhere when the batch is wanted."""
     drawn = []
 
-    def draw(batch, share, seed):
-        drawn.append((batch.target.device.type, share, threading.current_thread().name))
+    def draw(batch, fraction, seed):
+        drawn.append((batch.target.device.type, fraction, threading.current_thread().name))
         return batch
 
     monkeypatch.setattr(loader_module, "with_synthetic", draw)
     dataset = FrameInterpolationDataset(TripletSampler(shots), 16)
     options = replace(options, synthetic=0.4)
-    share_at = lambda step: 0.0  # noqa: E731
-    with TripletLoader(dataset.batch, options, Ranks(0, 1), device, 0, share_at) as batches:
+    fraction_at = lambda step: 0.0  # noqa: E731
+    with TripletLoader(
+        dataset.batch, options, ProcessGroup(0, 1), device, 0, fraction_at
+    ) as batches:
         assert batches.next().target.device.type == device.type
-    kind, share, thread = drawn[0]
-    assert (kind, share) == (device.type, 0.4)
+    kind, fraction, thread = drawn[0]
+    assert (kind, fraction) == (device.type, 0.4)
     assert thread.startswith("interp-triplets") == (device.type == "cpu")
 
 
 def test_crops_grow_late_in_the_run(shots, options):
-    options = replace(options, late_crop=32)
-    assert [crop_at(options, share) for share in (0.0, 0.74, 0.75, 1.0)] == [16, 16, 32, 32]
+    options = replace(options, final_crop=32)
+    assert [crop_at(options, fraction) for fraction in (0.0, 0.74, 0.75, 1.0)] == [16, 16, 32, 32]
     dataset = FrameInterpolationDataset(TripletSampler(shots), 16)
     with loader(dataset.batch, options, first_step=7) as batches:
         assert [batches.next().target.shape[-1] for _ in range(2)] == [16, 32]
 
 
 def test_labels_are_made_from_the_pictures(shots, options):
-    def mean(frames, share):
+    def mean(frames, fraction):
         assert frames.dtype == np.uint8
-        return {"mean": frames.mean((1, 2, 3, 4), dtype=np.float32) + share}
+        return {"mean": frames.mean((1, 2, 3, 4), dtype=np.float32) + fraction}
 
     dataset = FrameInterpolationDataset(TripletSampler(shots), 16)
     with loader(dataset.batch, options, first_step=5, label=mean) as batches:

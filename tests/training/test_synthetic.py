@@ -12,7 +12,7 @@ from interp_cli.models.flow.network import Flow
 from interp_cli.models.warp import warp
 from interp_cli.models.weights import load_model
 from interp_cli.training import losses, synthetic
-from interp_cli.training.labels import LAST_SHARE, matcher_labels
+from interp_cli.training.labels import LAST_FRACTION, matcher_labels
 from interp_cli.training.losses import flow_loss, laplacian_l1, log_squared_error
 from interp_cli.training.synthetic import scenes, with_synthetic
 from interp_cli.training.triplets import TripletBatch
@@ -47,7 +47,7 @@ def sharp(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_flows_lead_to_the_same_point_of_the_other_frame(seed: int):
     frame0, _, frame1, labels = draw(seed)
-    flow = F.interpolate(labels["exact_motion"][:, 0], scale_factor=4, mode="nearest")
+    flow = F.interpolate(labels["exact_flow"][:, 0], scale_factor=4, mode="nearest")
     known = (flow[:, 2:] == 1).float()  # whole cells of one layer that the other frame shows
     assert known.mean() > 0.15
     moved, unmoved = (
@@ -61,7 +61,7 @@ def test_flows_lead_to_the_same_point_of_the_other_frame(seed: int):
 @pytest.mark.usefixtures("sharp")
 def test_motion_back_is_known_too():
     frame0, _, frame1, labels = draw(3)
-    flow = F.interpolate(labels["exact_motion"][:, 1], scale_factor=4, mode="nearest")
+    flow = F.interpolate(labels["exact_flow"][:, 1], scale_factor=4, mode="nearest")
     known = (flow[:, 2:] == 1).float()
     error = ((warp(frame0, flow[:, :2]) - frame1).abs() * known).sum() / known.sum() / 3
     assert error < 0.02
@@ -80,7 +80,7 @@ def test_targets_close_to_either_end_look_like_it():
 def test_points_move_at_constant_speed():
     """Half of the flow leads to the target at 0.5."""
     frame0, target, _, labels = draw(2)
-    flow = F.interpolate(labels["exact_motion"][:, 0], scale_factor=4, mode="nearest")
+    flow = F.interpolate(labels["exact_flow"][:, 0], scale_factor=4, mode="nearest")
     known = (flow[:, 2:] == 1).float()
     error = ((warp(target, flow[:, :2] / 2) - frame0).abs() * known).sum() / known.sum() / 3
     assert error < 0.03
@@ -131,7 +131,7 @@ def test_still_things_lie_over_everything(monkeypatch: pytest.MonkeyPatch):
     for seed in range(3):
         *frames, labels = draw(seed)
         assert all(frame[:, :, :12].abs().max() == 0 for frame in frames)
-        for flows, rows in ((labels["exact_motion"], 3), (labels["exact_flow_t"], 6)):
+        for flows, rows in ((labels["exact_flow"], 3), (labels["exact_flow_t"], 6)):
             assert flows[:, :, :2, :rows].abs().max() == 0
             assert flows[:, :, 2, :rows].min() == 1
 
@@ -144,7 +144,7 @@ def test_every_kind_of_scene_is_drawn_within_range():
             assert frame.shape == (1, 3, SIZE, SIZE)
             assert frame.min() > -1e-6
             assert frame.max() < 1 + 1e-6
-        flows = labels["exact_motion"]
+        flows = labels["exact_flow"]
         assert flows.shape == (1, 2, 3, SIZE // 4, SIZE // 4)
         assert labels["exact_flow_t"].shape == (1, 2, 3, SIZE // 2, SIZE // 2)
         assert all(label.isfinite().all() for label in labels.values())
@@ -156,16 +156,16 @@ def test_every_kind_of_scene_is_drawn_within_range():
 class TestWithSynthetic:
     def test_replaces_the_first_triplets_alone(self):
         real = batch()
-        real.labels["motion"] = torch.ones(4, 2, 3, SIZE // 8, SIZE // 8)
+        real.labels["dis_flow"] = torch.ones(4, 2, 3, SIZE // 8, SIZE // 8)
         mixed = with_synthetic(real, 0.25, 7)
         assert not torch.equal(mixed.target[0], real.target[0])
         assert torch.equal(mixed.target[1:], real.target[1:])
         assert torch.equal(mixed.timestep, real.timestep)
-        assert mixed.labels["motion"][0].abs().max() == 0
-        assert mixed.labels["motion"][1:].min() == 1
-        assert mixed.labels["exact_motion"].shape == (4, 2, 3, SIZE // 4, SIZE // 4)
-        assert mixed.labels["exact_motion"][0, :, 2].max() == 1
-        assert mixed.labels["exact_motion"][1:].abs().max() == 0
+        assert mixed.labels["dis_flow"][0].abs().max() == 0
+        assert mixed.labels["dis_flow"][1:].min() == 1
+        assert mixed.labels["exact_flow"].shape == (4, 2, 3, SIZE // 4, SIZE // 4)
+        assert mixed.labels["exact_flow"][0, :, 2].max() == 1
+        assert mixed.labels["exact_flow"][1:].abs().max() == 0
         assert mixed.labels["exact_flow_t"].shape == (4, 2, 3, SIZE // 2, SIZE // 2)
         assert mixed.labels["exact_flow_t"][0, :, 2].max() == 1
         assert mixed.labels["exact_flow_t"][1:].abs().max() == 0
@@ -192,7 +192,7 @@ class TestLabels:
     def test_a_shift_is_found_both_ways(self):
         wide = (pictures(1)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
         frame0, frame1 = wide[:80, 8:88], wide[:80, 4:84]  # everything moves 4 px to the right
-        motion = matcher_labels(np.stack((frame0, frame0, frame1))[None])["motion"]
+        motion = matcher_labels(np.stack((frame0, frame0, frame1))[None])["dis_flow"]
         assert motion.shape == (1, 2, 3, 10, 10)
         inner = motion[0, :, :, 2:-2, 2:-2]
         assert inner[:, 2].mean() > 0.9
@@ -201,7 +201,7 @@ class TestLabels:
         assert abs(inner[:, 1].mean()) < 0.2
 
     def test_late_in_a_run_there_are_none(self):
-        assert matcher_labels(np.zeros((1, 3, 16, 16, 3), np.uint8), LAST_SHARE) == {}
+        assert matcher_labels(np.zeros((1, 3, 16, 16, 3), np.uint8), LAST_FRACTION) == {}
 
 
 class TestFlowLoss:
@@ -209,19 +209,19 @@ class TestFlowLoss:
         torch.manual_seed(0)
         net = Flow()
         labelled = with_synthetic(batch(), 0.5, 3)
-        labelled.labels["motion"] = torch.ones(4, 2, 3, SIZE // 8, SIZE // 8)
+        labelled.labels["dis_flow"] = torch.ones(4, 2, 3, SIZE // 8, SIZE // 8)
         loss, parts = flow_loss(net, labelled, 0.0)
         stages = {"picture", "psnr", "half", "quarter", "projected", "matched"}
-        known = {"exact_motion", "exact_flow_t", "waypoint_motion", "waypoint_flow_t"}
-        assert set(parts) == {*stages, *known, "motion"}
+        known = {"exact_flow", "exact_flow_t", "midpoint_flow", "midpoint_flow_t"}
+        assert set(parts) == {*stages, *known, "dis_flow"}
         assert all(part > 0 for part in parts.values())
         assert loss.item() == pytest.approx(sum(part.item() for part in parts.values()))
         loss.backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
-        _, late = flow_loss(net, labelled, LAST_SHARE)
+        _, late = flow_loss(net, labelled, LAST_FRACTION)
         assert set(late) == {*stages, *known}
-        _, drawn = flow_loss(net, with_synthetic(batch(), 1.0, 3), LAST_SHARE)
-        assert set(drawn) == {*stages, "exact_motion", "exact_flow_t"}
+        _, drawn = flow_loss(net, with_synthetic(batch(), 1.0, 3), LAST_FRACTION)
+        assert set(drawn) == {*stages, "exact_flow", "exact_flow_t"}
 
     def test_what_was_filmed_is_learned_from_where_its_target_was_found(
         self, monkeypatch: pytest.MonkeyPatch
@@ -251,11 +251,11 @@ class TestFlowLoss:
         assert losses._filmed(with_synthetic(batch(), 1.0, 3)).tolist() == []
 
     @pytest.mark.parametrize(
-        ("count", "size", "share"),
+        ("count", "size", "fraction"),
         [(4, 32, 1 / 4), (1, 48, 1 / 4), (6, 32, 1 / 4), (4, 24, 0), (4, 16, 0)],
     )
     def test_any_quarter_of_a_batch_is_learned_from_at_half_its_size(
-        self, monkeypatch: pytest.MonkeyPatch, count: int, size: int, share: float
+        self, monkeypatch: pytest.MonkeyPatch, count: int, size: int, fraction: float
     ):
         halved: list[float] = []
 
@@ -271,8 +271,8 @@ class TestFlowLoss:
         for _ in range(200):
             loss, _ = flow_loss(Flow(), whole, 1.0)
             assert loss.item() == pytest.approx((count - 1) / 2)  # each triplet counts as much
-        assert len(halved) / (200 * count) == pytest.approx(share, abs=0.08)
-        assert set(halved) == (set(range(count)) if share else set())
+        assert len(halved) / (200 * count) == pytest.approx(fraction, abs=0.08)
+        assert set(halved) == (set(range(count)) if fraction else set())
 
     @pytest.mark.usefixtures("sharp")
     def test_motion_is_half_as_long_at_half_the_size(self):
@@ -283,7 +283,7 @@ class TestFlowLoss:
         for label, half in zip(drawn.labels.values(), halved.labels.values(), strict=True):
             assert torch.equal(half[:, :, :2], label[:, :, :2] / 2)
             assert torch.equal(half[:, :, 2:], label[:, :, 2:])
-        flow = F.interpolate(halved.labels["exact_motion"][:, 0], scale_factor=2, mode="nearest")
+        flow = F.interpolate(halved.labels["exact_flow"][:, 0], scale_factor=2, mode="nearest")
         known = (flow[:, 2:] == 1).float()
         moved, unmoved = (
             ((picture - halved.frame0).abs() * known).sum() / known.sum() / 3

@@ -67,17 +67,17 @@ def test_fast_footage_is_strided_wider(shots):
 def test_livelier_shots_are_seen_more_often(shots):
     calm, lively = replace(shots[0], motion=1.0), replace(shots[0], motion=12.0)
     sampler = TripletSampler([calm, lively])
-    share = np.mean([sampler.draw(n, 32).shot for n in range(600)])
-    assert share == pytest.approx((0.5 + 1.5) / (0.5 + 1.5 + 0.5 + 0.125), abs=0.06)
+    fraction = np.mean([sampler.draw(n, 32).shot for n in range(600)])
+    assert fraction == pytest.approx((0.5 + 1.5) / (0.5 + 1.5 + 0.5 + 0.125), abs=0.06)
 
 
 def test_hard_triplets_are_cut_where_most_moves(shots):
-    def differences(share):
-        sampler = TripletSampler(shots, hard_mining=share)
+    def differences(fraction):
+        sampler = TripletSampler(shots, hard_mining=fraction)
         items = (FrameInterpolationDataset(sampler, 24)[n][0] for n in range(60))
         return [float(np.abs(f[0].astype(int) - f[2]).mean()) for f in items]
 
-    usual, hard, mixed = (differences(share) for share in (0.0, 1.0, 0.3))
+    usual, hard, mixed = (differences(fraction) for fraction in (0.0, 1.0, 0.3))
     assert np.mean(hard) > 1.1 * np.mean(usual)
     taken = sum(m == h != u for m, h, u in zip(mixed, hard, usual, strict=True))
     assert 0 < taken < sum(h != u for h, u in zip(hard, usual, strict=True))
@@ -213,8 +213,8 @@ def test_a_source_of_many_shots_is_not_all_there_is(shots):
         replace(shots[0], source="b", motion=4.0),
     )
     sampler = TripletSampler([alone, *[many] * 8])
-    share = np.mean([sampler.draw(n, 32).shot == 0 for n in range(2000)])
-    assert share == pytest.approx(1 / (1 + 8**0.7), abs=0.03)  # 0.19, not 0.11
+    fraction = np.mean([sampler.draw(n, 32).shot == 0 for n in range(2000)])
+    assert fraction == pytest.approx(1 / (1 + 8**0.7), abs=0.03)  # 0.19, not 0.11
 
 
 @pytest.mark.parametrize("frames", [3, 4, 5, 7])

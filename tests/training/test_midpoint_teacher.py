@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interp_cli.models.flow.network import Flow
 from interp_cli.models.weights import load_model
-from interp_cli.training.waypoint import TargetTrajectories, find_trajectories
+from interp_cli.training.midpoint_teacher import TargetTrajectories, find_trajectories
 
 SIZE = 128
 TIMES = torch.full((2, 1, 1, 1), 0.5)
@@ -37,7 +37,7 @@ def test_where_motion_was_missed_it_is_found(net: Flow):
     frame0, target, frame1 = pan(6)
     labels = trajectories(net, frame0, target, frame1).labels(*nothing(target))
     cells = SIZE // 4
-    expected = {"waypoint_motion": (12.0, -12.0), "waypoint_flow_t": (-6.0, 6.0)}
+    expected = {"midpoint_flow": (12.0, -12.0), "midpoint_flow_t": (-6.0, 6.0)}
     assert labels.keys() == expected.keys()
     for name, (from0, from1) in expected.items():
         assert labels[name].shape == (2, 2, 3, cells, cells)
@@ -54,7 +54,7 @@ def test_where_motion_was_missed_it_is_found(net: Flow):
 def test_uneven_motion_is_told_as_it_was(net: Flow):
     """The target is a sixth of the way from the earlier frame, whatever its timestep says."""
     frame0, target, frame1 = pan(2)[0], pan(2)[1], pan(6)[2]
-    label = trajectories(net, frame0, target, frame1).labels(*nothing(target))["waypoint_flow_t"]
+    label = trajectories(net, frame0, target, frame1).labels(*nothing(target))["midpoint_flow_t"]
     inner = label[..., 6:-6, 6:-6]
     for side, dx in ((0, -2.0), (1, 10.0)):
         assert inner[:, side, 2].mean() > 0.5
@@ -72,7 +72,7 @@ def test_what_another_thing_hides_is_not_known(net: Flow):
         frame[..., 40:88, left : left + 48] = patch
         frames.append(frame)
     frame0, target, frame1 = frames
-    label = trajectories(net, frame0, target, frame1).labels(*nothing(target))["waypoint_motion"]
+    label = trajectories(net, frame0, target, frame1).labels(*nothing(target))["midpoint_flow"]
     rows = slice(12, 20)
     moved = label[:, 0, :, rows, 18:26]  # within the patch in the earlier frame
     assert moved[:, 2].mean() > 0.8
@@ -114,9 +114,9 @@ def test_how_far_the_target_is_between_the_frames(net: Flow, step: int, expected
 
 def test_where_nothing_moves_a_target_is_when_it_is_told_to_be(net: Flow):
     frame = pan(0)[0]
-    told = torch.tensor((0.25, 0.6)).view(2, 1, 1, 1)
+    nominal = torch.tensor((0.25, 0.6)).view(2, 1, 1, 1)
     torch.testing.assert_close(
-        trajectories(net, frame, frame, frame).timesteps(told), told, atol=1e-3, rtol=0
+        trajectories(net, frame, frame, frame).timesteps(nominal), nominal, atol=1e-3, rtol=0
     )
 
 
@@ -133,6 +133,8 @@ def test_where_the_way_does_not_lead_back_nothing_is_known(net: Flow):
 
 def test_a_target_is_never_taken_for_a_frame_itself(net: Flow):
     frame0, _, frame1 = pan(6)
-    for target, told, expected in ((frame0, 0.1, 0.05), (frame1, 0.9, 0.95)):
-        found = trajectories(net, frame0, target, frame1).timesteps(torch.full((2, 1, 1, 1), told))
+    for target, nominal, expected in ((frame0, 0.1, 0.05), (frame1, 0.9, 0.95)):
+        found = trajectories(net, frame0, target, frame1).timesteps(
+            torch.full((2, 1, 1, 1), nominal)
+        )
         assert found.flatten().tolist() == pytest.approx([expected] * 2)
