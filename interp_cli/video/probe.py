@@ -17,13 +17,11 @@ from av.video.stream import VideoStream
 
 from interp_cli.errors import DecodeError, OpenError
 from interp_cli.video.sidedata import LightLevel, MasteringDisplay, read_listing, side_data_of
+from interp_cli.video.truncation import missing_bytes
 
 # Seconds before the end from which packets are read to find the last time stamp: longer than
 # any usual distance between key frames, short enough to cost nothing.
 _TAIL_SECONDS = 12
-# More than any header of YUV4MPEG2.
-Y4M_HEAD_BYTES = 1024
-_Y4M_FRAME = b"FRAME\n"
 _OPACITY_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
@@ -212,7 +210,7 @@ def probe(path: str | Path) -> VideoInfo:
             width=info.width - left - right,
             height=info.height - top - bottom,
             last_duration=_last_duration(container, stream),
-            missing_bytes=_missing_bytes(path, first),
+            missing_bytes=missing_bytes(path, first),
             streams=tuple(replace(s, tag=listing.tags.get(s.index, "")) for s in info.streams),
             cropping=listing.cropping,
             chroma_location=listing.chroma_location,
@@ -357,67 +355,3 @@ def _last_duration(container: InputContainer, stream: VideoStream) -> int | None
     except (av.error.FFmpegError, OSError):  # the format cannot seek
         return None
     return max(tail)[1] or None if tail else None
-
-
-def y4m_missing_bytes(head: bytes, size: int, first: av.VideoFrame) -> int:
-    """Number of bytes that the last frame of a YUV4MPEG2 stream lacks.
-
-    Args:
-        head: Its first `Y4M_HEAD_BYTES`.
-        size: Its length.
-        first: One of its frames; all have the same size.
-    """
-    begin = head.find(b"\n" + _Y4M_FRAME) + 1
-    if not head.startswith(b"YUV4MPEG2") or not begin:
-        return 0
-    samples = (c.width * c.height * -(-c.bits // 8) for c in first.format.components)
-    return -(size - begin) % (len(_Y4M_FRAME) + sum(samples))
-
-
-def _missing_bytes(path: Path, first: av.VideoFrame) -> int:
-    """Number of bytes that the container announces beyond the end of the file.
-
-    FFmpeg treats the end of a truncated file as a normal end and reports no error, so this is
-    read from the outermost elements: Matroska's Segment, MP4's boxes, RIFF's chunk, YUV4MPEG2's
-    frames. Formats without such a size, and live recordings that leave it open, count as complete.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(Y4M_HEAD_BYTES)
-        if head.startswith(b"YUV4MPEG2"):
-            return y4m_missing_bytes(head, size, first)
-        if head.startswith(b"\x1a\x45\xdf\xa3"):
-            return max(0, _matroska_end(head) - size)
-        if head.startswith(b"RIFF"):
-            return max(0, int.from_bytes(head[4:8], "little") + 8 - size)
-        if head[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-            return 0
-        position = 0
-        while position + 8 <= size:
-            file.seek(position)
-            box = file.read(16)
-            length = int.from_bytes(box[:4], "big")
-            if length == 1:
-                length = int.from_bytes(box[8:16], "big")
-            if length < 8:  # 0: the last box runs to the end of the file
-                return 0
-            position += length
-        return max(0, position - size)
-
-
-def _matroska_end(head: bytes) -> int:
-    """End of the Segment of a Matroska file; 0 where its size is left open."""
-
-    def number(position: int) -> tuple[int, int]:
-        """An EBML variable-length size and the position after it (RFC 8794, section 4)."""
-        length = 9 - head[position].bit_length()
-        value = int.from_bytes(head[position : position + length], "big")
-        return value & ((1 << 7 * length) - 1), position + length
-
-    header_size, position = number(4)
-    position += header_size
-    if head[position : position + 4] != b"\x18\x53\x80\x67":
-        return 0
-    size, start = number(position + 4)
-    unknown = (1 << 7 * (start - position - 4)) - 1
-    return 0 if size == unknown else start + size

@@ -17,14 +17,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from interp_cli.errors import OpenError
-from interp_cli.video.probe import (
-    Y4M_HEAD_BYTES,
-    decode,
-    describe,
-    first_picture,
-    y4m_missing_bytes,
-)
+from interp_cli.video.probe import decode, describe, first_picture
 from interp_cli.video.readers.file import VideoReader
+from interp_cli.video.truncation import Y4M_HEAD_BYTES, y4m_missing_bytes
 
 # Size of FFmpeg's reads and writes; a callback for each 32 KiB costs more than the copying.
 _BUFFER_BYTES = 1 << 20

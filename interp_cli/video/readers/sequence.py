@@ -10,8 +10,8 @@ import av
 import numpy as np
 
 from interp_cli.errors import DecodeError
-from interp_cli.video.images.codecs import read_image
 from interp_cli.video.images.float_curve import FloatCurve, float_image, float_planes
+from interp_cli.video.images.read import read_image
 from interp_cli.video.images.sequence_names import PictureFiles, find_pictures
 from interp_cli.video.pixel_format import native_format
 from interp_cli.video.probe import VideoInfo, tags_of

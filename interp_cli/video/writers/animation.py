@@ -24,7 +24,8 @@ from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.images.animation_timing import riff_chunks
-from interp_cli.video.images.codecs import PNG, WEBP, FrameStorage, ImageCodec
+from interp_cli.video.images.codecs import PNG, WEBP, ImageCodec
+from interp_cli.video.images.write import FrameStorage
 from interp_cli.video.pixel_format import Samples, planes_of
 from interp_cli.video.writers.base import FrameWriter, publish, reserving
 

@@ -16,8 +16,9 @@ import av
 from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.video.encoding.frame_tags import FrameTags
-from interp_cli.video.images.codecs import ImageCodec, ImageEncoder, with_colours_of
+from interp_cli.video.images.codecs import ImageCodec
 from interp_cli.video.images.sequence_names import NumberedNames
+from interp_cli.video.images.write import ImageEncoder, with_colours_of
 from interp_cli.video.readers.sequence import SequenceReader
 from interp_cli.video.writers.base import FrameWriter, reserving
 from interp_cli.video.writers.journal import SegmentJournal

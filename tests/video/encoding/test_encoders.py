@@ -246,6 +246,8 @@ def test_a_pixel_format_asked_for_is_stored_or_refused(tmp_path: Path):
         ({"preset": "nonsense"}, "libx264 .*invalid preset 'nonsense'"),
         ({"encoder": "libsvtav1", "preset": "99"}, "libsvtav1 .*'preset' out of range"),
         ({"options": (("no-such", "1"),)}, "libx264 has no option 'no-such'"),
+        # What follows an option of the program that has no value would be a second output.
+        ({"options": (("an", "x2.mkv"),)}, "libx264 has no option 'an'"),
     ],
 )
 def test_settings_that_do_not_work_are_refused_before_a_frame_is_made(
@@ -309,3 +311,23 @@ def test_hardware_gets_quality_in_its_own_words(name: str, pixel_format: str, ex
     assert " ".join(choice.arguments) == expected
     assert choice.warnings == ()
     assert choice.traits == layout.traits
+
+
+@pytest.mark.parametrize(
+    ("alias", "encoder", "codec"),
+    [
+        ("h264", "libx264", "h264"),
+        ("avc", "libx264", "h264"),
+        ("h265", "libx265", "hevc"),
+        ("hevc", "libx265", "hevc"),
+        ("av1", "libsvtav1", "libdav1d"),
+        ("vp9", "libvpx-vp9", "vp9"),
+        ("prores", "prores_ks", "prores"),
+    ],
+)
+def test_a_codec_names_its_software_encoder(tmp_path: Path, alias, encoder, codec):
+    image, layout = drawn("yuv420p", ColourTags(1, False))
+    target = tmp_path / f"out.{TARGETS[encoder] if encoder != 'libx265' else 'mp4'}"
+    writer = write(target, image, layout, ColourTags(1, False), encoder=alias)
+    assert writer.encoder == encoder
+    assert probe(target).codec == codec

@@ -7,17 +7,10 @@ import numpy as np
 import pytest
 
 from interp_cli.errors import DecodeError, EncodeError, OpenError
-from interp_cli.video.images.codecs import (
-    EXR,
-    JPEG,
-    PNG,
-    TIFF,
-    WEBP,
-    ImageEncoder,
-    read_image,
-    with_colours_of,
-)
+from interp_cli.video.images.codecs import EXR, JPEG, PNG, TIFF, WEBP
 from interp_cli.video.images.float_curve import FloatCurve, float_image, float_planes
+from interp_cli.video.images.read import read_image
+from interp_cli.video.images.write import ImageEncoder, with_colours_of
 from interp_cli.video.pixel_format import native_format, pixel_format_of, planes_of
 from interp_cli.video.probe import ColourTags
 

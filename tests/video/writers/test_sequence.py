@@ -12,7 +12,7 @@ import pytest
 from interp_cli.errors import DecodeError, EncodeError, OpenError
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline.double import DoubleResult, double_video
-from interp_cli.video.images.codecs import read_image
+from interp_cli.video.images.read import read_image
 from interp_cli.video.readers.file import VideoReader
 
 
