@@ -50,9 +50,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_package_and_its_weights_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    for path in ROOT.glob("weights/*"):
-        assert f"interp_cli/bundled_weights/{path.name}" in names
-    assert "interp_cli/bundled_weights/fusion.safetensors" in names
+    bundled = {name for name in names if name.startswith("interp_cli/bundled_weights/")}
+    assert bundled == {f"interp_cli/bundled_weights/{path.name}" for path in ROOT.glob("weights/*")}
+    assert "interp_cli/bundled_weights/fusion.safetensors" in bundled
+    # Weights, their records and their cards; experiments are in research/.
+    assert {Path(name).suffix for name in bundled} == {".safetensors", ".json", ".md"}
+    assert not [name for name in names if "experiments" in name or "research" in name]
     assert "interp_cli/py.typed" in names
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("interp_cli/**/*.py")}
     assert {name for name in names if name.endswith(".py")} == modules
