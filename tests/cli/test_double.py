@@ -48,7 +48,7 @@ def test_a_clip_is_doubled_and_summed_up(h264_clip: Path, weights: Path, tmp_pat
     assert run.returncode == 0, run.stderr
     assert "7 frames in, 14 out at 50/s" in run.stdout
     assert f" {weights.parent / 'untrained'} on cpu in " in run.stdout  # which of many
-    assert "h264.mp4: 7 of 7 frames" in run.stderr  # plain lines: stderr is no terminal
+    assert "h264.mp4: 14 of 14 frames" in run.stderr  # plain lines: stderr is no terminal
 
 
 def test_json_is_all_that_stands_on_stdout(h264_clip: Path, weights: Path, tmp_path: Path):

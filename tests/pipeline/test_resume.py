@@ -566,7 +566,7 @@ def test_a_killed_command_goes_on(tmp_path: Path, weights: Path, number: signal.
         again = interp(source, target, *asked, "--resume")
         said = again.communicate(timeout=60)[1]
         assert again.returncode == 0, said
-        assert f"out.mp4: goes on after {frames} finished frames" in said
+        assert f"out.mp4: continues after {frames} finished frames" in said
     double_video(source, whole, options)
     assert target.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
@@ -591,8 +591,8 @@ def test_many_videos_go_on(source: Path, tmp_path: Path, weights: Path):
     run = interp(source, clip, "--output-dir", done.parent, "--model", weights, "--resume")
     said = run.communicate(timeout=60)[1]
     assert run.returncode == 0, said
-    assert "resume_2x.mp4: is there already" in said
-    assert "b_2x.mp4: begins: nothing was kept" in said
+    assert "resume_2x.mp4: already finished" in said
+    assert "b_2x.mp4: no finished frames to continue from: starts" in said
     assert "2 of 2 videos done" in said
     assert done.read_bytes() == b"done"
     assert len(shown(done.parent / "b_2x.mp4")) == 12
