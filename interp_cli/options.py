@@ -18,7 +18,6 @@ Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Quality = Literal["auto", "fast", "balanced", "best"]
 Trajectory = Literal["cubic", "linear"]
 Fields = Literal["refuse", "deinterlace", "detelecine"]
-
 OutputFormat = Literal["y4m", "nut"]
 AtCut = Literal["nearest", "blend"]
 Duplicates = Literal["keep", "retime"]
@@ -27,7 +26,7 @@ Duplicates = Literal["keep", "retime"]
 MAX_DUPLICATE_RUN = 8
 DEFAULT_MODEL = "flow"
 DEFAULT_DETECTOR = "adaptive"
-# Pictures per second of a sequence, as in FFmpeg.
+# Frame rate of an image sequence, as in FFmpeg.
 DEFAULT_INPUT_RATE = Fraction(25)
 _TYPE_NAMES: dict[type, str] = {int: "a whole number", bool: "True or False"}
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -43,6 +42,27 @@ def require(condition: bool, message: str) -> None:
         raise OptionError(message)
 
 
+def require_whole(options: Any, minimum: int, *names: str) -> None:
+    """Refuse an option that is given and is not a whole number of at least `minimum`.
+
+    Raises:
+        OptionError: A value is not.
+    """
+    for name in names:
+        value = getattr(options, name)
+        require(
+            value is None or (isinstance(value, int) and value >= minimum),
+            f"`{name}` must be a whole number of at least {minimum}, not {value!r}",
+        )
+
+
+def require_positive(options: Any, *names: str) -> None:
+    """Refuse an option that is given and is not greater than 0; see `require`."""
+    for name in names:
+        value = getattr(options, name)
+        require(value is None or value > 0, f"`{name}` must be greater than 0, not {value!r}")
+
+
 def check_choices(options: Any) -> None:
     """Refuse a value that is not among those that its field's `Literal` lists.
 
@@ -56,7 +76,9 @@ def check_choices(options: Any) -> None:
     """
     for name, (choices, types) in _choices(type(options)).items():
         value = getattr(options, name)
-        if value in choices or (isinstance(value, types) and not _is_misplaced_bool(value, types)):
+        # True is an int to Python, but not a number to people.
+        is_misplaced = isinstance(value, bool) and bool not in types
+        if value in choices or (isinstance(value, types) and not is_misplaced):
             continue
         words = [str(choice) for choice in choices]
         words += [_TYPE_NAMES[each] for each in types if each in _TYPE_NAMES]
@@ -78,11 +100,6 @@ def _choices(cls: type) -> dict[str, tuple[tuple[Any, ...], tuple[type, ...]]]:
     return found
 
 
-def _is_misplaced_bool(value: object, types: tuple[type, ...]) -> bool:
-    """Whether a truth value stands where only a number is meant."""
-    return isinstance(value, bool) and bool not in types
-
-
 def require_device(name: str) -> None:
     """Refuse a text that is no device name.
 
@@ -96,11 +113,7 @@ def require_device(name: str) -> None:
 
 
 def require_scene_threshold(threshold: float | None) -> None:
-    """Refuse a threshold that is not a likelihood.
-
-    Raises:
-        OptionError: It is not.
-    """
+    """Refuse a threshold that is not a likelihood; see `require`."""
     require(
         threshold is None or 0 < threshold <= 1,
         f"`scene_threshold` must be greater than 0 and at most 1, not {threshold!r}",
@@ -123,22 +136,20 @@ def _require_frame_rate(name: str, rate: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class InferenceOptions:
-    """How middle frames are made.
+    """Options of the network and of how it runs.
 
     Attributes:
-        model: Name of a bundled model, or the path of a `.safetensors` file.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` takes CUDA, else Apple's GPU, else
+        model: Name of a bundled model, or path of a `.safetensors` file.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. `auto` is CUDA, else Apple's GPU, else
             the CPU.
-        precision: `auto` takes the fastest that is safe on the device.
-        batch: Pairs a step; `auto` follows the frame size and the memory.
-        tile: Side of the tiles in which a larger picture is seen, whatever the memory; in pixels of
-            the picture in which motion is sought, which `quality` reduces: 1080p at `balanced` to
-            480x270. `auto`: tiles where the memory does not suffice otherwise; `off`: none, unless
-            it runs out.
-        quality: How large the pictures are in which motion is sought; `auto` is `balanced` on a
-            CPU and `best` on a GPU.
-        trajectory: The way of what moves between two frames: `cubic` goes on as before and after
-            them, `linear` is straight and even, from those two alone.
+        precision: Arithmetic of the network. `auto` is the fastest one that is safe on the device.
+        batch: Batch size in frame pairs. `auto` follows the frame size and the memory.
+        tile: Side of the tiles in pixels, at the resolution of motion estimation, which `quality`
+            reduces (1080p at `balanced` to 480x270). `auto` uses tiles where memory requires them,
+            `off` only after memory has run out.
+        quality: Resolution of motion estimation. `auto` is `balanced` on a CPU and `best` on a GPU.
+        trajectory: Motion between two frames: `cubic` also uses the frames before and after the
+            pair, `linear` only the pair.
     """
 
     model: str = DEFAULT_MODEL
@@ -195,40 +206,38 @@ class EncodeOptions:
 
 @dataclass(frozen=True, slots=True)
 class DoubleOptions:
-    """What `double` does.
+    """Options of `double_video`.
 
     Attributes:
-        start_seconds: Where to begin, from the input's first frame; `None`: at its start.
-        end_seconds: Where to stop (not included); `None`: at its end.
-        factor: Frames out for each frame in; `None`: 2, or as many as `slow_motion` says.
-        frame_rate: The exact constant rate of the output, each frame made for its own time;
-            `None`: every frame of the input stays at its own time.
-        slow_motion: How many times longer the output lasts, at the input's rate; `None`: as long
-            as the input.
-        fields: What becomes of interlaced video: it is refused, its fields are filled up to
-            frames, or film is taken out of its fields again.
-        max_gap_seconds: A longer gap between two frames (and longer than two frames of the
-            nominal rate) is no motion: the earlier frame is held.
+        start_seconds: Start, from the input's first frame; `None`: the first frame.
+        end_seconds: End (excluded), from the input's first frame; `None`: the end of the input.
+        factor: Output frames per input frame; `None`: `slow_motion`, else 2.
+        frame_rate: Exact constant frame rate of the output, with each frame made for its own time;
+            `None`: every input frame keeps its own time.
+        slow_motion: Factor by which the output lasts longer, at the input's frame rate; `None`: 1.
+        fields: Treatment of interlaced video: refuse it, interpolate its fields to frames
+            (`deinterlace`), or restore the frames of film (`detelecine`).
+        max_gap_seconds: Longest gap between two frames that is interpolated. In a longer gap (of
+            more than two frames at the nominal rate) the earlier frame is held.
         scene_threshold: Likelihood from which a pair of frames is a cut, greater than 0 to 1;
             `None` detects no cuts.
         scene_detector: Name of the scene detector.
-        at_cut: What is shown between the frames beside a cut or a flash: the nearest of them, or
-            both blended.
-        duplicates: Whether repeated frames (animation on twos) stay, or all but the first of a run
-            give way to frames that follow the motion up to the next picture.
-        audio: Whether sound comes along.
-        overwrite: Whether an existing output may be replaced, and finished frames of an earlier
-            run, unless `resume` is set.
-        resume: Whether to go on from the finished frames that a stopped run of the same job left.
-        segment_frames: Frames in a segment of a long video or picture sequence. Finished segments
-            survive an interruption; an output of no more frames is made in one go.
-        keep_going: Whether the good part of a damaged input is worth an output.
-        input_frame_rate: Pictures a second of a picture sequence; `None`: 25.
-        white_level: The value that a network sees as white, in floating-point pictures.
-        output_format: What a pipe carries; `None`: what comes in through one, else `nut`.
-        save_flow: Folder for the motion behind each synthesized frame; `None`: not kept.
-        flow_scale_px: Length of a vector that gets the full colour in the pictures of the motion;
-            `None`: 1/64 of the longer side.
+        at_cut: Frames at a cut or a flash: the nearest original, or a blend of both.
+        duplicates: Treatment of repeated frames, as in animation: keep them, or replace all but the
+            first of a run by frames that follow the motion.
+        audio: Whether audio is copied.
+        overwrite: Whether an existing output may be replaced, and without `resume` also the
+            finished frames of an earlier run.
+        resume: Whether to continue from the finished frames of an earlier run of the same job.
+        segment_frames: Output frames per segment of a long video or image sequence. Finished
+            segments survive an interruption. A shorter output has no segments.
+        keep_going: Whether to convert the intact part of a damaged input.
+        input_frame_rate: Frame rate of an image sequence; `None`: 25.
+        white_level: Value of white in floating-point images.
+        output_format: Format of an output pipe; `None`: that of the input pipe, else `nut`.
+        save_flow: Folder for the optical flow of each synthesized frame; `None`: not saved.
+        flow_scale_px: Vector length in pixels with full colour in the images of the flow; `None`:
+            1/64 of the longer side.
     """
 
     start_seconds: float | None = None
@@ -265,79 +274,27 @@ class DoubleOptions:
             f"`end_seconds` must be greater than `start_seconds` ({start:g}),"
             f" not {self.end_seconds!r}",
         )
-        for name in ("factor", "slow_motion"):
-            value = getattr(self, name)
-            require(
-                value is None or (isinstance(value, int) and value >= 2),
-                f"`{name}` must be a whole number of at least 2, not {value!r}",
-            )
+        require_whole(self, 2, "factor", "slow_motion")
+        require_whole(self, 4, "segment_frames")
         _require_frame_rate("frame_rate", self.frame_rate)
-        require(
-            self.factor is None or self.frame_rate is None,
-            "`factor` and `frame_rate` both set the number of output frames: give one of them",
-        )
-        require(
-            self.factor is None or self.slow_motion is None,
-            "`factor` and `slow_motion` both set the number of output frames: give one of them",
-        )
+        for other in ("frame_rate", "slow_motion"):
+            require(
+                self.factor is None or getattr(self, other) is None,
+                f"`factor` and `{other}` both set the number of output frames: give one of them",
+            )
         require(
             self.slow_motion is None
             or not any(w == "-af" or w.startswith("-filter:a") for w in self.encode.ffmpeg_output),
-            "`ffmpeg_output`: `slow_motion` already filters the sound; remove the audio filter",
+            "`ffmpeg_output`: `slow_motion` already filters the audio; remove the audio filter",
         )
-        require(
-            self.max_gap_seconds > 0,
-            f"`max_gap_seconds` must be greater than 0, not {self.max_gap_seconds!r}",
-        )
-        require(
-            isinstance(self.segment_frames, int) and self.segment_frames >= 4,
-            f"`segment_frames` must be a whole number of at least 4, not {self.segment_frames!r}",
-        )
+        require_positive(self, "max_gap_seconds", "white_level", "flow_scale_px")
         _require_frame_rate("input_frame_rate", self.input_frame_rate)
-        require(
-            self.white_level > 0, f"`white_level` must be greater than 0, not {self.white_level!r}"
-        )
-        require(
-            self.flow_scale_px is None or self.flow_scale_px > 0,
-            f"`flow_scale_px` must be greater than 0, not {self.flow_scale_px!r}",
-        )
         require_scene_threshold(self.scene_threshold)
 
     @property
     def frames_for_each(self) -> int:
         """Frames out for each frame in, unless there is a `frame_rate`."""
         return self.factor or self.slow_motion or 2
-
-
-def parse_ffmpeg_output(text: str) -> tuple[str, ...]:
-    """Split words as a shell does.
-
-    Raises:
-        OptionError: A quotation mark has no partner.
-    """
-    try:
-        return tuple(shlex.split(text))
-    except ValueError as error:
-        raise OptionError(f"`ffmpeg_output`: {error} in {text!r}") from None
-
-
-def parse_frame_rate(text: str) -> Fraction:
-    """A frame rate as people write it: `60`, `12.5`, `60000/1001`, and `59.94` for the latter.
-
-    Raises:
-        OptionError: The text is not a number.
-    """
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise OptionError(
-            f"a frame rate must be like 60, 59.94 or 60000/1001, not {text!r}"
-        ) from None
-    # Decimals round the rates of television, which are whole rates slowed by 1000/1001.
-    television = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
-    if rate.denominator > 1 and "/" not in text and abs(rate - television) < Fraction(1, 200):
-        return television
-    return rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,11 +333,9 @@ class EvalOptions:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for name in ("skip", "limit"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"`{name}` must be at least 1, not {value!r}")
+        require_whole(self, 1, "skip", "limit")
+        require_whole(self, 0, "worst")
         require_scene_threshold(self.scene_threshold)
-        require(self.worst >= 0, f"`worst` must be at least 0, not {self.worst!r}")
 
     @property
     def predictors(self) -> tuple[str, ...]:
@@ -433,16 +388,10 @@ class BenchOptions:
                 "`compare_commands` must be like 'rife -i {input} -o {output}', with both names in"
                 f" braces and quotation marks in pairs, not {command!r}",
             )
-        require(
-            self.seconds is None or self.seconds > 0,
-            f"`seconds` must be greater than 0, not {self.seconds!r}",
-        )
+        require_positive(self, "seconds")
+        require_whole(self, 1, "rounds")
+        require_whole(self, 2, "frames")
         require(
             self.seconds is None or self.input is not None,
             "`seconds` needs `input`; the length of a drawn clip is set by `frames`",
-        )
-        require(self.rounds >= 1, f"`rounds` must be at least 1, not {self.rounds!r}")
-        require(
-            self.frames is None or self.frames >= 2,
-            f"`frames` must be at least 2, not {self.frames!r}",
         )

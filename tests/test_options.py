@@ -2,13 +2,12 @@ from fractions import Fraction
 
 import pytest
 
+from interp_cli.cli.parsing import parse_ffmpeg_output, parse_frame_rate
 from interp_cli.errors import OptionError
 from interp_cli.options import (
     DoubleOptions,
     EncodeOptions,
     InferenceOptions,
-    parse_ffmpeg_output,
-    parse_frame_rate,
 )
 from interp_cli.training.options import TrainOptions
 
@@ -59,7 +58,7 @@ def test_no_rate_is_refused(text: str):
         ({"fields": "weave"}, "`fields` must be refuse, deinterlace or detelecine, not 'weave'"),
         (
             {"slow_motion": 2, "encode": EncodeOptions(ffmpeg_output=("-af", "volume=2"))},
-            "`slow_motion` already filters the sound",
+            "`slow_motion` already filters the audio",
         ),
     ],
 )

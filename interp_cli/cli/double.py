@@ -15,6 +15,7 @@ from interp_cli.cli.output_names import (
     results_of,
     usual_suffix,
 )
+from interp_cli.cli.parsing import parse_ffmpeg_output, parse_frame_rate, parse_pair
 from interp_cli.cli.progress import ProgressStyle
 from interp_cli.options import (
     DEFAULT_INPUT_RATE,
@@ -24,8 +25,6 @@ from interp_cli.options import (
     Duplicates,
     EncodeOptions,
     OutputFormat,
-    parse_ffmpeg_output,
-    parse_frame_rate,
 )
 
 _DEFAULTS = DoubleOptions()
@@ -41,8 +40,8 @@ def double(
         typer.Argument(
             metavar="IN [OUT]",
             help="Input video and output file (.mp4, .mkv, .mov or .webm). Without OUT, clip.mp4 "
-            "becomes clip_2x.mp4 beside it. With --output-dir, any number of inputs. Image "
-            "sequences (a folder, or 'frames/%04d.png'), animations (.gif, .apng, .webp) and "
+            "becomes clip_2x.mp4 in the same folder. With --output-dir, any number of inputs. "
+            "Image sequences (a folder, or 'frames/%04d.png'), animations (.gif, .apng, .webp) and "
             "pipes (-) are read and written too.",
         ),
     ],
@@ -316,7 +315,7 @@ def double(
             crf=crf,
             preset=preset,
             pixel_format=pixel_format,
-            options=tuple(_pair(text) for text in encoder_option or ()),
+            options=tuple(parse_pair(text) for text in encoder_option or ()),
             ffmpeg_output=parse_ffmpeg_output(ffmpeg_output),
         ),
     )
@@ -349,10 +348,3 @@ def _source_and_target(
         "of images, so that the shell does not expand it.",
         param_hint="IN [OUT]",
     )
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--encoder-option")
-    return key, value

@@ -130,7 +130,11 @@ def _announce_resume(target: Path, options: DoubleOptions) -> bool:
     if not options.resume:
         return False
     frames = completed_frames(target)
-    text = f"continues after {frames} finished frames" if frames else "no finished frames to continue from: starts"
+    text = (
+        f"continues after {frames} finished frames"
+        if frames
+        else "no finished frames to continue from: starts"
+    )
     say(f"{escape(str(target))}: {text}")
     return frames > 0
 

@@ -17,7 +17,7 @@ def usual_suffix(options: DoubleOptions) -> str:
 
 
 def result_of(source: Path, options: DoubleOptions, suffix: str | None = None) -> Path:
-    """The output of a single input for which none is given, beside the input.
+    """The output of a single input for which none is given, in the folder of the input.
 
     Args:
         source: The input, which is not a pipe.

@@ -149,10 +149,10 @@ def test_a_still_is_refused(small: Interpolator, tmp_path: Path) -> None:
             "with both names in braces.*, not 'rife {input}'",
         ),
         ({"compare_commands": ("x '{input} {output}",)}, "quotation marks in pairs"),
-        ({"rounds": 0}, "`rounds` must be at least 1"),
+        ({"rounds": 0}, "`rounds` must be a whole number of at least 1"),
         ({"input": Path("x"), "seconds": 0}, "`seconds` must be greater than 0, not 0"),
         ({"seconds": 1}, "`seconds` needs `input`"),
-        ({"frames": 1}, "`frames` must be at least 2"),
+        ({"frames": 1}, "`frames` must be a whole number of at least 2"),
     ],
 )
 def test_wrong_options_are_refused(wrong: dict[str, object], message: str) -> None:

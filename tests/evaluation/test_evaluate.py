@@ -240,11 +240,11 @@ def test_the_report_is_plain_data(two_sets: Path) -> None:
 def test_rows_are_the_model_and_the_others_each_once() -> None:
     assert EvalOptions().predictors == ("flow", "blend", "minterpolate")
     assert EvalOptions(compare=("flow", "dis", "dis")).predictors == ("flow", "dis")
-    with pytest.raises(ValueError, match="`limit` must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="`limit` must be a whole number of at least 1, not 0"):
         EvalOptions(limit=0)
-    with pytest.raises(ValueError, match="`skip` must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="`skip` must be a whole number of at least 1, not 0"):
         EvalOptions(skip=0)
-    with pytest.raises(ValueError, match="`worst` must be at least 0, not -1"):
+    with pytest.raises(ValueError, match="`worst` must be a whole number of at least 0, not -1"):
         EvalOptions(worst=-1)
 
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from interp_cli.cli.parsing import parse_ffmpeg_output
 from interp_cli.errors import OptionError, UnknownEncoderError
-from interp_cli.options import EncodeOptions, parse_ffmpeg_output
+from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.containers import CONTAINERS
 from interp_cli.video.encoding.passthrough import check_ffmpeg_output
 
