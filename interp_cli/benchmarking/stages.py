@@ -1,4 +1,4 @@
-"""Each stage of the pipeline with nothing else at work, on frames of a real clip.
+"""The stages of the pipeline, each run alone on frames of a real clip.
 
 What a stage does is called on the pipeline's own pieces, so that what is timed is what runs.
 """
@@ -52,13 +52,13 @@ _MIDDLE = Fraction(1, 2)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Something that can be done by itself.
+    """A part of the pipeline that can run alone.
 
     Attributes:
-        name: How tables call it.
-        units_a_frame: How often it is done for each frame out.
-        run: Do it a few times; returns how often.
-        workers: How many of them run at the same time.
+        name: Name in tables.
+        units_a_frame: Units of work per output frame.
+        run: Function that does a few units and returns their number.
+        workers: Number of threads that run the stage at the same time.
     """
 
     name: str
@@ -71,8 +71,8 @@ class Stages:
     """A clip that was doubled, taken apart.
 
     Attributes:
-        stages: In the order of a frame's way.
-        batch: Pairs that a run of the network takes.
+        stages: Stages in the order in which a frame passes them.
+        batch: Batch size in frame pairs.
         gmac_per_pair: See `NetworkSpeed`.
     """
 
@@ -87,11 +87,11 @@ class Stages:
         """Read the frames that the stages work on.
 
         Args:
-            interpolator: Ready and warm.
-            source: The clip.
-            target: What it was doubled to.
-            options: How.
-            result: What doubling it said.
+            interpolator: Interpolator that has been warmed up.
+            source: Clip.
+            target: Doubled clip.
+            options: Options with which the clip was doubled.
+            result: Result of `double_video`.
         """
         self._interpolator = interpolator
         self._source = source
@@ -236,7 +236,7 @@ class _Step:
 
 
 def time_stage(stage: Stage, device: torch.device) -> tuple[float, float]:
-    """Frames out a second that a stage alone would allow, and core-seconds that each costs."""
+    """Output frames a second that a stage alone allows, and core-seconds per output frame."""
     done, seconds = 0, 0.0
     with worker_pool(stage.workers) as pool:
         used, begun = core_seconds(), time.perf_counter()
@@ -250,7 +250,7 @@ def time_stage(stage: Stage, device: torch.device) -> tuple[float, float]:
 
 
 def matrix_teraflops(device: torch.device, precision: Precision) -> float:
-    """What the product of two large square matrices reaches: the most that a network could."""
+    """Speed of the product of two large square matrices, the upper limit of a network."""
     side = _MATRIX_SIDE.get(device.type, 4096)
     matrix = torch.rand((side, side), dtype=DTYPES[precision], device=device)
 
@@ -265,12 +265,12 @@ def matrix_teraflops(device: torch.device, precision: Precision) -> float:
 
 
 def core_seconds() -> float:
-    """Processor time of this process and of those children that have ended, over all cores."""
+    """Processor time of this process and of its ended child processes, over all cores."""
     return sum(os.times()[:4])
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -278,7 +278,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def _first_frames(path: Path) -> list[Frame]:
-    """The first frames of a video, as many as fit."""
+    """The first frames of a video, as many as fit into `_KEPT_BYTES`."""
     frames: list[Frame] = []
     with VideoReader(path) as reader:
         for frame in reader:
