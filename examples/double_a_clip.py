@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from interp_cli import DoubleOptions, EncodeOptions, InterpError, double_video
+from interp_cli import DoubleOptions, EncodeOptions, InterpError, double_video, tune_process
 
 
 def show(done: int, total: int | None) -> None:
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     arguments = parser.parse_args()
 
+    tune_process()  # this program does nothing else
     options = DoubleOptions(overwrite=True, encode=EncodeOptions(crf=18))
     arguments.target.parent.mkdir(parents=True, exist_ok=True)
     try:

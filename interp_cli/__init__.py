@@ -11,7 +11,6 @@ Names that need torch are imported on first use, so that `import interp_cli` and
 answer at once.
 """
 
-import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -36,11 +35,6 @@ from interp_cli.options import (
 )
 from interp_cli.training.options import PrepareOptions, TrainOptions, train_preset
 
-# torch's threads spin while they wait for each other, and the decoder and the encoder need those
-# cores: on two cores a short clip took 25 s so, and 1.7 s with threads that sleep. torch reads this
-# when it is loaded, so a program that loads it first sets the variable itself.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 if TYPE_CHECKING:
     from interp_cli.benchmarking.benchmark import benchmark
     from interp_cli.benchmarking.report import BenchReport
@@ -48,6 +42,7 @@ if TYPE_CHECKING:
     from interp_cli.evaluation.report import EvalReport
     from interp_cli.inference.flow import OpticalFlow
     from interp_cli.inference.interpolator import Interpolator
+    from interp_cli.inference.process import tune_process
     from interp_cli.pipeline.double import DoubleResult, double_video
     from interp_cli.pipeline.flow_export import read_flo, write_flo
     from interp_cli.training.loop import TrainResult, train
@@ -86,6 +81,7 @@ __all__ = [
     "read_flo",
     "train",
     "train_preset",
+    "tune_process",
     "write_flo",
 ]
 
@@ -102,6 +98,7 @@ _HOMES = {
     "probe": "interp_cli.video.probe",
     "read_flo": "interp_cli.pipeline.flow_export",
     "train": "interp_cli.training.loop",
+    "tune_process": "interp_cli.inference.process",
     "write_flo": "interp_cli.pipeline.flow_export",
 }
 

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import clips
-import leaks
 import pytest
+
+from interp_cli.inference.process import tune_process
+
+tune_process()  # as the command does, before torch is loaded: the suite has few cores, too
+
+import clips  # noqa: E402
+import leaks  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -37,6 +37,7 @@ EXPORTED = {
     "PrepareOptions",
     "TrainOptions",
     "train_preset",
+    "tune_process",
     # What can go wrong
     "DecodeError",
     "EncodeError",

@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from interp_cli.devices import DTYPES, worker_pool
+from interp_cli.devices import DTYPES
 from interp_cli.inference.frame_cache import FrameCache
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.inference.pair_inference import FramePair, TensorFrame
+from interp_cli.inference.process import worker_pool
 from interp_cli.inference.transfers import Download, upload
 from interp_cli.options import DoubleOptions, Precision
 from interp_cli.pipeline.frames import SourceFrame

@@ -12,6 +12,7 @@ import typer
 
 from interp_cli.cli.render import results, say_error
 from interp_cli.errors import InterpError, OptionError, PipeClosedError
+from interp_cli.inference.process import tune_process
 
 # What a shell reports of a program that wrote into a closed pipe: 128 and SIGPIPE.
 _PIPE_CLOSED = 141
@@ -60,6 +61,7 @@ def main() -> NoReturn:
     Exit codes: 0 done, 1 failure, 2 usage, 130 interrupt, 141 output pipe closed.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    tune_process()  # before a command loads torch
     try:
         app()  # exits by itself with 0, 2 or 130
     except PipeClosedError:

@@ -103,7 +103,7 @@ class MemoryBudget:
         else:
             raise ResourceError(
                 f"{self._device}: its memory does not suffice for a tile of {side_px} px; use"
-                " --device cpu, or --quality fast."
+                ' `device="cpu"`, or `quality="fast"`.'
             ) from error
         step = f"{self._max_pairs or 1} at once"
         if self._max_tile_px is not None:

@@ -18,13 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp_cli.devices import choose_device, choose_precision, keep_freed_memory
+from interp_cli.devices import choose_device, choose_precision
 from interp_cli.errors import WeightsError
 from interp_cli.image_ops import padded, shrunk
 from interp_cli.inference.conversion import Pictures, array_of, flow_of, pairs_of, peak_of
 from interp_cli.inference.flow import OpticalFlow
 from interp_cli.inference.frame_cache import FrameCache
 from interp_cli.inference.pair_inference import FramePair, PairInference, TensorFrame
+from interp_cli.inference.process import keep_freed_memory
 from interp_cli.inference.runner import ModelRunner, timestep_column
 from interp_cli.models.base import InterpolationModel, SynthesisParams, require_model
 from interp_cli.models.render import Synthesis, render

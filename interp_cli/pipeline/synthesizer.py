@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp_cli.devices import is_out_of_memory, worker_pool
+from interp_cli.devices import is_out_of_memory
 from interp_cli.errors import ResourceError
 from interp_cli.inference.conversion import flow_of
 from interp_cli.inference.flow import OpticalFlow
 from interp_cli.inference.frame_cache import FrameCache
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.inference.pair_inference import FramePair, PairInference
+from interp_cli.inference.process import worker_pool
 from interp_cli.inference.transfers import Download, upload
 from interp_cli.models.base import SynthesisParams
 from interp_cli.models.render import render

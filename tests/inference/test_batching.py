@@ -1,8 +1,8 @@
 import cv2
 import torch
 
-from interp_cli.devices import worker_pool
 from interp_cli.inference.interpolator import Interpolator
+from interp_cli.inference.process import worker_pool
 
 
 def test_batches_shrink_as_frames_grow(averaging):

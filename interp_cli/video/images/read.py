@@ -15,9 +15,6 @@ from interp_cli.video.images.float_curve import float_image
 from interp_cli.video.images.metadata import is_whole_exr, is_whole_jpeg
 from interp_cli.video.pixel_format import planes_of
 
-# Its decoders would write to stderr.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
 
 def read_image(path: Path) -> av.VideoFrame:
     """Decode a picture file, in its own pixel format.
