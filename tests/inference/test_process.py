@@ -61,7 +61,7 @@ def test_importing_changes_nothing():
         "import interp_cli\n"
         "for name in interp_cli.__all__:\n"
         "    getattr(interp_cli, name)\n"
-        "import interp_cli.video.images.codecs\n"
+        "import interp_cli.video.images.read\n"
         "print(json.dumps([before, state()]))\n"
     )
     before, after = run_python(code)
