@@ -17,6 +17,8 @@ from interp_cli.scenes.registry import DETECTORS
 from interp_cli.video.encoding.containers import CONTAINERS
 from interp_cli.video.encoding.encoders import ENCODERS
 from interp_cli.video.probe import probe
+from interp_cli.video.readers.open import READERS
+from interp_cli.video.writers.open import WRITERS
 
 LOSSLESS = DoubleOptions(encode=EncodeOptions(encoder="ffv1"))
 
@@ -169,3 +171,93 @@ def test_a_model_that_lacks_something_is_refused_by_name():
         ValueError, match="Unfinished lacks size_multiple, encode, estimate_flow; see"
     ):
         Interpolator(Unfinished(), "cpu")
+
+
+def test_a_reader_and_a_writer_are_a_module_and_a_row_each(tmp_path, monkeypatch, interpolator):
+    module = load_module(
+        tmp_path,
+        monkeypatch,
+        "levels_of_grey",
+        """
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from interp_cli.video.pixel_format import planes_of
+from interp_cli.video.probe import ColourTags, VideoInfo
+from interp_cli.video.readers.base import Frame, FrameReader
+from interp_cli.video.readers.open import ReaderKind
+from interp_cli.video.writers.base import FrameWriter
+from interp_cli.video.writers.open import WriterKind
+
+RATE = Fraction(10)
+
+
+class LevelsReader(FrameReader):
+    damage, repaired_times, warnings = None, 0, ()
+
+    def __init__(self, path):
+        self.levels = [int(word) for word in path.read_text().split()]
+        self.info = VideoInfo(
+            path, "levels", "levels", 16, 16, "gray", ColourTags(), Fraction(1), 0, False, RATE,
+            1 / RATE, len(self.levels), len(self.levels) / 10, Fraction(0), Fraction(0), 1, 0,
+            False, 0, (), 0, {},
+        )
+
+    def __iter__(self):
+        for pts, level in enumerate(self.levels):
+            image = av.VideoFrame(16, 16, "gray")
+            planes_of(image)[0][...] = level
+            yield Frame(image, pts, 1, 1 / RATE)
+
+    def close(self):
+        pass
+
+
+class LevelsWriter(FrameWriter):
+    encoder, warnings = "levels", ()
+
+    def __init__(self, path):
+        self.path, self.levels = path, []
+
+    @property
+    def output_bytes(self):
+        return self.path.stat().st_size
+
+    def write(self, image, pts):
+        self.levels.append(str(planes_of(image)[0][0, 0]))
+
+    def close(self):
+        self.path.write_text(" ".join(self.levels))
+
+    def kill(self):
+        pass
+
+    def abort(self):
+        pass
+
+
+def recognize(path, source=None):
+    return path if path.suffix == ".levels" else None
+
+
+READER = ReaderKind("levels", recognize, lambda source, options: LevelsReader(source.path))
+WRITER = WriterKind(
+    "levels", recognize, lambda target, options: None,
+    lambda target, output: LevelsWriter(target.path),
+)
+""",
+    )
+    READERS.insert(0, module.READER)
+    WRITERS.insert(0, module.WRITER)
+    try:
+        (tmp_path / "in.levels").write_text("10 20 40 60")
+        options = DoubleOptions(scene_threshold=None)
+        source, target = tmp_path / "in.levels", tmp_path / "out.levels"
+        result = double_video(source, target, options, interpolator=interpolator)
+    finally:
+        READERS.remove(module.READER)
+        WRITERS.remove(module.WRITER)
+    assert (result.frames_in, result.frames_out, result.encoder) == (4, 8, "levels")
+    assert target.read_text() == "10 15 20 30 40 50 60 60"
