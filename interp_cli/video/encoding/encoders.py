@@ -219,6 +219,14 @@ def has_option(name: str, option: str) -> bool:
     return option in encoder_options(name)
 
 
+def is_encoder(name: str) -> bool:
+    """Whether this ffmpeg has an encoder of this name."""
+    try:
+        return bool(_help(name))
+    except UnknownEncoderError:
+        return False
+
+
 @functools.cache
 def encoder_options(name: str) -> frozenset[str]:
     """Names of an encoder's own options.

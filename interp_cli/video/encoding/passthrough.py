@@ -14,7 +14,12 @@ from collections.abc import Collection, Sequence
 from interp_cli.errors import EncodeError, OptionError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.containers import Container
-from interp_cli.video.encoding.encoders import encoder_options, generic_options, options_in
+from interp_cli.video.encoding.encoders import (
+    encoder_options,
+    generic_options,
+    is_encoder,
+    options_in,
+)
 from interp_cli.video.encoding.hardware import possible_encoders
 from interp_cli.video.ffmpeg import run_ffmpeg
 
@@ -80,11 +85,9 @@ def check_ffmpeg_output(options: EncodeOptions, container: Container) -> None:
     words = options.ffmpeg_output
     if not words:
         return
-    if options.encoder is None:
-        encoders = {container.encoder, container.deep_encoder}
-    else:
-        encoders = {*possible_encoders(options.encoder, container.encoder, container.deep_encoder)}
-    encoders |= {container.audio_fallback}
+    usual = (container.encoder, container.deep_encoder)
+    video = possible_encoders(options.encoder, *usual) if options.encoder else usual
+    encoders = {*filter(is_encoder, video), container.audio_fallback}
     for name, value in zip(words[::2], words[1::2], strict=False):
         if re.match(r"-(c|codec):[as]|-acodec", name) and value != "copy":
             encoder_options(value)  # raises where there is no such encoder
@@ -171,7 +174,7 @@ def _muxer_options(muxer: str) -> frozenset[str]:
 def _filters() -> dict[str, tuple[str, str]]:
     """Each filter of this ffmpeg with its marks and its kind, such as `T.` and `V->V`."""
     text = run_ffmpeg("-filters").stdout
-    rows = re.findall(r"^ ?([T.][S.]\.?) +(\w+) +(\S+->\S+)", text, re.MULTILINE)
+    rows = re.findall(r"^ ?([T.][S.][C.]?) +(\w+) +(\S+->\S+)", text, re.MULTILINE)
     return {name: (marks, kind) for marks, name, kind in rows}
 
 

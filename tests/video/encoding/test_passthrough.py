@@ -1,5 +1,6 @@
 """What a user may hand to ffmpeg: what its encoders and its muxer list, and nothing else."""
 
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from interp_cli.cli.parsing import parse_ffmpeg_output
 from interp_cli.errors import OptionError, UnknownEncoderError
 from interp_cli.options import EncodeOptions
+from interp_cli.video.encoding import passthrough
 from interp_cli.video.encoding.containers import CONTAINERS
 from interp_cli.video.encoding.passthrough import check_ffmpeg_output
 
@@ -76,3 +78,11 @@ def test_the_encoders_that_will_be_used_are_asked():
         check_ffmpeg_output(
             EncodeOptions(ffmpeg_output=("-c:a", "nope", "-b:a", "9k")), CONTAINERS[".mp4"]
         )
+
+
+def test_the_list_of_filters_of_an_older_ffmpeg_is_read(monkeypatch: pytest.MonkeyPatch):
+    listed = " TSC eq  V->V  Adjust.\n ..C scale  V->V  Scale.\n T.. volume  A->A  Louder.\n"
+    done = subprocess.CompletedProcess([], 0, stdout=listed, stderr="")
+    monkeypatch.setattr(passthrough, "run_ffmpeg", lambda *arguments: done)
+    found = passthrough._filters.__wrapped__()
+    assert found == {"eq": ("TSC", "V->V"), "scale": ("..C", "V->V"), "volume": ("T..", "A->A")}
