@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.markup import escape
@@ -21,7 +21,7 @@ _STYLES = {"ok": "green", "note": "yellow", "slow": "yellow", "broken": "red"}
 
 def doctor(
     json: flags.Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only what is not ok.")] = False,
+    quiet: flags.OnlyProblems = False,
 ) -> None:
     """Check this installation and what makes this machine slow.
 

@@ -77,6 +77,19 @@ Progress = Annotated[
     ProgressStyle,
     typer.Option(help="A bar on terminals, plain lines, or nothing.", rich_help_panel=OUTPUT_PANEL),
 ]
+OnlyProblems = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Show only what is not ok.", rich_help_panel=OUTPUT_PANEL),
+]
+Silent = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print nothing. The exit code says whether the file can be read.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 NoProgress = Annotated[
     bool,
     typer.Option(

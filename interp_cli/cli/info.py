@@ -40,12 +40,7 @@ def info(
         ),
     ],
     json: flags.Json = False,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "--quiet", "-q", help="Print nothing. The exit code says whether the file can be read."
-        ),
-    ] = False,
+    quiet: flags.Silent = False,
 ) -> None:
     """Show the properties of a video, an image sequence, an animation or a weights file."""
     path = Path(file)

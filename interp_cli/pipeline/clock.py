@@ -6,14 +6,11 @@ from fractions import Fraction
 from functools import cached_property
 from math import ceil
 
-from interp_cli.options import DoubleOptions
+from interp_cli.options import DEFAULT_INPUT_RATE, DoubleOptions
 from interp_cli.pipeline.timeline import InputTimes, Timeline, timeline_of
 from interp_cli.video.encoding.commands import SideStreams
 from interp_cli.video.probe import VideoInfo
 from interp_cli.video.readers.base import Frame
-
-# Nominal rate of an input that states none.
-_DEFAULT_RATE = Fraction(25)
 
 
 class SourceClock:
@@ -36,7 +33,7 @@ class SourceClock:
         self._info, self._options = info, options
         self.shift_seconds = _shift_seconds(info, options)
         self.shift = round(self.shift_seconds / first.time_base)
-        nominal = info.frame_rate or _DEFAULT_RATE
+        nominal = info.frame_rate or DEFAULT_INPUT_RATE
         step = max(1, round(1 / (nominal * first.time_base)))
         end, whole = options.end_seconds, info.duration_seconds
         # An end that the user chose is followed by another frame a nominal step later.

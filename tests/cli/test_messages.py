@@ -22,11 +22,6 @@ COMMAND = re.compile(r"`(?:interp|pip|pipx|uv|python|scripts/\w+) [^`]*`")
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 OPTION = re.compile(r"`(?:\w+\.)?([a-z]\w*)(?:=[^`]*)?`")
 
-# Rooms whose messages are still to be converted.
-UNCONVERTED = (
-    "devices.py", "inference/batching.py", "pipeline/synthesizer.py",
-)  # fmt: skip
-
 FIELDS = {
     field.name
     for module in (options, training_options)
@@ -76,8 +71,7 @@ def test_only_the_command_line_speaks_of_flags(path: Path):
         for line, text in texts(path)
         for flag in FLAG.findall(COMMAND.sub("", text))
     ]
-    if name not in UNCONVERTED:
-        assert not found, "name the option in backticks instead, such as `resume`"
+    assert not found, "name the option in backticks instead, such as `resume`"
 
 
 def test_every_option_that_a_message_names_has_a_flag():
@@ -88,7 +82,7 @@ def test_every_option_that_a_message_names_has_a_flag():
         for name in OPTION.findall(text)
         if name in FIELDS
     }
-    assert "resume" in named or UNCONVERTED
+    assert {"resume", "overwrite", "device", "fields"} <= named
     assert sorted(name for name in named if flag_of(name) is None) == []
 
 
