@@ -26,7 +26,7 @@ from interp_cli.training.validation import HELD_OUT
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 # Of the options of a run, those that say nothing about what the weights became.
 UNTOLD = (
-    *("model", "init", "device", "precision", "ranks", "resident", "prepare"),
+    *("model", "init", "device", "precision", "processes", "resident", "prepare"),
     *("checkpoint_minutes", "validate_minutes", "val_samples"),
 )
 

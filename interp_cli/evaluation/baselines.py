@@ -12,13 +12,14 @@ import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from interp_cli.errors import VideoError
+from interp_cli.evaluation.dis_flow import MIN_SIDE_PX, BidirectionalFlow, Plane, sample
 from interp_cli.video.ffmpeg import ffmpeg_path
 
 __all__ = [
@@ -34,7 +35,6 @@ __all__ = [
 
 Picture = npt.NDArray[np.uint8]
 Frames = Sequence[Picture]
-_Plane = npt.NDArray[Any]  # float32: (H, W), or (H, W, channels)
 
 # The settings that people use for the best picture: both directions of motion, adaptive overlapped
 # blocks of variable size. Scene-change detection is off: it would repeat a frame.
@@ -146,10 +146,9 @@ class DisFlow(_AnyTimestep):
     # Half weight at a disagreement of the flows of 4 px, at a difference of the ends of 8 of 255.
     _FLOW_SCALE_PX = 4.0
     _COLOUR_SCALE = 8.0
-    _MIN_SIDE_PX = 8  # the side of its patches
 
     def __init__(self) -> None:
-        self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow = BidirectionalFlow()
 
     def between(self, frames: Frames, timesteps: Sequence[Fraction]) -> list[Frames]:
         """Estimate both flows of each two consecutive frames, warp and blend.
@@ -158,33 +157,30 @@ class DisFlow(_AnyTimestep):
             VideoError: The pictures are too small for OpenCV.
         """
         height, width = frames[0].shape[:2]
-        if min(height, width) < self._MIN_SIDE_PX:
+        if min(height, width) < MIN_SIDE_PX:
             raise VideoError(
-                f"dis needs pictures of at least {self._MIN_SIDE_PX} pixels a side, not"
+                f"dis needs pictures of at least {MIN_SIDE_PX} pixels a side, not"
                 f" {width}x{height}. Leave `dis` out of `compare`."
             )
         return [self._between(a, b, timesteps) for a, b in pairwise(frames)]
 
     def _between(self, frame0: Picture, frame1: Picture, timesteps: Sequence[Fraction]) -> Frames:
-        grey0, grey1 = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (frame0, frame1))
-        flow_01 = self._flow.calc(grey0, grey1, None)
-        flow_10 = self._flow.calc(grey1, grey0, None)
-        trust0 = _trust(_length(flow_01 + _sample(flow_10, flow_01)), self._FLOW_SCALE_PX)
-        trust1 = _trust(_length(flow_10 + _sample(flow_01, flow_10)), self._FLOW_SCALE_PX)
+        (flow_01, flow_10), misses = self._flow.between(frame0, frame1)
+        trust0, trust1 = (_trust(miss, self._FLOW_SCALE_PX) for miss in misses)
         image0, image1 = frame0.astype(np.float32), frame1.astype(np.float32)
         made = []
         for timestep in timesteps:
             t = np.float32(timestep)
             total = np.zeros_like(image0)
-            weights = np.full(grey0.shape, 1e-9, np.float32)
+            weights = np.full(frame0.shape[:2], 1e-9, np.float32)
             for motion in (_along(flow_01, t), -_along(flow_10, 1 - t)):
-                end0 = _sample(image0, -t * motion, cv2.INTER_CUBIC)
-                end1 = _sample(image1, (1 - t) * motion, cv2.INTER_CUBIC)
+                end0 = sample(image0, -t * motion, cv2.INTER_CUBIC)
+                end1 = sample(image1, (1 - t) * motion, cv2.INTER_CUBIC)
                 difference = cv2.blur(np.mean(np.abs(end0 - end1), axis=-1), (5, 5))
                 alike = _trust(difference, self._COLOUR_SCALE)
                 for end, weight in (
-                    (end0, 2 * (1 - t) * alike * _sample(trust0, -t * motion)),
-                    (end1, 2 * t * alike * _sample(trust1, (1 - t) * motion)),
+                    (end0, 2 * (1 - t) * alike * sample(trust0, -t * motion)),
+                    (end1, 2 * t * alike * sample(trust1, (1 - t) * motion)),
                 ):
                     total += end * weight[..., None]
                     weights += weight
@@ -200,36 +196,15 @@ def _mean(frame0: Picture, frame1: Picture, timestep: Fraction) -> Picture:
     return ((total + whole // 2) // whole).astype(np.uint8)
 
 
-def _sample(image: _Plane, flow: _Plane, interpolation: int = cv2.INTER_LINEAR) -> _Plane:
-    """Backward warping: look up `image` where each flow vector (dx, dy) points."""
-    height, width = flow.shape[:2]
-    columns = np.arange(width, dtype=np.float32)
-    rows = np.arange(height, dtype=np.float32)[:, None]
-    return np.asarray(
-        cv2.remap(
-            image,
-            columns + flow[..., 0],
-            rows + flow[..., 1],
-            interpolation,
-            borderMode=cv2.BORDER_REPLICATE,
-        ),
-        np.float32,
-    )
-
-
-def _along(flow: _Plane, timestep: np.float32) -> _Plane:
+def _along(flow: Plane, timestep: np.float32) -> Plane:
     """The flow at a point on its way: m(x) = flow(x - timestep m(x)), iterated."""
     motion = flow
     for _ in range(2):
-        motion = _sample(flow, -timestep * motion)
+        motion = sample(flow, -timestep * motion)
     return motion
 
 
-def _length(vectors: _Plane) -> _Plane:
-    return np.asarray(np.linalg.norm(vectors, axis=-1), np.float32)
-
-
-def _trust(error: _Plane, scale: float) -> _Plane:
+def _trust(error: Plane, scale: float) -> Plane:
     """A weight: 1 without error, 0.5 at `scale`, falling with the square of the error."""
     return np.asarray(1 / (1 + (error / scale) ** 2), np.float32)
 

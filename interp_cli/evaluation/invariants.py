@@ -24,8 +24,10 @@ from interp_cli.evaluation.dataset_layouts import find_sets
 from interp_cli.evaluation.metrics import finite_psnr
 from interp_cli.evaluation.predictors import ModelPredictor
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.scenes.cuts import change
+from interp_cli.options import DoubleOptions
+from interp_cli.scenes.base import split_at_cuts
 from interp_cli.scenes.duplicates import is_duplicate
+from interp_cli.scenes.registry import create_detector
 from interp_cli.scenes.thumbnails import luma_thumbnail
 from interp_cli.video.colour import to_rgb8
 from interp_cli.video.probe import refuse_interlaced
@@ -53,8 +55,6 @@ TIMESTEPS = (0.25, 0.5, 0.75)
 # Three frames are hidden between each two of four shown ones; the middle three are scored.
 _SHOWN, _HIDDEN = 4, 3
 _GROUP = (_SHOWN - 1) * (_HIDDEN + 1) + 1
-# Change (`scenes.cuts.change`) up to which consecutive frames of a group show one shot.
-_SAME_SHOT = 0.27
 # Groups are taken from a video at least this many frames apart, so that they differ.
 _GROUP_SPACING = 24
 
@@ -171,7 +171,7 @@ def _groups(video: Path, count: int) -> Iterator[list[Picture]]:
             if late <= place < late + _GROUP:
                 group.append(frame)
             if len(group) == _GROUP:
-                if _is_even(group) and all(_is_motion(a, b) for a, b in pairwise(group)):
+                if _is_even(group) and _is_one_shot(group):
                     yield [to_rgb8(each.image, reader.info.colour) for each in group]
                 group = []
 
@@ -182,11 +182,13 @@ def _is_even(group: Sequence[Frame]) -> bool:
     return max(steps) - min(steps) <= max(1, 0.1 * min(steps))
 
 
-def _is_motion(before: Frame, after: Frame) -> bool:
-    if is_duplicate(before.image, after.image):
+def _is_one_shot(group: Sequence[Frame]) -> bool:
+    """Whether the frames lie in one shot, without duplicates."""
+    if any(is_duplicate(before.image, after.image) for before, after in pairwise(group)):
         return False
-    thumbnails = (luma_thumbnail(frame.image) for frame in (before, after))
-    return change(*thumbnails) <= _SAME_SHOT
+    detector = create_detector(DoubleOptions().scene_threshold)
+    split = split_at_cuts(group, lambda frame: luma_thumbnail(frame.image), detector)
+    return not any(is_cut for _, is_cut in split)
 
 
 @dataclass(frozen=True, slots=True)

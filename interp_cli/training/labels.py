@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import threading
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from interp_cli.evaluation.dis_flow import BidirectionalFlow, length
 
 # Side of the cells over which labels are averaged.
 CELL_PX = 8
 # Labels have a weight in the loss up to this fraction of a run, and are not computed later.
 LAST_FRACTION = 0.25
 
-# The method keeps buffers, so each of the loader's threads has its own.
+# Each of the loader's threads has its own buffers.
 _own = threading.local()
 
 
@@ -43,26 +44,13 @@ def matcher_labels(
 
 def _label(frame0: NDArray[np.uint8], frame1: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Label one pair in both directions, (2, 3, S/8, S/8)."""
-    grey = [cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2GRAY) for f in (frame0, frame1)]
-    if not hasattr(_own, "method"):
-        _own.method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flows = [_own.method.calc(*pair, None) for pair in (grey, grey[::-1])]
-    height, width = grey[0].shape
-    columns, rows = np.meshgrid(
-        np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
-    )
+    if not hasattr(_own, "flow"):
+        _own.flow = BidirectionalFlow()
+    flows, misses = _own.flow.between(*map(np.ascontiguousarray, (frame0, frame1)))
     labels = []
-    for there, back in (flows, flows[::-1]):
-        landed = cv2.remap(
-            back,
-            columns + there[..., 0],
-            rows + there[..., 1],
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        gap = np.linalg.norm(there + landed, axis=-1)
-        known = (gap < 0.5 + 0.05 * np.linalg.norm(there, axis=-1)).astype(np.float32)
-        labels.append(_cells(there, known))
+    for flow, miss in zip(flows, misses, strict=True):
+        known = (miss < 0.5 + 0.05 * length(flow)).astype(np.float32)
+        labels.append(_cells(flow, known))
     return np.stack(labels)
 
 

@@ -1,4 +1,4 @@
-"""What can be trained on: videos, picture sequences and sets of triplets in files and folders."""
+"""Sources of training footage: videos, picture sequences and sets of triplets."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from statistics import median
 from typing import Any
 
 from interp_cli.errors import TrainingError
+from interp_cli.evaluation.dataset_layouts import TRIPLETS, find_sets
+from interp_cli.evaluation.runs import PictureRun
 from interp_cli.video.images.sequence_names import natural_order
 
 _VIDEO_ENDINGS = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg"),
     *(".mpeg", ".wmv", ".flv", ".ogv", ".y4m", ".gif"),
 }
+_TRIPLET = {Path(name).stem for name in TRIPLETS["triplets"]}
 _PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Something to prepare.
+    """A video, a picture sequence or a set of triplets to prepare.
 
     Attributes:
-        name: Says where it is in messages.
+        name: Path in messages.
         pictures: The video itself, or all picture files in order.
-        group: Pictures that belong together before a new shot begins: 3 in sets of triplets; 0:
+        group: Number of pictures after which a new shot begins: 3 in sets of triplets. Default 0:
             no limit.
-        frame_rate: As a manifest states it.
-        origin: As a manifest states it, else the file's or folder's name.
-        in_manifest: Whether there is one, so that the file's own frame rate means nothing.
+        frame_rate: Frame rate in the manifest; `None` where it is not stated.
+        origin: Source in the manifest, else the name of the file or folder.
+        in_manifest: Whether a manifest lists the file, whose own frame rate then means nothing.
     """
 
     name: Path
@@ -45,15 +48,16 @@ class Source:
 
 
 def find_sources(paths: Sequence[str | Path]) -> list[Source]:
-    """List what there is to prepare under files and folders.
+    """Find the sources in files and folders.
 
     A folder may hold videos in any codec (with an optional `manifest.json` that states their
-    filmed `frame_rate` and `source`), a set in the layout of Vimeo-90K (`tri_trainlist.txt` beside
-    `sequences/`), folders of triplets (`im1`, `im2`, `im3`) or folders of numbered pictures, where
-    a missing number ends a shot.
+    filmed `frame_rate` and `source`), a data set in the layout of Vimeo-90K (`tri_trainlist.txt`
+    and `sequences/`), folders of triplets (`im1`, `im2`, `im3`) or folders of numbered pictures,
+    where a missing number ends a shot.
 
     Raises:
-        TrainingError: A path does not exist, or there is nothing usable.
+        TrainingError: A path does not exist, or nothing in it is usable.
+        OpenError: A picture in the list of a data set is missing.
     """
     found: list[Source] = []
     for path in map(Path, paths):
@@ -74,9 +78,9 @@ def find_sources(paths: Sequence[str | Path]) -> list[Source]:
 def _in_folder(folder: Path) -> Iterator[Source]:
     listing = folder / "tri_trainlist.txt"
     if listing.is_file():
-        names = [line.strip() for line in listing.read_text("utf-8").splitlines() if line.strip()]
-        listed = [_triplet(folder / "sequences" / name) for name in names]
-        yield Source(folder, tuple(p for three in listed for p in three), 3, None, folder.name)
+        (listed,) = find_sets(listing)
+        runs = [run for run in listed.runs if isinstance(run, PictureRun)]
+        yield Source(folder, tuple(p for run in runs for p in run.pictures), 3, None, folder.name)
         return
     manifest = _manifest(folder)
     triplets: list[Path] = []
@@ -84,8 +88,8 @@ def _in_folder(folder: Path) -> Iterator[Source]:
         folders.sort()
         here = Path(directory)
         pictures = {Path(name).stem: here / name for name in files if _is_picture(name)}
-        if {"im1", "im2", "im3"} <= pictures.keys():
-            triplets.extend(pictures[stem] for stem in ("im1", "im2", "im3"))
+        if pictures.keys() >= _TRIPLET and "im4" not in pictures:  # a septuplet is seven frames
+            triplets.extend(pictures[stem] for stem in sorted(_TRIPLET))
         else:
             for shot in _without_gaps(pictures.values()):
                 yield Source(here, shot, origin=here.name)
@@ -104,7 +108,7 @@ def _in_folder(folder: Path) -> Iterator[Source]:
 
 
 def _without_gaps(pictures: Iterable[Path]) -> Iterator[tuple[Path, ...]]:
-    """Pictures in the order of their numbers, parted where numbers are missing or begin anew."""
+    """Yield pictures in the order of their numbers, split where numbers are missing or restart."""
     files = sorted(pictures, key=natural_order)
     numbers = [int(found[-1]) if (found := re.findall(r"\d+", f.stem)) else None for f in files]
     steps = [0 if a is None or b is None else b - a for a, b in pairwise(numbers)]
@@ -113,14 +117,6 @@ def _without_gaps(pictures: Iterable[Path]) -> Iterator[tuple[Path, ...]]:
     for begin, end in pairwise([0, *gaps, len(files)]):
         if end - begin >= 3:
             yield tuple(files[begin:end])
-
-
-def _triplet(folder: Path) -> list[Path]:
-    pictures = [folder / f"im{number}.png" for number in (1, 2, 3)]
-    for path in pictures:
-        if not path.is_file():
-            raise TrainingError(f"{path}: missing, but tri_trainlist.txt lists its folder.")
-    return pictures
 
 
 def _is_picture(name: str) -> bool:

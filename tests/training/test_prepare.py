@@ -270,8 +270,15 @@ def test_the_layout_of_vimeo_90k(tmp_path):
 
 def test_a_listed_triplet_that_is_missing_is_named(tmp_path):
     (tmp_path / "tri_trainlist.txt").write_text("00001/0007\n")
-    with pytest.raises(TrainingError, match=r"0007/im1.png: missing, but tri_trainlist.txt"):
+    with pytest.raises(OpenError, match=r"0007/im1.png: is missing; a triplet needs all three"):
         find_sources([tmp_path])
+
+
+def test_a_septuplet_is_seven_frames_in_a_row(tmp_path):
+    for number in range(1, 8):
+        cv2.imwrite(str(tmp_path / f"im{number}.png"), clips.true_frame(number)[:, :, ::-1])
+    (source,) = find_sources([tmp_path])
+    assert (len(source.pictures), source.group) == (7, 0)
 
 
 def test_folders_of_triplets_and_of_numbered_pictures(tmp_path):
