@@ -187,7 +187,7 @@ class _Step:
         pixel_format, parts = self._pixel_format, 1 + self._pixel_format.has_alpha
         images = []
         for number, (before, after) in enumerate(pairwise(self._frames)):
-            planned = PlannedFrame(0, before, after, _MIDDLE, 0, self._region)
+            planned = PlannedFrame(0, before, after, _MIDDLE, self._region)
             found = self._found[parts * number : parts * (number + 1)]
             if self._interpolator.has_flow:
                 images.append(self._synthesizer.moved_image(planned, self._region, found))

@@ -47,20 +47,20 @@ def info(
     # A model's name has no ending and is no file.
     named = path.suffix or path.exists() or file == "-"
     is_weights = path.suffix in _WEIGHTS_ENDINGS or not named
-    facts = _weights_facts(file) if is_weights else _video_facts(path)
+    metadata = _weights_metadata(file) if is_weights else _video_metadata(path)
     if json:
-        print_json(facts)
+        print_json(metadata)
     if json or quiet:
         return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, value in (_weights_rows if is_weights else _video_rows)(facts):
+    for name, value in (_weights_rows if is_weights else _video_rows)(metadata):
         table.add_row(name, escape(value))
     results.print(table)
 
 
-def _video_facts(path: Path) -> dict[str, Any]:
+def _video_metadata(path: Path) -> dict[str, Any]:
     from interp_cli.options import DoubleOptions
     from interp_cli.video.images.animation_timing import read_animation_timing
     from interp_cli.video.readers.open import open_source
@@ -82,7 +82,7 @@ def _video_facts(path: Path) -> dict[str, Any]:
         **asdict(video),
         "dynamic_range": _dynamic_range(video),
         "plays": animation and animation.plays,
-        "notes": reader.warnings,
+        "warnings": reader.warnings,
         "size_bytes": sum(file.stat().st_size for file in files),
         "variable_frame_rate": variable,
         "shortest_step_seconds": shortest,
@@ -129,63 +129,63 @@ def _frame_steps(path: Path) -> tuple[float | None, float | None, bool]:
     return min(steps) * unit, max(steps) * unit, variable
 
 
-def _video_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    rate, aspect = facts["frame_rate"], facts["sample_aspect"]
-    kind = "variable" if facts["variable_frame_rate"] else "constant"
+def _video_rows(metadata: dict[str, Any]) -> list[tuple[str, str]]:
+    rate, aspect = metadata["frame_rate"], metadata["sample_aspect"]
+    kind = "variable" if metadata["variable_frame_rate"] else "constant"
     timing = "unknown" if rate is None else f"{float(rate):.6g}/s ({rate}), {kind}"
-    if facts["variable_frame_rate"]:
-        shortest, longest = facts["shortest_step_seconds"], facts["longest_step_seconds"]
+    if metadata["variable_frame_rate"]:
+        shortest, longest = metadata["shortest_step_seconds"], metadata["longest_step_seconds"]
         timing += f", {1000 * shortest:.4g} to {1000 * longest:.4g} ms between frames"
-    picture = f"{facts['width']}x{facts['height']}, {facts['pixel_format']}"
+    picture = f"{metadata['width']}x{metadata['height']}, {metadata['pixel_format']}"
     if aspect != 1:
         picture += f", pixels {aspect}"
-    if facts["rotation"]:
-        picture += f", shown turned by {facts['rotation']}°"
-    if facts["mirrored"]:
+    if metadata["rotation"]:
+        picture += f", shown turned by {metadata['rotation']}°"
+    if metadata["mirrored"]:
         picture += ", mirrored"
-    if any(facts["cropping"]):
+    if any(metadata["cropping"]):
         picture += ", cropped by its container"
-    if facts["interlaced"]:
+    if metadata["interlaced"]:
         picture += ", interlaced"
-    count, duration = facts["frame_count"], facts["duration_seconds"]
+    count, duration = metadata["frame_count"], metadata["duration_seconds"]
     rows = [
         (
             "file",
-            f"{facts['path']}, {size_text(facts['size_bytes'])}"
-            if facts["size_bytes"]
-            else str(facts["path"]),
+            f"{metadata['path']}, {size_text(metadata['size_bytes'])}"
+            if metadata["size_bytes"]
+            else str(metadata["path"]),
         ),
-        ("container", facts["container"]),
-        ("video", f"{facts['codec']}, {picture}"),
-        ("colour", _colour_text(facts["colour"])),
-        ("dynamic range", facts["dynamic_range"]),
+        ("container", metadata["container"]),
+        ("video", f"{metadata['codec']}, {picture}"),
+        ("colour", _colour_text(metadata["colour"])),
+        ("dynamic range", metadata["dynamic_range"]),
         ("frame rate", timing),
-        ("time base", f"{facts['time_base']} s"),
+        ("time base", f"{metadata['time_base']} s"),
         ("frames", "not stated" if count is None else str(count)),
         ("duration", "not stated" if duration is None else f"{duration:.3f} s"),
-        ("first frame", f"at {float(facts['video_start_seconds']):.3f} s"),
+        ("first frame", f"at {float(metadata['video_start_seconds']):.3f} s"),
     ]
-    if facts["mastering_display"]:
-        display = facts["mastering_display"]
+    if metadata["mastering_display"]:
+        display = metadata["mastering_display"]
         levels = f"{float(display['darkest']):g} to {float(display['brightest']):g} cd/m²"
         rows.insert(5, ("mastered on", f"a display of {levels}"))
-    if facts["light_level"]:
-        light = facts["light_level"]
+    if metadata["light_level"]:
+        light = metadata["light_level"]
         levels = f"{light['brightest_pixel']}, a frame up to {light['brightest_frame']} cd/m²"
         rows.insert(6, ("light level", f"a pixel up to {levels}"))
-    if facts["dropped_metadata"]:
-        rows.append(("kept by no output", ", ".join(facts["dropped_metadata"])))
-    for stream in facts["streams"]:
+    if metadata["dropped_metadata"]:
+        rows.append(("kept by no output", ", ".join(metadata["dropped_metadata"])))
+    for stream in metadata["streams"]:
         name = stream["codec"] or stream["tag"] or "unknown codec"
         words = (name, stream["language"], stream["title"], *stream["roles"])
         rows.append((stream["kind"], ", ".join(word for word in words if word)))
-    if facts["plays"] is not None:
-        rows.append(("plays", str(facts["plays"] or "without end")))
-    if facts["chapters"]:
-        rows.append(("chapters", str(facts["chapters"])))
-    if facts["missing_bytes"]:
-        rows.append(("damage", f"{facts['missing_bytes']:,} bytes are missing at the end"))
-    rows += [("note", with_flags(note)) for note in facts["notes"]]
+    if metadata["plays"] is not None:
+        rows.append(("plays", str(metadata["plays"] or "without end")))
+    if metadata["chapters"]:
+        rows.append(("chapters", str(metadata["chapters"])))
+    if metadata["missing_bytes"]:
+        rows.append(("damage", f"{metadata['missing_bytes']:,} bytes are missing at the end"))
+    rows += [("warning", with_flags(text)) for text in metadata["warnings"]]
     return rows
 
 
@@ -198,7 +198,7 @@ def _colour_text(colour: dict[str, Any]) -> str:
     )
 
 
-def _weights_facts(name_or_path: str) -> dict[str, Any]:
+def _weights_metadata(name_or_path: str) -> dict[str, Any]:
     from interp_cli.models.weights import bundled_models, load_model
 
     model = load_model(name_or_path)
@@ -226,17 +226,17 @@ def _stored_dtypes(path: Path) -> list[str]:
         return sorted({file.get_slice(name).get_dtype() for name in file.keys()})  # noqa: SIM118
 
 
-def _weights_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    origin = "bundled, SHA-256 as recorded" if facts["bundled"] else "a file of your own"
-    config = ", ".join(f"{name}={value}" for name, value in facts["config"].items())
-    dtypes = ", ".join(facts["stored_dtypes"])
+def _weights_rows(metadata: dict[str, Any]) -> list[tuple[str, str]]:
+    origin = "bundled, SHA-256 as recorded" if metadata["bundled"] else "a file of your own"
+    config = ", ".join(f"{name}={value}" for name, value in metadata["config"].items())
+    dtypes = ", ".join(metadata["stored_dtypes"])
     rows = [
-        ("model", facts["name"]),
-        ("file", f"{facts['path']}, {size_text(facts['size_bytes'])}, {origin}"),
-        ("architecture", facts["architecture"] + (f" ({config})" if config else "")),
-        ("parameters", f"{facts['parameters']:,}" + (f" in {dtypes}" if dtypes else "")),
+        ("model", metadata["name"]),
+        ("file", f"{metadata['path']}, {size_text(metadata['size_bytes'])}, {origin}"),
+        ("architecture", metadata["architecture"] + (f" ({config})" if config else "")),
+        ("parameters", f"{metadata['parameters']:,}" + (f" in {dtypes}" if dtypes else "")),
     ]
-    for name, value in facts["record"].items():
+    for name, value in metadata["record"].items():
         if name not in ("sha256", "parameters", "architecture", "config"):
             rows.append((name.replace("_", " "), _record_text(value)))
     return rows

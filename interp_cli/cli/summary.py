@@ -40,14 +40,20 @@ def summary_text(result: DoubleResult, real_time: Fraction | None) -> str:
 
 
 def speed_hint(options: InferenceOptions) -> Callable[[], str]:
-    """Give the line to show when a job is far slower than real time; empty on a GPU."""
+    """Give the line to show when a job is far slower than real time; empty on a GPU.
+
+    The line is given once, also for many videos.
+    """
+    is_given = False
 
     def hint() -> str:
         from interp_cli.devices import choose_device
 
-        if choose_device(options.device).type != "cpu":
+        nonlocal is_given
+        if is_given or choose_device(options.device).type != "cpu":
             return ""
+        is_given = True
         faster = "" if options.quality == "fast" else "--quality fast is quicker, and "
-        return f"The CPU is slow at this: {faster}`interp doctor` says what slows this machine."
+        return f"This is slow on a CPU: {faster}`interp doctor` says what slows this machine."
 
     return hint

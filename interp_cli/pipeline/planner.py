@@ -35,7 +35,6 @@ class PlannedFrame:
         before: The original that is shown, or the earlier frame of the pair to interpolate.
         after: The later frame of the pair; `None` where `before` itself is shown.
         timestep: Position between `before` (0) and `after` (1).
-        frames_done: Frames of the input that are complete once this one is written.
         region: The part to synthesize, surrounded by the black bars of `before`; `None` where
             nothing is synthesized. A frame with `after` and no region is a blend.
         earlier: The frame before `before`, if the same motion leads from it to `before`.
@@ -46,7 +45,6 @@ class PlannedFrame:
     before: SourceFrame
     after: SourceFrame | None
     timestep: Fraction
-    frames_done: int
     region: Region | None = None
     earlier: SourceFrame | None = None
     later: SourceFrame | None = None
@@ -152,10 +150,8 @@ class Planner:
             return
         last = self._held.pop().frame
         self.frames_in += 1
-        stamps = self.timeline.after_last(last.pts)
-        for number, pts in enumerate(stamps, 1):
-            done = self.frames_in - (number < len(stamps))
-            yield PlannedFrame(pts, last, None, Fraction(0), done)
+        for pts in self.timeline.after_last(last.pts):
+            yield PlannedFrame(pts, last, None, Fraction(0))
 
     def _run_length(self) -> int:
         """Number of held frames at the front that show one picture and are to be retimed.
@@ -208,11 +204,10 @@ class Planner:
         for place, some in enumerate(moments):
             self.frames_in += 1
             start, step = frames[place].pts - before.pts, frames[place + 1].pts - frames[place].pts
-            for number, moment in enumerate(some, 1):
-                done = self.frames_in - (number < len(some))
+            for moment in some:
                 timestep = (start + moment.timestep * step) / Fraction(after.pts - before.pts)
                 self.retimed += place > 0 and moment.timestep == 0
-                yield self._planned(moment.pts, before, after, timestep, done, kind, region)
+                yield self._planned(moment.pts, before, after, timestep, kind, region)
 
     def _planned(
         self,
@@ -220,7 +215,6 @@ class Planner:
         before: SourceFrame,
         after: SourceFrame,
         timestep: Fraction,
-        done: int,
         kind: PairKind,
         region: Region,
     ) -> PlannedFrame:
@@ -228,12 +222,12 @@ class Planner:
         is_cut = kind in (PairKind.CUT, PairKind.FLASH)
         if 0 < timestep < 1:
             if kind is PairKind.CONTINUOUS:
-                return PlannedFrame(pts, before, after, timestep, done, region)
+                return PlannedFrame(pts, before, after, timestep, region)
             if is_cut and self._at_cut == "blend":
-                return PlannedFrame(pts, before, after, timestep, done)
+                return PlannedFrame(pts, before, after, timestep)
         # At a cut the nearer frame; between two equal pictures the earlier one.
         is_later = timestep == 1 or (is_cut and timestep > Fraction(1, 2))
-        return PlannedFrame(pts, after if is_later else before, None, Fraction(0), done)
+        return PlannedFrame(pts, after if is_later else before, None, Fraction(0))
 
     def _count(self, kind: PairKind, length: int) -> None:
         self.counts[PairKind.DUPLICATE] += length - 1

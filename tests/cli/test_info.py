@@ -16,14 +16,14 @@ from interp_cli.pipeline.double import double_video
 from interp_cli.video.probe import probe
 
 
-def facts(file: Path) -> dict:
+def metadata_of(file: Path) -> dict:
     done = CliRunner().invoke(app, ["info", str(file), "--json"])
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
 
 def test_a_video_is_described(h264_clip: Path) -> None:
-    found = facts(h264_clip)
+    found = metadata_of(h264_clip)
     assert (found["kind"], found["codec"], found["width"], found["height"]) == (
         "video",
         "h264",
@@ -39,25 +39,25 @@ def test_a_video_is_described(h264_clip: Path) -> None:
 def test_pictures_and_animations_are_described(tmp_path: Path) -> None:
     for number in (1, 2, 4):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((8, 16), np.uint16))
-    found = facts(tmp_path)
+    found = metadata_of(tmp_path)
     assert (found["container"], found["pixel_format"]) == ("PNG sequence", "gray16be")
     assert (found["frame_count"], found["duration_seconds"], found["plays"]) == (3, 0.16, None)
     assert found["size_bytes"] == sum(path.stat().st_size for path in tmp_path.iterdir())
-    assert found["notes"][0].startswith("1 of the numbers is missing (3)")
+    assert found["warnings"][0].startswith("1 of the numbers is missing (3)")
 
     double_video(tmp_path, tmp_path / "a.apng", DoubleOptions(end_seconds=0.08))
-    found = facts(tmp_path / "a.apng")
+    found = metadata_of(tmp_path / "a.apng")
     assert (found["codec"], found["frame_count"], found["plays"]) == ("apng", 4, 0)
     assert (found["frame_rate"], found["variable_frame_rate"]) == ("50", False)
 
 
 def test_a_variable_rate_is_told_from_a_constant_one(vfr_clip: Path, ten_bit_clip: Path) -> None:
-    variable = facts(vfr_clip)
+    variable = metadata_of(vfr_clip)
     assert variable["variable_frame_rate"] is True
     assert variable["shortest_step_seconds"] == pytest.approx(0.02)
     assert variable["longest_step_seconds"] == pytest.approx(0.1)
     # 24000/1001 in milliseconds: steps of 41 and 42, and still constant.
-    constant = facts(ten_bit_clip)
+    constant = metadata_of(ten_bit_clip)
     assert constant["variable_frame_rate"] is False
     assert constant["shortest_step_seconds"] < constant["longest_step_seconds"]
 
@@ -95,7 +95,7 @@ def test_weights_are_described(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     net = create_model("fusion")
     save_weights(path, net, "fusion")
-    found = facts(path)
+    found = metadata_of(path)
     assert (found["kind"], found["name"], found["architecture"]) == ("weights", "mine", "fusion")
     assert found["parameters"] == sum(p.numel() for p in net.parameters())
     assert found["stored_dtypes"] == ["F16"]

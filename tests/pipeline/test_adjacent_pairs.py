@@ -23,16 +23,16 @@ def planned(breaks=(), factor=2, smaller=()):
     plan = []
     for n in range(6):
         before, after = FRAMES[n : n + 2]
-        plan.append(PlannedFrame(factor * n, before, None, Fraction(0), n))
+        plan.append(PlannedFrame(factor * n, before, None, Fraction(0)))
         for part in range(1, factor):
             pts, timestep = factor * n + part, Fraction(part, factor)
             region = Region(8, 40, 0, 64) if n in smaller else WHOLE
             if n in breaks:
                 shown = after if timestep > Fraction(1, 2) else before
-                plan.append(PlannedFrame(pts, shown, None, Fraction(0), n))
+                plan.append(PlannedFrame(pts, shown, None, Fraction(0)))
             else:
-                plan.append(PlannedFrame(pts, before, after, timestep, n, region))
-    plan.append(PlannedFrame(6 * factor, FRAMES[6], None, Fraction(0), 7))
+                plan.append(PlannedFrame(pts, before, after, timestep, region))
+    plan.append(PlannedFrame(6 * factor, FRAMES[6], None, Fraction(0)))
     return plan
 
 
@@ -82,14 +82,14 @@ def frame(pts):
 )
 def test_intervals_are_those_of_the_time_stamps_but_for_rounding(stamps, intervals):
     a, b, c, d = map(frame, stamps)
-    assert PlannedFrame(0, b, c, Fraction(1, 2), 1, WHOLE, a, d).intervals == intervals
-    assert PlannedFrame(0, b, c, Fraction(1, 2), 1, WHOLE).intervals == (1, 1)
+    assert PlannedFrame(0, b, c, Fraction(1, 2), WHOLE, a, d).intervals == intervals
+    assert PlannedFrame(0, b, c, Fraction(1, 2), WHOLE).intervals == (1, 1)
 
 
 def test_what_lasts_much_longer_tells_nothing():
     frames = [frame(pts) for pts in (0, 16, 32, 282, 298, 340)]
     plan = [
-        PlannedFrame(n, a, b, Fraction(1, 2), 1, WHOLE) for n, (a, b) in enumerate(pairwise(frames))
+        PlannedFrame(n, a, b, Fraction(1, 2), WHOLE) for n, (a, b) in enumerate(pairwise(frames))
     ]
     assert adjacent(plan) == {0: (None, 32), 16: (0, None), 32: (None, None), 282: (None, 340),
                             298: (282, None)}  # fmt: skip

@@ -83,7 +83,7 @@ def test_middles_of_planes_stay_on_their_device(pixel_format):
     synthesizer = Synthesizer(interpolator, layout, with_flow=False)
     frames = [SourceFrame(n, n, image) for n in range(2)]
     region = Region.whole(layout)
-    shown = PlannedFrame(1, frames[0], frames[1], Fraction(1, 2), 1, region)
+    shown = PlannedFrame(1, frames[0], frames[1], Fraction(1, 2), region)
     for frame in frames:
         assert synthesizer.channels(frame)  # uploaded
     with NoCopies():

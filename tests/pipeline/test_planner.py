@@ -29,7 +29,7 @@ def image(picture: np.ndarray) -> av.VideoFrame:
 
 
 def planned(pictures, stamps=None, rate=None, threshold=0.5, gap=6, **how):
-    """The planner, and what it shows as (pts, earlier, later, timestep, done, area) by place."""
+    """The planner, and what it shows as (pts, earlier, later, timestep, region) by place."""
     images = [image(picture) for picture in pictures]
     layout = pixel_format_of(images[0], ColourTags())
     stamps = stamps or range(len(images))
@@ -41,7 +41,7 @@ def planned(pictures, stamps=None, rate=None, threshold=0.5, gap=6, **how):
     place = {id(frame): n for n, frame in enumerate(frames)}
     place[id(None)] = None
     return planner, [
-        (s.pts, place[id(s.before)], place[id(s.after)], s.timestep, s.frames_done, s.region)
+        (s.pts, place[id(s.before)], place[id(s.after)], s.timestep, s.region)
         for s in planner.plan(frames)
     ]
 
@@ -90,9 +90,7 @@ def regions(pictures, bars, **how):
     """Of each pair of which something is made, by its first frame: the rows between the bars."""
     drawn = [barred(picture, *rows) for picture, rows in zip(pictures, bars, strict=True)]
     _, shown = planned(drawn, **how)
-    return {
-        b: (region.top + 2, region.bottom - 2) for _, b, a, _, _, region in shown if a is not None
-    }
+    return {b: (region.top + 2, region.bottom - 2) for _, b, a, _, region in shown if a is not None}
 
 
 def test_bars_are_those_of_both_frames_and_of_all_before_in_the_shot():
@@ -144,11 +142,6 @@ def test_each_picture_is_measured_once(monkeypatch):
         )
     planned(shot(5))
     assert calls == {"luma_thumbnail": 5, "picture_region": 5}
-
-
-def test_frames_count_as_done_with_the_last_that_is_made_of_them():
-    _, shown = planned(shot(4))
-    assert [done for *_, done, _ in shown] == [0, 1, 1, 2, 2, 3, 3, 4]
 
 
 def test_retimed_frames_stand_where_their_time_is_not_where_their_number_is():

@@ -88,9 +88,7 @@ def middles(
 ) -> list[av.VideoFrame]:
     """The frame halfway between each two."""
     region = Region.whole(layout)
-    plan = [
-        PlannedFrame(a.pts + 1, a, b, HALF, i, region) for i, (a, b) in enumerate(pairwise(frames))
-    ]
+    plan = [PlannedFrame(a.pts + 1, a, b, HALF, region) for a, b in pairwise(frames)]
     made = list(Synthesizer(interpolator, layout, with_flow=False).images(plan))
     assert [replace(shown, earlier=None, later=None) for _, shown, _ in made] == plan
     return [image for image, _, _ in made]
@@ -260,7 +258,7 @@ def test_many_frames_between_two_have_the_pairs_beside_them():
         Interpolator("flow", "cpu", precision="fp32", batch=1),
     )
     times = [Fraction(n, 10) for n in range(1, 10)]
-    plan = [PlannedFrame(0, a, b, t, 0, region) for a, b in pairwise(frames) for t in times]
+    plan = [PlannedFrame(0, a, b, t, region) for a, b in pairwise(frames) for t in times]
     assert {shown.later for shown in list(with_adjacent_pairs(plan))[:9]} == {frames[2]}
     made = Synthesizer(interpolator, layout, with_flow=True).images(plan)
     flows = [motion.flow_t0[20:-20, 40:100, 0].mean() for _, _, motion in made][9:18]
@@ -326,8 +324,8 @@ def test_what_was_made_before_changes_nothing_that_follows(skipped: int):
     plan = []
     for before, after in pairwise(frames):
         plan += [
-            PlannedFrame(2 * before.pts, before, None, Fraction(0), 0),
-            PlannedFrame(2 * before.pts + 1, before, after, HALF, 0, region),
+            PlannedFrame(2 * before.pts, before, None, Fraction(0)),
+            PlannedFrame(2 * before.pts + 1, before, after, HALF, region),
         ]
 
     def made(first: int) -> list[tuple[np.ndarray, ...] | None]:
@@ -360,7 +358,7 @@ def test_motion_is_found_once_for_three_pairs(monkeypatch):
 def test_motion_between_bars_lies_in_the_whole_frame():
     frames, layout = video(pan(2, (128, 96), (16, 8)), "yuv420p")
     region = Region(16, 80, 0, 128)
-    plan = [PlannedFrame(1, *frames, HALF, 0, region)]
+    plan = [PlannedFrame(1, *frames, HALF, region)]
     ((_, _, motion),) = Synthesizer(
         Interpolator(Known(-16, -8), "cpu"), layout, with_flow=True
     ).images(plan)
@@ -374,7 +372,7 @@ def test_motion_between_bars_lies_in_the_whole_frame():
 @pytest.mark.parametrize("timestep", [Fraction(1, 4), Fraction(3, 4)])
 def test_a_blend_is_weighted_by_time(timestep):
     frames, layout = video([np.full((48, 64, 3), v, np.uint8) for v in (40, 200)], "rgb24")
-    plan = [PlannedFrame(1, *frames, timestep, 0)]
+    plan = [PlannedFrame(1, *frames, timestep)]
     ((image, _, _),) = Synthesizer(
         Interpolator(Known(0, 0), "cpu"), layout, with_flow=False
     ).images(plan)
@@ -408,7 +406,7 @@ def test_frames_are_let_go_of(trajectory):
             after = SourceFrame(n, 2 * n, first[n % 2].image)
             alive.add(after)
             if before is not None:
-                yield PlannedFrame(2 * n - 1, before, after, HALF, n, region)
+                yield PlannedFrame(2 * n - 1, before, after, HALF, region)
             before = after
 
     for _ in Synthesizer(interpolator, layout, with_flow=False).images(plan()):
