@@ -1,4 +1,4 @@
-"""How much is made at once: pairs, tiles and steps side by side, as the memory has room."""
+"""Batch sizes, tiles and parallel workers that fit the memory."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from interp_cli.errors import ResourceError
 from interp_cli.options import Precision
 
 SMALLEST_TILE_PX = 256
-# Peak bytes of activations a pixel and pair in 32 bits, measured on `flow` (625 at 1280x720, and a
-# third more to spare) and on `fusion`.
-_BYTES_PER_PIXEL_OF_MOTION, _BYTES_PER_PIXEL = 850, 2600
+# Peak bytes of activations for each pixel and pair in 32 bits, measured on `flow` (625 at 1280x720,
+# and a third more as a margin) and on `fusion`.
+_FLOW_BYTES_PER_PIXEL, _BYTES_PER_PIXEL = 850, 2600
 _LARGEST_BATCH = 16
-# On a CPU a batch only pays while the frames are too small to fill the caches by themselves.
+# On a CPU a batch only helps while single frames are too small to fill the caches.
 _CPU_BATCH_PIXELS = 320_000
 _MAX_WORKERS = 4
 
 
 class MemoryBudget:
-    """What a network may take of a device's memory; all sizes are those that it sees.
+    """Limits of a network by the memory of its device. All sizes are those that the network sees.
 
     Attributes:
         warnings: Changes of plan for want of memory.
@@ -39,25 +39,25 @@ class MemoryBudget:
         *,
         has_flow: bool,
     ) -> None:
-        """Keep what is wished for.
+        """Set the requested limits.
 
         Args:
-            device: Whose memory it is.
-            precision: Of the network's arithmetic, as settled.
-            batch: Pairs a step.
-            tile: Side of a tile in pixels.
-            has_flow: Whether the network finds motion, which takes less than making pictures.
+            device: Device of the network.
+            precision: Precision of its arithmetic; not `auto`.
+            batch: Batch size in frame pairs, or `auto`.
+            tile: Side of a tile in pixels, `auto` or `off`.
+            has_flow: Whether the network estimates flow, which needs less memory than pictures.
         """
         self.warnings: list[str] = []
         self._device, self._precision = device, precision
         self._batch, self._tile = batch, tile
-        self._has_motion = has_flow
-        # What memory has turned out to suffice for; `None`: it has not run out yet.
+        self._has_flow = has_flow
+        # Limits found when memory ran out; `None`: it has not run out yet.
         self._max_pairs: int | None = None
         self._max_tile_px: int | None = None
 
     def batch_size(self, pixels: int) -> int:
-        """Pairs of frames of so many pixels to hand over at once."""
+        """Batch size for frames of so many pixels."""
         if self._max_pairs is not None:
             return self._max_pairs
         if self._batch != "auto":
@@ -67,33 +67,33 @@ class MemoryBudget:
         return max(1, min(_LARGEST_BATCH, self._affordable_pixels() // pixels))
 
     def workers(self, pixels: int) -> int:
-        """How many steps with frames of so many pixels are best made at the same time."""
+        """Number of batches with frames of so many pixels that are best processed in parallel."""
         if self._device.type != "cpu":
             return 1
         at_once = self._affordable_pixels() // (self.batch_size(pixels) * pixels)
         return max(1, min(_MAX_WORKERS, torch.get_num_threads(), at_once))
 
     def tile_size(self, height: int, width: int) -> int | None:
-        """Side of the tiles that frames of this size are cut into; `None`: not at all."""
-        wish = self._max_tile_px or self._tile
-        if isinstance(wish, int):
-            return wish if max(height, width) > wish else None
+        """Side of the tiles for frames of this size; `None`: whole frames."""
+        side = self._max_tile_px or self._tile
+        if isinstance(side, int):
+            return side if max(height, width) > side else None
         affordable = self._affordable_pixels()
-        if wish == "off" or height * width <= affordable:
+        if side == "off" or height * width <= affordable:
             return None
         return max(SMALLEST_TILE_PX, int(affordable**0.5) // 64 * 64)
 
     def shrink(self, pairs: int, height: int, width: int, error: Exception) -> None:
-        """Remember to take less than was too much: fewer pairs, then smaller tiles.
+        """Lower the limits after memory ran out: first the batch size, then the tiles.
 
         Args:
-            pairs: For how many at once the memory did not suffice.
-            height: Of their frames.
-            width: Likewise.
-            error: What said so.
+            pairs: Batch size for which the memory did not suffice.
+            height: Height of the frames.
+            width: Width of the frames.
+            error: The error of the device.
 
         Raises:
-            ResourceError: It does not suffice for the smallest tile.
+            ResourceError: The memory does not suffice for the smallest tile.
         """
         side_px = self.tile_size(height, width) or max(height, width)
         if pairs > 1:
@@ -111,38 +111,38 @@ class MemoryBudget:
         self.warnings[:] = [f"{self._device} ran out of memory: frames were made {step}."]
 
     def _affordable_pixels(self) -> int:
-        """Pixels of one step that half of the memory has room for."""
+        """Pixels of one batch that fit into half of the memory."""
         scale = 1.0 if self._precision == "fp32" else 0.5
-        each = _BYTES_PER_PIXEL_OF_MOTION if self._has_motion else _BYTES_PER_PIXEL
-        return int(self._free_bytes * 0.5 / (each * scale))
+        bytes_per_pixel = _FLOW_BYTES_PER_PIXEL if self._has_flow else _BYTES_PER_PIXEL
+        return int(self._free_bytes * 0.5 / (bytes_per_pixel * scale))
 
     @cached_property
     def _free_bytes(self) -> int:
-        """As found before the first step: torch keeps what that takes for the next ones."""
+        """Free memory before the first batch. Later torch holds what that batch took."""
         return free_bytes(self._device)
 
 
 def tiles(height: int, width: int, side: int) -> Iterator[tuple[Any, Tensor]]:
-    """Cover a frame.
+    """Cover a frame with overlapping tiles.
 
     Args:
-        height: Of the frame.
-        width: Likewise.
-        side: Of a tile; no tile is larger than the frame.
+        height: Height of the frame.
+        width: Width of the frame.
+        side: Side of a tile. No tile is larger than the frame.
 
     Yields:
-        An index for (..., H, W) and the tile's weights, (h, w), which fall towards its edges; sums
-        over all tiles are to be divided by the sum of their weights.
+        An index for (..., H, W) and the tile's weights, (h, w), which fall towards its edges.
+        Divide sums over all tiles by the sum of their weights.
     """
     for top in _tile_starts(height, side):
         for left in _tile_starts(width, side):
             rows, columns = _fade(min(side, height), side // 8), _fade(min(side, width), side // 8)
-            area = (..., slice(top, top + side), slice(left, left + side))
-            yield area, rows.view(-1, 1) * columns
+            tile = (..., slice(top, top + side), slice(left, left + side))
+            yield tile, rows.view(-1, 1) * columns
 
 
 def _tile_starts(length: int, side: int) -> list[int]:
-    """Where tiles begin so that neighbours share at least a quarter, the last at the end."""
+    """Starts of tiles. Neighbours overlap by at least a quarter, and the last ends at the end."""
     if length <= side:
         return [0]
     count = -(-(length - side) // (side * 3 // 4)) + 1
@@ -152,8 +152,8 @@ def _tile_starts(length: int, side: int) -> list[int]:
 def _fade(length: int, margin: int) -> Tensor:
     """Weights that rise from the edges, (length,).
 
-    The outermost half of the margin counts next to nothing, wherever another tile covers it:
-    there the network lacks the pixels beyond the tile.
+    The outer half of the margin has almost no weight where another tile covers it, because there
+    the network lacks the pixels outside the tile.
     """
     ramp = torch.arange(1, length + 1, dtype=torch.float32)
     return (torch.minimum(ramp, ramp.flip(0)) - margin // 2).clamp(1e-4, margin // 2)

@@ -1,4 +1,4 @@
-"""Pictures as arrays, and as the tensors that networks take."""
+"""Conversion between pictures as arrays and the tensors that networks take."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def pairs_of(
     batch_size: Callable[[int, int], int],
     device: torch.device,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pairs of pictures as tensors, as many at once as `batch_size` says of height and width.
+    """Yield pairs of pictures as tensors, in batches of the size that `batch_size` returns.
 
     Yields:
         Two tensors (N, 3, H, W), float32 in [0, 1], on the device.
 
     Raises:
-        ValueError: The arrays differ, or are no pictures.
+        ValueError: The arrays differ or are no pictures.
     """
     peak = peak_of(frame0, frame1)
     size = batch_size(*frame0.shape[-3:-1])
@@ -47,10 +47,10 @@ def pairs_of(
 
 
 def peak_of(frame0: Pictures, frame1: Pictures) -> float:
-    """White, in pictures of this type.
+    """The value of white in pictures of this type.
 
     Raises:
-        ValueError: The arrays differ, or are no pictures.
+        ValueError: The arrays differ or are no pictures.
     """
     if frame0.shape != frame1.shape or frame0.dtype != frame1.dtype:
         raise ValueError(
@@ -64,13 +64,13 @@ def peak_of(frame0: Pictures, frame1: Pictures) -> float:
 
 
 def array_of(tensor: Tensor) -> NDArray[np.float32]:
-    """(N, C, H, W) on any device as an array (N, H, W, C)."""
+    """Convert (N, C, H, W) on any device to an array (N, H, W, C)."""
     array: NDArray[np.float32] = tensor.permute(0, 2, 3, 1).cpu().numpy()
     return array
 
 
 def flow_of(made: Synthesis | SynthesisParams) -> list[OpticalFlow]:
-    """The motion of each frame, as arrays."""
+    """The optical flow of each frame, as arrays."""
     parts = (made.flow_t0, made.flow_t1, made.blend_mask)
     flow_t0, flow_t1, blend_mask = (array_of(part) for part in parts)
     return [OpticalFlow(*parts) for parts in zip(flow_t0, flow_t1, blend_mask[..., 0], strict=True)]

@@ -11,14 +11,14 @@ Array = npt.NDArray[np.float32]
 
 
 class OpticalFlow(NamedTuple):
-    """How a frame between two others came about; of a batch, each has N in front.
+    """The flow from which a frame between two others was made; arrays of a batch begin with N.
 
-    A thing that moves by d pixels from `frame0` to `frame1` has `flow_t0` = -t d and
-    `flow_t1` = (1 - t) d at the place where it is at the timestep t.
+    An object that moves by d pixels from `frame0` to `frame1` has `flow_t0` = -t d and
+    `flow_t1` = (1 - t) d at its position at the timestep t.
 
     Attributes:
-        flow_t0: Offsets in pixels from the frame between to `frame0`, (H, W, 2), (dx, dy).
-        flow_t1: To `frame1`, likewise.
+        flow_t0: Offsets in pixels from the new frame to `frame0`, (H, W, 2), (dx, dy).
+        flow_t1: Offsets in pixels from the new frame to `frame1`, (H, W, 2), (dx, dy).
         blend_mask: Weight of `frame0` in each pixel, (H, W), 0 to 1.
     """
 
@@ -28,11 +28,11 @@ class OpticalFlow(NamedTuple):
 
     @property
     def displacement(self) -> Array:
-        """Motion from `frame0` to `frame1` in pixels, (H, W, 2), seen from the frame between."""
+        """Motion from `frame0` to `frame1` in pixels, (H, W, 2), at the pixels of the new frame."""
         return self.flow_t1 - self.flow_t0
 
     def placed(self, top: int, left: int, height: int, width: int) -> OpticalFlow:
-        """The motion of a larger frame of which this is a part; nothing moves around it."""
+        """The flow of a larger frame that contains this part. Around the part nothing moves."""
         rows = (top, height - top - self.blend_mask.shape[0])
         columns = (left, width - left - self.blend_mask.shape[1])
         if not any((*rows, *columns)):

@@ -1,12 +1,12 @@
-"""Motion that is not even: how the pairs beside a pair bend the way of its motion.
+"""Trajectories of motion that is not uniform, from the flow of adjacent pairs.
 
-Two frames tell how far a thing goes between them, not whether it speeds up, slows down or turns
-meanwhile. The frames before and after tell that: through its four places goes a cubic (through
-three, where one is not known, a parabola). Their motions are at hand, since each pair needs its
-own. What moves evenly stays where it was.
+Two frames show how far an object moves between them, not whether it accelerates or turns meanwhile.
+The frames before and after show that: a cubic goes through its four positions, or a parabola
+through three of them where one is unknown. Their flows are known already, because each pair needs
+its own. Uniform motion stays as it was.
 
-Source: Xu et al. 2019, "Quadratic video interpolation", for three frames; here the polynomial is
-that of Newton for any four times, and it moves what a network has found for even motion.
+Source: Xu et al. 2019, "Quadratic video interpolation", for three frames. Here the polynomial is
+Newton's for any four times, and it corrects what a network has found for uniform motion.
 """
 
 from __future__ import annotations
@@ -21,28 +21,27 @@ from interp_cli.image_ops import box_mean, constants, resized, shrunk
 from interp_cli.models.base import SynthesisParams
 from interp_cli.models.warp import round_trip_error, warp
 
-# Both directions of a pair's motion may miss each other by this much, in cells of its grid.
+# Scale of the round trip error at which a pair's flow loses trust, in cells of its grid.
 _AGREED_CELLS = 1.0
-# A change of motion below this, in pixels as the network sees them, may be noise; and the less the
-# pairs before and after agree on it, the less can be foretold: this share of their difference,
-# squared, is doubt, too.
+# A change of flow below this, in pixels at the network's size, may be noise. A fraction of the
+# squared difference between the pairs before and after counts as noise, too.
 _NOISE_PX = 0.35
 _UNSTEADY = 0.15
-# The frame that does not show a place has this much to say of it.
-_HIDDEN_SHARE = 0.05
-# Added to weights that are divided by: where there is next to nothing, it says nothing.
+# Weight of the frame in which a place is hidden.
+_HIDDEN_FRACTION = 0.05
+# Added to denominators, so that little weight counts little.
 _LITTLE = 0.02
 
 
 class AdjacentMotion(NamedTuple):
-    """The pairs before and after each of N pairs, as far as they belong to the same motion.
+    """Flow of the pairs before and after each of N pairs, where they belong to the same motion.
 
     Attributes:
-        earlier: Motion of the pair that ends with `frame0`, (N, 2, 2, h, w), as the network gives
-            it: from its first frame, from `frame0`. Anything where it is not known.
-        later: Of the pair that begins with `frame1`, likewise.
-        known: 1 where those are known, else 0; (N, 2): earlier, later.
-        intervals: How long they last, in units of the pair between them, (N, 2).
+        earlier: Flow of the pair that ends with `frame0`, (N, 2, 2, h, w), as the network returns
+            it: from its first frame, from `frame0`. Any values where it is unknown.
+        later: Flow of the pair that begins with `frame1`, (N, 2, 2, h, w).
+        known: 1 where these are known, otherwise 0, (N, 2): earlier, later.
+        intervals: Their durations in units of the pair between them, (N, 2).
     """
 
     earlier: Tensor
@@ -53,99 +52,99 @@ class AdjacentMotion(NamedTuple):
     @classmethod
     def of(
         cls,
-        motion: Tensor,
+        flow: Tensor,
         earlier: Sequence[Tensor | None],
         later: Sequence[Tensor | None],
         intervals: Sequence[tuple[float, float]],
     ) -> AdjacentMotion:
-        """Put together what is known of N pairs.
+        """Combine the flows of N pairs.
 
         Args:
-            motion: Of the pairs, (N, 2, 2, h, w).
-            earlier: For each of them, (1, 2, 2, h, w), or `None`.
-            later: Likewise.
-            intervals: For each of them both.
+            flow: Flow of the pairs, (N, 2, 2, h, w).
+            earlier: Flow before each pair, (1, 2, 2, h, w), or `None`.
+            later: Flow after each pair, (1, 2, 2, h, w), or `None`.
+            intervals: Durations of the pairs before and after each pair.
         """
-        both = [
-            torch.cat([motion[:1] if one is None else one for one in side])
+        flows = [
+            torch.cat([flow[:1] if one is None else one for one in side])
             for side in (earlier, later)
         ]
         pairs = zip(earlier, later, strict=True)
         known = [float(one is not None) for pair in pairs for one in pair]
         lengths = [length for pair in intervals for length in pair]
-        return cls(*both, *(constants(motion, *values).view(-1, 2) for values in (known, lengths)))
+        return cls(*flows, *(constants(flow, *values).view(-1, 2) for values in (known, lengths)))
 
 
 def apply_trajectory(
     params: SynthesisParams,
-    motion: Tensor,
+    flow: Tensor,
     adjacent: AdjacentMotion,
     timestep: Tensor,
     counts: Sequence[int],
 ) -> SynthesisParams:
-    """Move what is to be shown from the even way to the bent one.
+    """Correct parameters for uniform motion by the trajectory.
 
     Args:
-        params: For even motion, of R frames, (R, C, H, W).
-        motion: Of N pairs, (N, 2, 2, h, w) in pixels of its own grid, which divides H and W: from
-            `frame0`, from `frame1`.
-        adjacent: What is known of the pairs beside them.
-        timestep: (R, 1, 1, 1).
-        counts: How many of the frames, in their order, belong to each pair.
+        params: Parameters of R frames, (R, C, H, W).
+        flow: Flow of N pairs, (N, 2, 2, h, w) in pixels of its own grid, which divides H and W:
+            from `frame0`, from `frame1`.
+        adjacent: Flow of the pairs before and after.
+        timestep: Position of each frame in its pair, (R, 1, 1, 1).
+        counts: Number of frames of each pair, in order.
 
     Returns:
-        The recipe with other flows.
+        The parameters with corrected flows.
     """
     height, width = params.blend_mask.shape[-2:]
-    cell = height // motion.shape[-2]
+    cell = height // flow.shape[-2]
     mask = shrunk(params.blend_mask, cell)
     intervals, known = (
-        _for_each(of_pairs, counts).view(-1, 2, 1, 1, 1).unbind(1)
+        _repeat_rows(of_pairs, counts).view(-1, 2, 1, 1, 1).unbind(1)
         for of_pairs in (adjacent.intervals, adjacent.known)
     )
-    # How much the parabola through either end counts in the cubic.
-    shares = (1 - timestep + intervals[1], timestep + intervals[0])
+    # Weights of the parabolas through both ends in the cubic.
+    fractions = (1 - timestep + intervals[1], timestep + intervals[0])
     changes, weights = [], []
-    for side, flow in enumerate((params.flow_t0, params.flow_t1)):
-        told = _for_each(_change(motion, adjacent, side), counts)
-        change, trust = torch.split(warp(told, shrunk(flow, cell) / cell), [2, 1], 1)
+    for side, flow_t in enumerate((params.flow_t0, params.flow_t1)):
+        change_and_trust = _repeat_rows(_change(flow, adjacent, side), counts)
+        change, trust = torch.split(warp(change_and_trust, shrunk(flow_t, cell) / cell), [2, 1], 1)
         shown = mask if side == 0 else 1 - mask
         changes.append(change)
-        weights.append(trust * (shown + _HIDDEN_SHARE) * 2 * shares[side] / sum(shares))
+        weights.append(trust * (shown + _HIDDEN_FRACTION) * 2 * fractions[side] / sum(fractions))
     total = weights[0] + weights[1] + _LITTLE
     change = (changes[0] * weights[0] + changes[1] * weights[1]) / total
     size = _square(change)
-    apart = known[0] * known[1] * _square(changes[0] - changes[1])
-    believed = size / (size + _UNSTEADY * apart + (_NOISE_PX / cell) ** 2)
-    # Of a cubic a parabola is half of the evidence.
+    disagreement = known[0] * known[1] * _square(changes[0] - changes[1])
+    confidence = size / (size + _UNSTEADY * disagreement + (_NOISE_PX / cell) ** 2)
+    # A parabola alone is half of the evidence for a cubic.
     evidence = (known[0] + known[1]) / 2
-    offset = -timestep * (1 - timestep) / 2 * believed * evidence * change * cell
+    offset = -timestep * (1 - timestep) / 2 * confidence * evidence * change * cell
     offset = resized(offset, height, width) * (1 - params.stillness)
     return params._replace(flow_t0=params.flow_t0 - offset, flow_t1=params.flow_t1 - offset)
 
 
-def _change(motion: Tensor, adjacent: AdjacentMotion, side: int) -> Tensor:
-    """How the motion of N pairs changes at `frame0` (0) or `frame1` (1).
+def _change(flow: Tensor, adjacent: AdjacentMotion, side: int) -> Tensor:
+    """Change of the flow of N pairs at `frame0` (side 0) or `frame1` (side 1).
 
     Returns:
-        The change within the time of the pair in pixels of the motion's grid, and how far it can
-        be trusted, 0 to 1, (N, 3, h, w).
+        The change within the time of the pair in pixels of the flow's grid, and its confidence,
+        0 to 1, (N, 3, h, w).
     """
     other = adjacent.later if side else adjacent.earlier
     known = adjacent.known[:, side].view(-1, 1, 1, 1)
     length = adjacent.intervals[:, side].view(-1, 1, 1, 1)
-    # Of this pair and the other: away from the frame that they share.
-    away, beyond = motion[:, side], other[:, 1 - side]
+    # Flows of this pair and the other one, away from the frame that they share.
+    away, beyond = flow[:, side], other[:, 1 - side]
     change = 2 * (away + beyond / length) / (1 + length)
-    missed = round_trip_error(away, motion[:, 1 - side])
-    missed = missed + round_trip_error(beyond, other[:, side])
-    trust = known * torch.exp(-missed / _AGREED_CELLS)
+    error = round_trip_error(away, flow[:, 1 - side])
+    error = error + round_trip_error(beyond, other[:, side])
+    trust = known * torch.exp(-error / _AGREED_CELLS)
     around = box_mean(trust)
     return torch.cat((box_mean(change * trust) / (around + 1e-4), around), 1)
 
 
-def _for_each(of_pairs: Tensor, counts: Sequence[int]) -> Tensor:
-    """Rows of pairs, (N, …), as rows of their frames, without indices from the host."""
+def _repeat_rows(of_pairs: Tensor, counts: Sequence[int]) -> Tensor:
+    """Repeat rows of pairs, (N, …), for their frames, without indices from the host."""
     if all(count == 1 for count in counts):
         return of_pairs
     rows = (of_pairs[i : i + 1] for i in range(len(of_pairs)))

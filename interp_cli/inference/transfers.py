@@ -1,4 +1,4 @@
-"""Planes of frames to a GPU and back, through pinned memory; on a CPU nothing is copied."""
+"""Transfers of planes to a GPU and back, through pinned memory. On a CPU nothing is copied."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def upload(planes: Iterable[Tensor], device: torch.device) -> tuple[Tensor, ...]:
-    """Bring tensors of the host to a device; a GPU is not waited for.
+    """Move tensors from the host to a device, without waiting for a GPU.
 
-    A stream of its own would hardly pay: at 25 GB/s a frame of 1920x1080 takes 0.1 ms.
+    A stream of its own would gain little: at 25 GB/s a frame of 1920x1080 takes 0.1 ms.
     """
     if device.type == "cuda":  # from pinned buffers, which torch keeps and reuses
-        # `pin_memory` would keep the padding of lines, which costs a copy that is waited for.
+        # `pin_memory` would keep the padding of lines, which costs a synchronous copy.
         planes = (_pinned(plane.shape, plane.dtype).copy_(plane) for plane in planes)
     return tuple(plane.to(device, non_blocking=device.type == "cuda") for plane in planes)
 
@@ -27,11 +27,11 @@ class Download:
     """Tensors on their way to the host.
 
     Attributes:
-        is_done: Whether they are there without waiting; so on a CPU, where they stay.
+        is_done: Whether they have arrived already, as on a CPU, where they stay.
     """
 
     def __init__(self, tensors: tuple[Tensor, ...]) -> None:
-        """Begin; what a GPU still has to do for the tensors is not waited for."""
+        """Begin, without waiting for a GPU to finish the tensors."""
         device = tensors[0].device
         self.is_done = device.type != "cuda"
         self._event: torch.cuda.Event | None = None
@@ -42,7 +42,7 @@ class Download:
             _pinned(tensor.shape, tensor.dtype).copy_(tensor, non_blocking=True)
             for tensor in tensors
         )
-        # Whoever waits leaves its core to the encoder.
+        # A blocking event leaves the core to the encoder.
         self._event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         # By its device: the thread's current one may be another.
         self._event.record(torch.cuda.current_stream(device))

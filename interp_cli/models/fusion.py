@@ -1,9 +1,9 @@
 """Convolutional fusion upsampling: two frames in, the frame halfway between them out.
 
-Three parallel feature extractors look at both frames at once; their features are brought to half
-the frame's size, joined, fused by one convolution, and a transposed convolution turns them into
-the picture. The network has no notion of motion: it blends what lies within its reach of about
-seven pixels, so small motion comes out well and large motion as a blend.
+Three parallel feature extractors look at both frames at once; their features are resized to
+half the frame's size, concatenated and fused by one convolution, and a transposed convolution makes
+the picture. The network has no optical flow: it blends what lies within about seven pixels, so
+small motion comes out well and large motion as a blend.
 
 Source: "Convolutional Fusion Upsampling" as this project's first network was published in a
 tutorial on frame interpolation. Ours differs in one thing: the sizes follow from the frames, so it
@@ -40,8 +40,8 @@ class Fusion(nn.Module):
 
         Args:
             frame0: Earlier frame, (N, 3, H, W) in [0, 1], H and W even.
-            frame1: Later frame, likewise.
-            timestep: Of no effect: the network knows the middle only.
+            frame1: Later frame, shaped as `frame0`.
+            timestep: Ignored, because the network makes only the middle.
 
         Returns:
             (N, 3, H, W), nominally in [0, 1], not clipped.

@@ -1,4 +1,4 @@
-"""Moving pictures along flow: backward by sampling (`warp`), forward by summation (`splat`).
+"""Moves pictures along flow: backward by sampling (`warp`), forward by summation (`splat`).
 
 Positions are computed in float32 whatever the precision around them: float16 has no odd integers
 above 2048, so at 4K it would be pixels off.
@@ -19,8 +19,8 @@ from interp_cli.image_ops import for_opencv, supersampled
 _FEW_CHANNELS = 4
 _OPENCV_MODES = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 
-# There and back must lead to the same place: within so many pixels, and this share of the way.
-_RETURN_PX, _RETURN_SHARE = 0.5, 0.05
+# Maximum round trip error of a consistent flow: so many pixels, and a fraction of its length.
+_RETURN_PX, _RETURN_FRACTION = 0.5, 0.05
 
 Sampling = Literal["bilinear", "bicubic", "supersampled"]
 
@@ -35,7 +35,7 @@ def warp(image: Tensor, flow: Tensor, mode: Sampling = "bilinear") -> Tensor:
             bicubic in the picture sampled twice as densely, which keeps most detail.
 
     Returns:
-        (N, C, H, W), float32, as `sample` has it.
+        (N, C, H, W), float32, sampled as by `sample`.
 
     Raises:
         ValueError: The spatial sizes differ.
@@ -58,7 +58,7 @@ def sample(
     Args:
         image: (N, C, H, W), or (1, C, H, W) for all positions.
         x: Columns in pixels, (N, h, w), float32.
-        y: Rows, likewise.
+        y: Rows in pixels, (N, h, w), float32.
         mode: `bilinear`, or `bicubic` from the four by four nearest pixels.
 
     Returns:
@@ -92,15 +92,15 @@ def splat(values: Tensor, flow: Tensor) -> Tensor:
     """Move every pixel along its flow vector and sum what lands (forward warping).
 
     Each pixel's values go to the four pixels around its target with bilinear weights. Splatting
-    ones beside the values gives the sum of the weights, to divide by (Niklaus and Liu 2020,
+    ones as another channel gives the sum of the weights, to divide by (Niklaus and Liu 2020,
     "Softmax splatting for video frame interpolation", eq. 2 and 3).
 
     Args:
-        values: What to move, (N, C, H, W).
+        values: Values to move, (N, C, H, W).
         flow: Offsets in pixels, (N, 2, H, W), ordered (dx, dy).
 
     Returns:
-        Sums, (N, C, H, W), float32; what leaves the picture is lost.
+        Sums, (N, C, H, W), float32. Values that leave the picture are lost.
 
     Raises:
         ValueError: The spatial sizes differ.
@@ -123,11 +123,11 @@ def splat(values: Tensor, flow: Tensor) -> Tensor:
 
 
 def round_trip_error(flow: Tensor, back: Tensor) -> Tensor:
-    """By how much the way along a flow and back misses where it began.
+    """Distance between a place and the end of the path along a flow and back.
 
     Args:
-        flow: From one frame to another, (N, 2, H, W), (dx, dy) in pixels of its grid.
-        back: From the other frame to the first, likewise.
+        flow: Flow from one frame to another, (N, 2, H, W), (dx, dy) in pixels of its grid.
+        back: Flow from the other frame to the first, shaped as `flow`.
 
     Returns:
         (N, 1, H, W), in the same pixels.
@@ -136,22 +136,22 @@ def round_trip_error(flow: Tensor, back: Tensor) -> Tensor:
 
 
 def leads_back(flow: Tensor, back: Tensor) -> Tensor:
-    """Whether the way along a flow and back ends about where it began, (N, 1, H, W).
+    """Whether a flow is consistent: the path along it and back ends near its start, (N, 1, H, W).
 
     Args:
-        flow: From one frame to another, (N, 2, H, W), (dx, dy) in pixels of its grid.
-        back: From the other frame to the first, likewise.
+        flow: Flow from one frame to another, (N, 2, H, W), (dx, dy) in pixels of its grid.
+        back: Flow from the other frame to the first, shaped as `flow`.
     """
-    return round_trip_error(flow, back) < _RETURN_PX + _RETURN_SHARE * lengths(flow)
+    return round_trip_error(flow, back) < _RETURN_PX + _RETURN_FRACTION * lengths(flow)
 
 
 def lengths(vectors: Tensor) -> Tensor:
-    """Of vectors (…, 2, H, W), (…, 1, H, W); on a CPU `norm` takes a hundred times as long."""
+    """Lengths of vectors (…, 2, H, W), (…, 1, H, W); on a CPU 100 times as fast as `norm`."""
     return (vectors * vectors).sum(-3, keepdim=True).sqrt()
 
 
 def _targets(flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each vector points, columns and rows in pixels, (N, H, W) each, float32."""
+    """Columns and rows in pixels to which each vector points, (N, H, W) each, float32."""
     height, width = flow.shape[-2:]
     columns = torch.arange(width, device=flow.device, dtype=torch.float32)
     rows = torch.arange(height, device=flow.device, dtype=torch.float32)

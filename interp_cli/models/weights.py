@@ -1,9 +1,9 @@
 """Find, check and load trained weights, and write them.
 
 A weights file is a `.safetensors` file whose header names the architecture and its configuration,
-so that one file is enough. Bundled weights have a record beside them (`<name>.json`: SHA-256,
-parameters, licence, data, recipe, scores) and a card (`<name>.md`). Nothing in a weights file is
-ever executed.
+so that one file is enough. Bundled weights have a record in the same folder (`<name>.json`:
+SHA-256, parameters, licence, data, recipe, scores) and a card (`<name>.md`). Nothing in a weights
+file is executed.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class LoadedModel:
 
     Attributes:
         net: The network, float32, on the CPU, in evaluation mode.
-        name: Name of the bundled model, or the file's path as given, without its ending: many are
-            called `best`.
+        name: Name of the bundled model, or the file's path as given, without its extension. The
+            path is included because many files are called `best`.
         path: The file.
         architecture: A name of the registry.
-        config: What the network was built with.
-        record: What the record beside a bundled file says; empty where there is none.
+        config: Arguments of the network's constructor.
+        record: Content of a bundled file's record; empty where there is none.
     """
 
     net: nn.Module
@@ -54,7 +54,7 @@ class LoadedModel:
 
 
 def bundled_models() -> dict[str, Path]:
-    """The weights that came with the package: name and file."""
+    """The weights in the package: name and file."""
     found: dict[str, Path] = {}
     for folder in _BUNDLED:
         for path in sorted(folder.glob("*.safetensors")):
@@ -63,10 +63,10 @@ def bundled_models() -> dict[str, Path]:
 
 
 def find_weights(name_or_path: str | Path) -> Path:
-    """Find the file that a model's name or a path means.
+    """Find the weights file of a model's name or a path.
 
     Raises:
-        WeightsError: There is neither such a bundled model nor such a file.
+        WeightsError: There is no such bundled model and no such file.
     """
     bundled = bundled_models()
     if str(name_or_path) in bundled:
@@ -85,7 +85,7 @@ def find_weights(name_or_path: str | Path) -> Path:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read the record beside a weights file; empty where there is none.
+    """Read the record of a weights file; empty where there is none.
 
     Raises:
         WeightsError: The record is no JSON object.
@@ -110,7 +110,7 @@ def load_model(name_or_path: str | Path) -> LoadedModel:
 
     Raises:
         WeightsError: The file is missing, damaged, of an unknown architecture, holds other
-            tensors than the network's, or could run code.
+            tensors than the network, or could run code.
     """
     path = find_weights(name_or_path)
     name = str(path.with_suffix(""))
@@ -140,11 +140,11 @@ def save_weights(
     """Write a network's weights; the name appears only when the file is complete.
 
     Args:
-        path: A `.safetensors` file; it is replaced where it exists.
+        path: A `.safetensors` file. An existing file is replaced.
         net: The network.
-        architecture: Its name in the registry.
-        config: What it was built with.
-        dtype: Of the stored floating-point tensors.
+        architecture: Name of the network in the registry.
+        config: Arguments of the network's constructor.
+        dtype: Type of the stored floating-point tensors.
 
     Returns:
         SHA-256 of the file, in hexadecimal digits.
@@ -167,7 +167,7 @@ def save_weights(
 
 
 def _verify(path: Path, record: dict[str, Any]) -> None:
-    """Check a bundled file against the hash that its record states."""
+    """Check a bundled file against the hash in its record."""
     expected = record.get("sha256")
     if not expected:
         raise WeightsError(f"{path}: its record {path.stem}.json states no sha256.")
@@ -207,7 +207,7 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: expected a dictionary of tensors, found {type(content)}.")
-    # A checkpoint of `interp train` holds more than the weights: its averaged ones are wanted.
+    # A checkpoint of `interp train` contains more than weights. The averaged weights are taken.
     metadata = {
         "architecture": str(content.get("architecture", "")),
         "config": json.dumps(content.get("config", {})),
@@ -217,7 +217,7 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _described(path: Path, metadata: dict[str, str]) -> tuple[str, dict[str, Any]]:
-    """Architecture and configuration that a file names, checked."""
+    """Check and return the architecture and the configuration that a file names."""
     architecture = metadata.get("architecture", "")
     known = ", ".join(sorted(ARCHITECTURES))
     if not architecture:
@@ -241,7 +241,7 @@ def _described(path: Path, metadata: dict[str, str]) -> tuple[str, dict[str, Any
 def _fill(
     path: Path, architecture: str, config: dict[str, Any], tensors: dict[str, Tensor]
 ) -> nn.Module:
-    """Build the network and put the tensors in, which must be exactly its own."""
+    """Build the network and load the tensors, which must be exactly its own."""
     try:
         net = create_model(architecture, **config)
     except (TypeError, ValueError) as error:

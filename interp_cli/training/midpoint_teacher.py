@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from interp_cli.models.flow.layers import each
+from interp_cli.models.flow.layers import per_side
 from interp_cli.models.flow.network import Features, Flow
 from interp_cli.models.pytree import tree_map
 from interp_cli.models.warp import leads_back, warp
@@ -95,9 +95,9 @@ class TargetTrajectories(NamedTuple):
         targets = self.targets.unsqueeze(1).expand_as(frames)
         known = returns & _explains_better(frames, targets, there, flow_t[self.numbers])
         # From a frame to the target, and on from there to the other frame.
-        whole = back + each(warp, there.flip(1), back)
-        goes_on = each(warp, returns.flip(1).float(), back) > 0.5
-        known_whole = each(leads_back, back, there) & goes_on
+        whole = back + per_side(warp, there.flip(1), back)
+        goes_on = per_side(warp, returns.flip(1).float(), back) > 0.5
+        known_whole = per_side(leads_back, back, there) & goes_on
         known_whole &= _explains_better(frames.flip(1), frames, whole, motion[self.numbers])
         labels = {}
         for name, flow, holds in (("flow", whole, known_whole), ("flow_t", there, known)):
@@ -130,7 +130,7 @@ def find_trajectories(
         frames.float(),
         to_frames,
         to_target,
-        each(leads_back, to_frames, to_target),
+        per_side(leads_back, to_frames, to_target),
     )
 
 
@@ -141,4 +141,4 @@ def _explains_better(pictures: Tensor, goal: Tensor, flow: Tensor, found: Tensor
 
 def _error(pictures: Tensor, goal: Tensor, flow: Tensor) -> Tensor:
     """Mean absolute error of warped pictures, (N, 2, 1, h, w)."""
-    return (each(warp, pictures, flow.float()) - goal).abs().mean(2, keepdim=True)
+    return (per_side(warp, pictures, flow.float()) - goal).abs().mean(2, keepdim=True)

@@ -1,7 +1,7 @@
-"""Cost volumes: how alike is each place of one feature map to the places around it in another?
+"""Cost volumes: similarity of each place of a feature map to the places around it in another.
 
-The products are matrix products of whole rows of which only the near ones are kept. Element by
-element they took a third of a training step on a CPU, so they take 3% of it.
+Whole rows are multiplied as matrices, and only the products of near places are kept. That takes 3%
+of a training step on a CPU. Products element by element took a third.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Widest strip that a row is cut into: all of its columns meet, so wide ones waste products.
+# Maximum width of the strips of a row. All columns of a strip are multiplied, so wide ones waste
+# products.
 _STRIP = 16
 
 
@@ -20,9 +21,9 @@ def cost_volume(own: Tensor, other: Tensor, radius: int) -> Tensor:
     """Compare every place of a feature map with the places around it in another.
 
     Args:
-        own: Features, (N, C, H, W); of unit length the products are cosines.
-        other: Likewise.
-        radius: How far around, in both directions.
+        own: Features, (N, C, H, W). With unit length the products are cosines.
+        other: Features of the other map, shaped as `own`.
+        radius: Search radius in both directions, in places.
 
     Returns:
         Dot products, (N, (2r+1)^2, H, W): offsets row by row from -r to r, each row from left to

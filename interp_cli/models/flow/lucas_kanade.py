@@ -1,11 +1,11 @@
-"""What two pictures say of motion by closed formulas, so that nothing has to learn it.
+"""Motion between two pictures by closed formulas, without trained weights.
 
-The last part of a pixel: convolutions learn to move a picture by a tenth of a pixel only slowly.
-Least squares need not learn it, so refinements get their step as `Matcher` gets that of the cost
-volume, and say how far they trust it. Given to weights that knew nothing of it, the step of the
-finest level alone was worth 0.4 to 1.9 dB on pictures with smooth motion.
+Convolutions learn slowly to move a picture by a tenth of a pixel. A least squares step needs no
+learning, so the refinements take it as an input, as `Matcher` takes that of the cost volume, and
+weight it. Added to weights that were trained without it, the step of the finest level alone gained
+0.4 to 1.9 dB on pictures with smooth motion.
 
-Where both frames nearly agree on the motion, its mean is better than either (`consensus_flow`).
+Where the flows of both frames nearly agree, their mean is better than either (`consensus_flow`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _LARGEST_PX = 1.0
 _DAMPING = 3e-5
 # Motions this far apart agree to 37%.
 _AGREED_PX = 4.0
-# How much of the energy in which warped frames differ counts as doubt of their detail's.
+# Fraction of the difference's energy that counts as uncertainty of the detail.
 _DOUBT = 0.35
 
 
 @torch.no_grad()
-def min_squares_step(warped: Tensor, times: Tensor) -> Tensor:
-    """Find the change of motion after which two warped pictures agree best.
+def least_squares_step(warped: Tensor, times: Tensor) -> Tensor:
+    """Find the change of flow after which two warped pictures agree best.
 
     Lucas and Kanade (1981), "An iterative image registration technique with an application to
     stereo vision", for two pictures that both follow the motion: around each place, the v that
@@ -36,11 +36,11 @@ def min_squares_step(warped: Tensor, times: Tensor) -> Tensor:
 
     Args:
         warped: Both frames warped to the timestep, (N, 2, C, H, W) in [0, 1], even H and W.
-        times: How far both frames are away, (N, 2, 1, 1, 1).
+        times: Distance from the timestep to both frames, (N, 2, 1, 1, 1).
 
     Returns:
-        By how much the motion from `frame0` to `frame1` is to change, (N, 2, H/2, W/2), (dx, dy)
-        in pixels of `warped`, at most 1 in each direction.
+        Change of the flow from `frame0` to `frame1`, (N, 2, H/2, W/2), (dx, dy) in pixels of
+        `warped`, at most 1 in each direction.
     """
     mean = (warped * times).sum(1)
     difference = warped[:, 1] - warped[:, 0]
@@ -57,36 +57,39 @@ def min_squares_step(warped: Tensor, times: Tensor) -> Tensor:
 
 
 def consensus_flow(flow: Tensor, times: Tensor) -> Tensor:
-    """Give both frames one motion, their mean, where they nearly agree on it.
+    """Replace both frames' flows by their mean, where they nearly agree.
 
-    Each frame's motion is found with an error of its own; the mean has less of it. Where they do
-    not agree, one of the frames does not show the place, and each keeps its own.
+    Each flow has an error of its own, and the mean has less. Where the two disagree, one of the
+    frames does not show the place, and each keeps its flow.
 
     Args:
-        flow: From the timestep to both frames, (N, 2, 2, H, W), (dx, dy) in pixels.
-        times: How far both frames are away, (N, 2, 1, 1, 1).
+        flow: Flow from the timestep to both frames, (N, 2, 2, H, W), (dx, dy) in pixels.
+        times: Distance from the timestep to both frames, (N, 2, 1, 1, 1).
 
     Returns:
-        As `flow`.
+        Flow, shaped as `flow`.
     """
     towards = -direction(times) * times
-    motion = flow / towards  # from frame0 to frame1, as either side has it
+    motion = flow / towards  # from frame0 to frame1, by either side
     apart = (motion[:, 0] - motion[:, 1]).square().sum(1)
-    share = torch.exp(-apart / _AGREED_PX**2).unsqueeze(1).unsqueeze(1)
-    return torch.lerp(motion, motion.mean(1, keepdim=True).expand_as(motion), share) * towards
+    fraction = torch.exp(-apart / _AGREED_PX**2).unsqueeze(1).unsqueeze(1)
+    return torch.lerp(motion, motion.mean(1, keepdim=True).expand_as(motion), fraction) * towards
 
 
 def direction(like: Tensor) -> Tensor:
-    """Which way a side's own motion goes from `frame0` to `frame1`: 1 and -1, (1, 2, 1, 1, 1)."""
+    """Sign of each side's flow in the direction of time: 1 and -1, (1, 2, 1, 1, 1)."""
     return constants(like, 1.0, -1.0).view(1, 2, 1, 1, 1)
 
 
 def detail_uncertainty(warped: Tensor) -> Tensor:
-    """What share of the detail of warped frames, (N, 2, 3, H, W), their difference puts in doubt.
+    """Fraction of the detail of warped frames that their difference makes uncertain.
 
-    Where motion is wrong the frames differ in more than their finest detail; where it is right
-    they differ by noise and by what sampling does to sharp edges, which a mean over 3x3 pixels
-    takes away. Both are compared by their energy.
+    Where the flow is wrong, the frames differ in more than their finest detail. Where it is right,
+    they differ by noise and by sampling at sharp edges, which a mean over 3x3 pixels removes. Both
+    are compared by their energy.
+
+    Args:
+        warped: Both frames warped to the timestep, (N, 2, 3, H, W).
 
     Returns:
         (N, 1, H, W), 0 to 1.

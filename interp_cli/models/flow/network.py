@@ -1,10 +1,10 @@
 """The default network: matching is built in, learning refines it.
 
-Descriptors of both frames are compared in cost volumes, coarse to fine, which gives the motion
-between the frames whatever the time; both flows are splatted to the wanted time, and three small
-refinements, each at twice the resolution of the one before, correct flow and blend weights while
-they look at the warped pictures. The middle is a blend of both frames warped, sharpened or
-softened where the network says so, plus a residual; what stands still is not moved.
+Descriptors of both frames are compared in cost volumes, coarse to fine, which gives the flow
+between the frames. Both flows are splatted to the timestep. Three small refinements, each at twice
+the resolution of the one before, look at the warped pictures and correct flow and blend weights.
+The result is a blend of both warped frames, sharpened or softened where the network says so, plus a
+residual. Static regions are not warped.
 
 Sources: cost volume and warped features from PWC-Net (Sun et al. 2018), the splatting of flow from
 softmax splatting (Niklaus and Liu 2020), flow refined together with the blend mask and a residual
@@ -12,12 +12,12 @@ at the end from RIFE (Huang et al. 2022) and IFRNet (Kong et al. 2022).
 
 Ours differs in seven things. A softmax over the cost volume turns descriptors into a flow step
 without any weights, so that little footage is enough. In the same way, the refinements start from
-the least squares step between the warped pictures (`alignment`). Small things that move far are
-found by looking all around (`far`). The refinements treat both frames alike by construction
-(`SwapConv`): frames swapped and 1 - t give the same picture. What needs many channels is seen at
-half the resolution (`CoarseBranch`), where it costs a quarter. The last warp is bicubic: bilinear
-sampling alone cost 0.7 dB on Middlebury's pictures. Fades are undone before pictures are compared
-(`brightness`).
+the least squares step between the warped pictures (`lucas_kanade`). Small things that move far are
+found by comparing each place with all around it (`large_motion`). The refinements treat both frames
+alike by construction (`SwapConv`): swapped frames and 1 - t give the same picture. Layers with many
+channels run at half the resolution (`CoarseBranch`), where they cost a quarter. The last warp is
+bicubic: bilinear sampling alone cost 0.7 dB on Middlebury's pictures. Fades are undone before
+pictures are compared (`fades`).
 
 Tensors of a pair have a second axis for its sides, (N, 2, C, H, W): side 0 belongs to `frame0`,
 side 1 to `frame1`, and `flip(1)` is the other side.
@@ -45,19 +45,19 @@ from interp_cli.models.flow.layers import (
     SwapConv,
     act,
     activated_conv,
+    concat_sides,
     doubled,
-    each,
-    joined,
-    paired,
-    parted,
-    spread,
-    unit,
+    l2_normalize,
+    per_side,
+    pixel_shuffle,
+    split_sides,
+    stack_sides,
 )
 from interp_cli.models.flow.lucas_kanade import (
     consensus_flow,
     detail_uncertainty,
     direction,
-    min_squares_step,
+    least_squares_step,
 )
 from interp_cli.models.flow.static_regions import stillness
 from interp_cli.models.render import render
@@ -69,24 +69,24 @@ _MAX_LEVELS = 7
 # Channels of the features at 1/4 and 1/8, and of the descriptors there.
 _QUARTER, _EIGHTH = 32, 48
 _QUARTER_DESCRIPTOR, _EIGHTH_DESCRIPTOR = 16, 24
-# What stands in for a frame's own motion where little of it lands, in units of a whole pixel that
-# landed: the other frame's, and that of the surroundings, a mean over cells of this side. Weights
-# are trained with these numbers.
-_OTHER_SHARE, _AROUND_SHARE = 0.05, 0.01
+# Weights of the flow that replaces a frame's own where little of it lands, in units of a whole
+# pixel that landed: the other frame's flow, and a mean over this many cells around. The network's
+# weights are trained with these numbers.
+_OTHER_FRACTION, _AROUND_FRACTION = 0.05, 0.01
 _AROUND_CELLS = 7
-# How much of the last least squares step is taken: on sharp pictures all of it is right, on film
-# with its noise none.
-_LAST_SHARE = 0.5
+# Fraction of the last least squares step that is taken. On sharp pictures all of it is right, on
+# noisy film none.
+_LAST_FRACTION = 0.5
 
 
 class Features(NamedTuple):
-    """What the network knows of one frame; it serves both pairs that the frame belongs to.
+    """Features of one frame, for both pairs that the frame belongs to.
 
     Attributes:
         pictures: The frame at full, half and quarter size, (N, 3, H, W) and so on.
         quarter: Features at 1/4, (N, 32, H/4, W/4).
         eighth: Features at 1/8, (N, 48, H/8, W/8).
-        descriptor: At 1/4, of unit length, (N, 16, H/4, W/4).
+        descriptor: Descriptors at 1/4, of unit length, (N, 16, H/4, W/4).
         levels: Descriptors at 1/8 of each pyramid level's picture, (N, 24, h, w), finest first.
     """
 
@@ -98,15 +98,15 @@ class Features(NamedTuple):
 
 
 class FlowOutputs(NamedTuple):
-    """Every stage's result from the timestep on, for a loss on each.
+    """Results of all stages that depend on the timestep, for a loss on each.
 
     Attributes:
-        middle: The end, (N, 3, H, W).
+        middle: The final picture, (N, 3, H, W).
         half: Picture after the second refinement, (N, 3, H/2, W/2).
         quarter: Picture after the first refinement, (N, 3, H/4, W/4).
         projected: Flows from the timestep to both frames before any refinement, in pixels of
             their own grid, (N, 2, 2, H/4, W/4).
-        refined: The same after each refinement, at quarter, half and full size.
+        refined: Flows after each refinement, at quarter, half and full size.
     """
 
     middle: Tensor
@@ -117,7 +117,7 @@ class FlowOutputs(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What the refinements hand on: flows, blend logits and hidden channels of both sides."""
+    """State between refinements: flows, blend logits and hidden channels of both sides."""
 
     flow: Tensor  # (N, 2, 2, H, W) in pixels
     logit: Tensor  # (N, 2, 1, H, W)
@@ -154,19 +154,19 @@ class Flow(nn.Module):
 
         Args:
             frame0: Earlier frame, (N, 3, H, W) in [0, 1], H and W multiples of 8.
-            frame1: Later frame, likewise.
-            timestep: (N, 1, 1, 1), above 0 and below 1.
+            frame1: Later frame, shaped as `frame0`.
+            timestep: Position between the frames, (N, 1, 1, 1), above 0 and below 1.
 
         Returns:
             (N, 3, H, W), nominally in [0, 1], not clipped.
         """
         features0, features1 = self.encode(frame0), self.encode(frame1)
-        motion = self.estimate_flow(features0, features1)
-        recipe = self.synthesize(features0, features1, motion, timestep)
-        return render(frame0, frame1, recipe, timestep)
+        pair_flow = self.estimate_flow(features0, features1)
+        params = self.synthesize(features0, features1, pair_flow, timestep)
+        return render(frame0, frame1, params, timestep)
 
     def encode(self, frame: Tensor) -> Features:
-        """Describe one frame, (N, 3, H, W), at as many pyramid levels as its size asks for."""
+        """Describe frames, (N, 3, H, W). The number of pyramid levels follows from their size."""
         height, width = frame.shape[-2:]
         count = 1 + math.ceil(math.log2(max(1.0, min(height, width) / _COARSEST_PX)))
         count = min(count, _MAX_LEVELS)
@@ -184,12 +184,12 @@ class Flow(nn.Module):
             ),
             quarter,
             eighth,
-            unit(self.encoder.quarter_descriptor(quarter)),
-            tuple(unit(self.encoder.eighth_descriptor(e)) for e in (eighth, *coarser)),
+            l2_normalize(self.encoder.quarter_descriptor(quarter)),
+            tuple(l2_normalize(self.encoder.eighth_descriptor(e)) for e in (eighth, *coarser)),
         )
 
     def estimate_flow(self, features0: Features, features1: Features) -> Tensor:
-        """Estimate the flows from each frame to the other; they serve every timestep.
+        """Estimate the flow from each frame to the other, for all timesteps.
 
         Returns:
             (N, 2, 2, H/4, W/4), (dx, dy) in pixels of that grid: from `frame0`, from `frame1`.
@@ -197,122 +197,125 @@ class Flow(nn.Module):
         return self._match(features0, features1)[-1]
 
     def synthesize(
-        self, features0: Features, features1: Features, motion: Tensor, timestep: Tensor
+        self, features0: Features, features1: Features, pair_flow: Tensor, timestep: Tensor
     ) -> SynthesisParams:
-        """Tell how to make the frame at `timestep`, (N, 1, 1, 1), from both frames."""
-        state = self._project(features0, features1, motion, timestep)
-        evened = self._evened(features0, features1, motion, timestep)
-        return self._refine(features0, features1, evened, motion, state, timestep)[0]
+        """Find the parameters of the frame at `timestep`, (N, 1, 1, 1)."""
+        state = self._project(features0, features1, pair_flow, timestep)
+        compensated = self._compensated(features0, features1, pair_flow, timestep)
+        return self._refine(features0, features1, compensated, pair_flow, state, timestep)[0]
 
     def training_motion(
         self, frame0: Tensor, frame1: Tensor
     ) -> tuple[tuple[Features, Features], tuple[Tensor, ...]]:
-        """Do the part of `forward` that does not depend on the timestep, and return all of it.
+        """Run the part of `forward` that does not depend on the timestep.
 
         Returns:
-            Features of both frames, and flows from each frame to the other in pixels of their own
-            grid, (N, 2, 2, h, w), coarsest level first; the last at 1/4 of the frame, the one
-            before it at 1/8.
+            Features of both frames, and the flow at each level, (N, 2, 2, h, w) in pixels of its
+            own grid. The coarsest level is first; the last two are at 1/8 and 1/4 of the frame.
         """
         features = self.encode(frame0), self.encode(frame1)
         return features, self._match(*features)
 
     def training_outputs(
-        self, features: tuple[Features, Features], motion: Tensor, timestep: Tensor
+        self, features: tuple[Features, Features], pair_flow: Tensor, timestep: Tensor
     ) -> FlowOutputs:
-        """Do the rest of `forward`, but for its last step, and return every stage's result.
+        """Run the rest of `forward` without its last step, and return the result of each stage.
 
-        The last least squares step undoes what a loss behind it asks of the flows, so they would
-        drift until it fails them.
+        The last least squares step cancels what a loss after it asks of the flows, so they would
+        drift until the step fails.
 
         Args:
-            features: Of both frames.
-            motion: The last flows of `training_motion`.
-            timestep: (N, 1, 1, 1), above 0 and below 1.
+            features: Features of both frames.
+            pair_flow: The last flow of `training_motion`.
+            timestep: Position between the frames, (N, 1, 1, 1), above 0 and below 1.
         """
-        projected = self._project(*features, motion, timestep)
-        evened = self._evened(*features, motion, timestep)
-        recipe, quarter, half = self._refine(
-            *features, evened, motion, projected, timestep, last_step=False
+        projected = self._project(*features, pair_flow, timestep)
+        compensated = self._compensated(*features, pair_flow, timestep)
+        params, quarter, half = self._refine(
+            *features, compensated, pair_flow, projected, timestep, last_step=False
         )
         frame0, frame1 = (side.pictures[0] for side in features)
         return FlowOutputs(
-            render(frame0, frame1, recipe, timestep),
-            _blend(each(warp, evened.pictures[1], half.flow), half.logit),
-            _blend(each(warp, evened.pictures[2], quarter.flow), quarter.logit),
+            render(frame0, frame1, params, timestep),
+            _blend(per_side(warp, compensated.pictures[1], half.flow), half.logit),
+            _blend(per_side(warp, compensated.pictures[2], quarter.flow), quarter.logit),
             projected.flow,
-            (quarter.flow, half.flow, torch.stack((recipe.flow_t0, recipe.flow_t1), 1)),
+            (quarter.flow, half.flow, torch.stack((params.flow_t0, params.flow_t1), 1)),
         )
 
     def _match(self, features0: Features, features1: Features) -> tuple[Tensor, ...]:
-        """Flows of every level, coarsest first, those at 1/4 last."""
-        levels = paired(features0.levels, features1.levels)
+        """Flows of all levels, from the coarsest to the one at 1/4."""
+        levels = stack_sides(features0.levels, features1.levels)
         batch, _, _, height, width = levels[-1].shape
         flow = levels[-1].new_zeros(batch, 2, 2, height, width)
         flows: list[Tensor] = []
         for own in reversed(levels):
             if flows:
                 height, width = own.shape[-2:]
-                flow = 2 * each(doubled, flow)[..., :height, :width]
-            flow = each(self.matcher, own, own.flip(1), flow)
+                flow = 2 * per_side(doubled, flow)[..., :height, :width]
+            flow = per_side(self.matcher, own, own.flip(1), flow)
             flows.append(flow)
         far, sure = global_matches(levels[0], flow)
         flow = torch.where(sure, far, flow)
         own = torch.stack((features0.descriptor, features1.descriptor), 1)
-        flow = each(self.fine_matcher, own, own.flip(1), 2 * each(doubled, flow))
+        flow = per_side(self.fine_matcher, own, own.flip(1), 2 * per_side(doubled, flow))
         return (*flows, flow)
 
     def _project(
-        self, features0: Features, features1: Features, motion: Tensor, timestep: Tensor
+        self, features0: Features, features1: Features, pair_flow: Tensor, timestep: Tensor
     ) -> _State:
-        """Carry both frames' motion to the timestep.
+        """Splat the flows of both frames to the timestep.
 
-        Every pixel takes its motion along, weighted by how well it agrees with where it goes to
-        in the other frame. Where no pixel of a frame lands, the other frame's motion serves, and
-        where none lands at all, that of the surroundings.
+        Each pixel carries its flow, weighted by how well it agrees with its target in the other
+        frame. Where no pixel of a frame lands, the other frame's flow is taken, and where none
+        lands at all, the mean flow around.
         """
         own = torch.stack((features0.descriptor, features1.descriptor), 1)
         times = torch.stack((timestep, 1 - timestep), 1).float()  # (N, 2, 1, 1, 1)
-        forward = direction(motion)
-        agreement = (own * each(warp, own.flip(1), motion)).sum(2, keepdim=True)
+        forward = direction(pair_flow)
+        agreement = (own * per_side(warp, own.flip(1), pair_flow)).sum(2, keepdim=True)
         weight = torch.exp(self.trust.float() * (agreement - 1))
-        # Both sides speak of the motion from frame0 to frame1, so that they can be mixed.
-        landed = each(splat, torch.cat((motion * forward * weight, weight), 2), motion * times)
+        # Both sides hold the flow from frame0 to frame1, so that they can be mixed.
+        landed = per_side(
+            splat, torch.cat((pair_flow * forward * weight, weight), 2), pair_flow * times
+        )
         around = shrunk(landed.sum(1), 2)
         reach = _AROUND_CELLS // 2
         around = F.avg_pool2d(around, _AROUND_CELLS, 1, reach, count_include_pad=False)
         around = doubled(around)
         around = around / (around[:, 2:] + 1e-4)  # motion, and about 1
         fallback = torch.cat((around[:, :2], torch.ones_like(around[:, 2:])), 1).unsqueeze(1)
-        told = landed + _OTHER_SHARE * landed.flip(1) + _AROUND_SHARE * fallback
-        velocity, total = told[:, :, :2], told[:, :, 2:]
-        # A place that is hit often is seen well, though not better for each hit above a few; one
-        # that is not hit must not be ruled out. The nearer frame counts for more.
+        mixed = landed + _OTHER_FRACTION * landed.flip(1) + _AROUND_FRACTION * fallback
+        velocity, total = mixed[:, :, :2], mixed[:, :, 2:]
+        # A place with many hits is visible, but more than a few hits add nothing. A place without
+        # hits must not be ruled out. The nearer frame has more weight.
         hits = landed[:, :, 2:].clamp(max=4)
         logit = 0.5 * torch.log(hits + 0.1) + torch.log(1 - times)
         return _State(-forward * times * velocity / total, logit, None)
 
-    def _evened(
-        self, features0: Features, features1: Features, motion: Tensor, timestep: Tensor
+    def _compensated(
+        self, features0: Features, features1: Features, pair_flow: Tensor, timestep: Tensor
     ) -> BrightnessCompensation:
         """The frames' pictures at the brightness of the timestep."""
-        pictures = paired(features0.pictures, features1.pictures)
-        return BrightnessCompensation.of(pictures, brightness_change(pictures[2], motion), timestep)
+        pictures = stack_sides(features0.pictures, features1.pictures)
+        return BrightnessCompensation.of(
+            pictures, brightness_change(pictures[2], pair_flow), timestep
+        )
 
     def _refine(
         self,
         features0: Features,
         features1: Features,
-        evened: BrightnessCompensation,
-        motion: Tensor,
+        compensated: BrightnessCompensation,
+        pair_flow: Tensor,
         state: _State,
         timestep: Tensor,
         *,
         last_step: bool = True,
     ) -> tuple[SynthesisParams, _State, _State]:
-        """Refine three times; the end, and the state at a quarter and at half size."""
+        """Refine three times. Returns the parameters and the states at quarter and half size."""
         times = torch.stack((timestep, 1 - timestep), 1).float()
-        full, half, quarter = evened.pictures
+        full, half, quarter = compensated.pictures
         coarse = torch.stack((features0.eighth, features1.eighth), 1)
         fine = torch.stack((features0.quarter, features1.quarter), 1)
         at_quarter, _ = self.refine_quarter(quarter, coarse, state, times)
@@ -320,21 +323,21 @@ class Flow(nn.Module):
         at_full, more = self.refine_full(full, None, _enlarged(at_half), times)
         flow = consensus_flow(at_full.flow, times)
         with torch.no_grad():
-            warped = each(warp, full, flow, "bicubic")
+            warped = per_side(warp, full, flow, "bicubic")
             doubt = detail_uncertainty(warped)
         if last_step:
-            flow = flow + _LAST_SHARE * each(doubled, _step(warped, times))
+            flow = flow + _LAST_FRACTION * per_side(doubled, _step(warped, times))
         logit = at_full.logit
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
-        # Softening is for motion that is not certain.
+        # Softening is for uncertain motion.
         sharpness = torch.maximum(sharpness, -doubt)
-        still = stillness(full, motion, evened.shown)
+        still = stillness(full, pair_flow, compensated.shown)
         mask = torch.sigmoid(logit[:, 0] - logit[:, 1])
-        # What will be blended is the frames as they are.
-        added = evened.added(warped)
+        # The original frames will be blended.
+        added = compensated.added(warped)
         residual = residual + torch.lerp(added[:, 1], added[:, 0], mask)
-        recipe = SynthesisParams(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
-        return recipe, at_quarter, at_half
+        params = SynthesisParams(flow[:, 0], flow[:, 1], mask, still, sharpness, residual)
+        return params, at_quarter, at_half
 
 
 class Encoder(nn.Module):
@@ -362,10 +365,9 @@ class Encoder(nn.Module):
 
 
 class Matcher(nn.Module):
-    """One step of motion from one frame to another.
+    """One step of the flow from one frame to another.
 
-    The softmax over a cost volume gives the step; convolutions say how far to trust it and
-    correct it.
+    The softmax over a cost volume gives the step. Convolutions weight it and correct it.
     """
 
     def __init__(
@@ -406,7 +408,7 @@ class Matcher(nn.Module):
 
 
 class Refinement(nn.Module):
-    """Corrects flows and blend logits of both sides, on a grid half as fine as theirs."""
+    """Corrects flows and blend logits of both sides, at half their resolution."""
 
     def __init__(
         self,
@@ -422,13 +424,13 @@ class Refinement(nn.Module):
         """Set the sizes.
 
         Args:
-            channels: Of both sides together, as everywhere but in `context`.
-            blocks: Residual blocks.
+            channels: Number of channels of both sides together, as everywhere except in `context`.
+            blocks: Number of residual blocks.
             coarse: Channels and residual blocks of a `CoarseBranch`; 0: none.
             context: Channels of each frame's features; 0: none.
-            hidden: Channels handed on from the refinement before; 0: none.
-            radius: Of the cost volume between the warped features; 0: none.
-            more: Further outputs of each side.
+            hidden: Channels from the refinement before; 0: none.
+            radius: Radius of the cost volume between the warped features, in cells; 0: none.
+            more: Number of further outputs of each side.
         """
         super().__init__()
         self.radius = radius
@@ -442,7 +444,7 @@ class Refinement(nn.Module):
         if coarse[0]:
             branch = CoarseBranch(channels, coarse[0], blocks=coarse[1], sides=True)
             self.body.insert(0, branch)
-        # Flow (2), logit, what else is wanted, and the gate of the least squares step.
+        # Flow (2), logit, further outputs, and the gate of the least squares step.
         self.out = SwapConv(channels, 2 * (4 + more) * 4, 1)
         nn.init.normal_(self.out.weight, std=1e-3)
         nn.init.zeros_(self.out.bias)
@@ -453,40 +455,40 @@ class Refinement(nn.Module):
         """Correct `state`.
 
         Args:
-            pictures: Of both frames, (N, 2, 3, H, W).
+            pictures: Pictures of both frames, (N, 2, 3, H, W).
             context: Their features, (N, 2, C, H/2, W/2).
-            state: What is known so far, flow and logit at (H, W).
-            times: How far both frames are away, (N, 2, 1, 1, 1).
+            state: The state so far, with flow and logit at (H, W).
+            times: Distance from the timestep to both frames, (N, 2, 1, 1, 1).
 
         Returns:
             The corrected state, and the further outputs, (N, 2, `more`, H, W).
         """
         balance = (state.logit - state.logit.flip(1)) * 0.25
-        sides = each(warp, pictures, state.flow)
-        seen = self.look(joined(sides, balance))
+        sides = per_side(warp, pictures, state.flow)
+        seen = self.look(concat_sides(sides, balance))
         aligned = _step(sides, times)
-        flow = each(shrunk, state.flow, 2) * 0.5
-        parts = [parted(act(seen)), flow * 0.1, times.expand_as(flow[:, :, :1])]
+        flow = per_side(shrunk, state.flow, 2) * 0.5
+        parts = [split_sides(act(seen)), flow * 0.1, times.expand_as(flow[:, :, :1])]
         if context is not None:
-            warped = each(warp, context, flow)
+            warped = per_side(warp, context, flow)
             parts.append(warped)
             if self.describe is not None:
-                own = unit(each(self.describe, warped))
-                parts.append(each(cost_volume, own, own.flip(1), self.radius))
+                own = l2_normalize(per_side(self.describe, warped))
+                parts.append(per_side(cost_volume, own, own.flip(1), self.radius))
         if self.take_over is not None and state.hidden is not None:
-            parts.append(parted(doubled(self.take_over(state.hidden))))
+            parts.append(split_sides(doubled(self.take_over(state.hidden))))
         parts.append(aligned)
-        hidden = self.body(act(self.mix(joined(*parts))))
-        correction = spread(parted(self.out(hidden))).float()
+        hidden = self.body(act(self.mix(concat_sides(*parts))))
+        correction = pixel_shuffle(split_sides(self.out(hidden))).float()
         step, logit, more, gate = torch.split(correction, [2, 1, self.more, 1], 2)
-        step = step + torch.sigmoid(gate) * each(doubled, aligned)
+        step = step + torch.sigmoid(gate) * per_side(doubled, aligned)
         return _State(state.flow + step, state.logit + logit, hidden), more
 
 
 @torch.no_grad()
 def _step(warped: Tensor, times: Tensor) -> Tensor:
-    """What least squares add to both flows, on a grid half as fine as that of `warped`."""
-    return -direction(warped) * times * min_squares_step(warped, times).unsqueeze(1)
+    """The least squares step of both flows, at half the resolution of `warped`."""
+    return -direction(warped) * times * least_squares_step(warped, times).unsqueeze(1)
 
 
 def _blend(warped: Tensor, logit: Tensor) -> Tensor:
@@ -496,4 +498,6 @@ def _blend(warped: Tensor, logit: Tensor) -> Tensor:
 
 
 def _enlarged(state: _State) -> _State:
-    return state._replace(flow=2 * each(doubled, state.flow), logit=each(doubled, state.logit))
+    return state._replace(
+        flow=2 * per_side(doubled, state.flow), logit=per_side(doubled, state.logit)
+    )

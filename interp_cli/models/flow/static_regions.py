@@ -1,22 +1,21 @@
-"""What stands still over ground that moves: a caption, a logo, a wire.
+"""Static regions over moving ground: a caption, a logo, a wire.
 
-Such a thing is smaller than the cells in which motion is sought, so it gets the motion of the
-ground; but both frames show it in one place. Let d be the difference of the frames at a pixel,
-e0 and e1 those of either frame from the other one moved to it, all of 255, and A the mean over a
+Such a region is smaller than the cells of the matcher, so it gets the flow of the ground, but both
+frames show it in one place. Let d be the difference of the frames at a pixel, e0 and e1 the
+difference of each frame from the other one warped to it, all in codes of 255, and A the mean over a
 cell of 8 pixels and its neighbours.
 
 1. A pixel is alike where d is no more than noise: exp(-(d / 4)^2).
-2. It rests, beyond doubt, where motion explains neither frame: min(e0, e1) - d > A(d) + 0.5.
-   What is alike by chance, in texture that moves or in plain ground, does not count, since it is
-   no more alike than its surroundings. Nor does ground that rests while something comes by in
-   front: its own motion is found to be none, in one frame at least, and explains the frames.
-3. A caption looks just so, for letters hide letters, and the inside of a stroke seems to move with
-   the ground. What tells the two apart is how much of half the picture around moves in both
-   frames: where most does, what rests lies in front. There it is asked whether the ground's motion
-   explains it, and one frame that is not explained is enough:
-   max(e0, e1) - d > max(A(d), 1.5 G) + 4, where G is what is left unexplained of the ground
-   beside it, for waves and leaves are alike in places, too. It must hold for a quarter of what is
-   alike in the surroundings.
+2. A pixel is certainly static where the flow explains neither frame: min(e0, e1) - d > A(d) + 0.5.
+   A pixel that is alike by chance, in moving texture or on plain ground, does not count, because it
+   is no more alike than its surroundings. Static ground behind a passing object does not count
+   either: its own flow is zero in one of the frames or both, and explains them.
+3. A caption looks like such ground, because letters hide letters, and the inside of a stroke seems
+   to move with the ground. The two differ in how much of half the picture around moves in both
+   frames: where most of it does, the static region lies in front. There the flow of the ground is
+   tested, and one unexplained frame is enough: max(e0, e1) - d > max(A(d), 1.5 G) + 4, where G is
+   the unexplained difference of the ground around, because waves and leaves are alike in places,
+   too. The condition must hold for a quarter of the pixels around that are alike.
 """
 
 from __future__ import annotations
@@ -33,44 +32,43 @@ from interp_cli.models.warp import lengths, warp
 _ALIKE = 4 / 255
 # Surroundings are cells of this side and their neighbours.
 _CELL_PX = 8
-# How much worse, of 1, motion must explain the frames than no motion does: that one of them is
-# not explained is less sure than that both are not.
+# By how much worse, of 1, the flow must explain the frames than no flow. One unexplained frame is
+# weaker evidence than two.
 _NEITHER_EXPLAINED, _ONE_UNEXPLAINED = 0.5 / 255, 4 / 255
-# And how many times worse than it explains the ground beside it.
+# How many times worse than it explains the ground around.
 _THAN_GROUND = 1.5
-# The share of what is alike in the surroundings that must be so, and how gradually it counts.
+# Required fraction of the pixels around that are alike, and the width of the transition.
 _ENOUGH, _ENOUGH_WIDTH = 0.25, 0.05
-# Likewise, of half the picture, what must move for the rest to lie in front.
+# Required fraction of half the picture that moves, for a static region to lie in front, and the
+# width of the transition.
 _MOST, _MAX_WIDTH = 0.65, 0.05
-# The picture in at most so many cells each way, to see what most of it does.
+# Maximum number of cells in each direction, to see what most of the picture does.
 _WIDE_CELLS = 16
-# What rests moves by less than this part of the ground's motion.
-_RESTS = 0.3
-# Added to shares that are divided by: where there is next to nothing, it says nothing.
+# A static region moves by less than this fraction of the ground's flow.
+_STILL = 0.3
+# Added to denominators, so that little evidence counts little.
 _LITTLE_UNLIKE, _LITTLE_ALIKE = 0.02, 0.01
 
 
 @torch.no_grad()
-def stillness(frames: Tensor, motion: Tensor, shown: Tensor | None = None) -> Tensor:
-    """Tell where nothing moves, though motion was found there, by the rules above.
-
-    No gradient flows through it.
+def stillness(frames: Tensor, flow: Tensor, shown: Tensor | None = None) -> Tensor:
+    """Find static regions in which flow was found, by the rules above. It has no gradient.
 
     Args:
         frames: Both frames, (N, 2, C, H, W) in [0, 1], H and W multiples of 8.
-        motion: From each frame to the other, (N, 2, 2, h, w), (dx, dy) in pixels of its own,
+        flow: Flow from each frame to the other, (N, 2, 2, h, w), (dx, dy) in pixels of its own,
             coarser grid.
-        shown: The frames as they are, if `frames` were brought to one brightness: what rests need
-            not fade with the ground.
+        shown: The original frames, if `frames` were compensated for brightness: a static region
+            need not fade with the ground.
 
     Returns:
-        How sure it is that nothing moves, (N, 1, H, W), 0 to 1.
+        Confidence that nothing moves, (N, 1, H, W), 0 to 1.
     """
     size = frames.shape[-2:]
-    cell_px = constants(motion, size[1] / motion.shape[-1], size[0] / motion.shape[-2])
+    cell_px = constants(flow, size[1] / flow.shape[-1], size[0] / flow.shape[-2])
     cell_px = cell_px.view(1, 1, 2, 1, 1)
-    motion, in_front = _with_that_of_the_ground(motion * cell_px)
-    moved = warp(frames.flip(1).flatten(0, 1), resized(motion.flatten(0, 1), *size))
+    flow, in_front = _with_ground_flow(flow * cell_px)
+    moved = warp(frames.flip(1).flatten(0, 1), resized(flow.flatten(0, 1), *size))
     differ = _difference(frames)
     if shown is not None:
         differ = torch.minimum(differ, _difference(shown))
@@ -78,64 +76,64 @@ def stillness(frames: Tensor, motion: Tensor, shown: Tensor | None = None) -> Te
     alike = torch.exp(-((differ / _ALIKE) ** 2))
 
     around = _around(differ)
-    rests = _clearly(differ_moved.amin(1) - differ, resized(around, *size), _NEITHER_EXPLAINED)
+    still = _clearly(differ_moved.amin(1) - differ, resized(around, *size), _NEITHER_EXPLAINED)
 
-    # What comes from outside the other frame cannot be explained by it.
-    seen = F.interpolate(_stays_inside(motion / cell_px), size)
+    # The other frame cannot explain what enters the picture.
+    seen = F.interpolate(_stays_inside(flow / cell_px), size)
     worse = (differ_moved * seen.unsqueeze(2)).amax(1)
     ground = _around(worse * (1 - alike)) / (_around(1 - alike) + _LITTLE_UNLIKE)
-    beside = resized(torch.maximum(around, _THAN_GROUND * ground), *size)
-    unexplained = _clearly(worse - differ, beside, _ONE_UNEXPLAINED)
-    share = _around(alike * unexplained) / (_around(alike) + _LITTLE_ALIKE)
-    enough = torch.sigmoid((share - _ENOUGH) / _ENOUGH_WIDTH)
-    rests_in_front = enough * F.interpolate(in_front, share.shape[-2:])
-    return alike * torch.maximum(rests, alike * resized(rests_in_front, *size))
+    around_limit = resized(torch.maximum(around, _THAN_GROUND * ground), *size)
+    unexplained = _clearly(worse - differ, around_limit, _ONE_UNEXPLAINED)
+    fraction = _around(alike * unexplained) / (_around(alike) + _LITTLE_ALIKE)
+    enough = torch.sigmoid((fraction - _ENOUGH) / _ENOUGH_WIDTH)
+    still_in_front = enough * F.interpolate(in_front, fraction.shape[-2:])
+    return alike * torch.maximum(still, alike * resized(still_in_front, *size))
 
 
 def _difference(frames: Tensor) -> Tensor:
-    """Of both frames in each place, (N, 1, H, W)."""
+    """Largest difference of both frames over the channels, (N, 1, H, W)."""
     return (frames[:, 0] - frames[:, 1]).abs().amax(1, keepdim=True)
 
 
-def _with_that_of_the_ground(motion: Tensor) -> tuple[Tensor, Tensor]:
-    """Give what rests where most moves the ground's motion, to ask whether that explains it.
+def _with_ground_flow(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Give static cells the flow of the ground where most of the picture moves.
 
     Args:
-        motion: From each frame to the other, (N, 2, 2, h, w), in pixels of the frames.
+        flow: Flow from each frame to the other, (N, 2, 2, h, w), in pixels of the frames.
 
     Returns:
-        The motion, so changed; and how sure it is that most moves, (N, 1, h, w), 0 to 1.
+        The changed flow, and the confidence that most of the picture moves, (N, 1, h, w), 0 to 1.
     """
-    size = motion.shape[-2:]
-    forward = direction(motion)
-    length = lengths(motion)
+    size = flow.shape[-2:]
+    forward = direction(flow)
+    length = lengths(flow)
     moves = (1 - torch.exp(-(length**2))).prod(1)
     # About the same cells whatever the size, and means over half of them in both directions.
-    sums = torch.cat(((motion * forward).mean(1) * moves, moves), 1)
+    sums = torch.cat(((flow * forward).mean(1) * moves, moves), 1)
     sums = F.avg_pool2d(sums, [-(-side // _WIDE_CELLS) for side in size], ceil_mode=True)
     reach = [cells // 4 for cells in sums.shape[-2:]]
     sums = F.avg_pool2d(sums, [2 * r + 1 for r in reach], 1, reach, count_include_pad=False)
     sums = resized(sums, *size)
-    share = sums[:, 2:]
-    most = torch.sigmoid((share - _MOST) / _MAX_WIDTH)
-    ground = (sums[:, :2] / (share + 1e-4)).unsqueeze(1) * forward
-    rests = length.amax(1, keepdim=True) < _RESTS * lengths(ground)
-    return torch.where(rests & (most.unsqueeze(1) > 0.5), ground, motion), most
+    fraction = sums[:, 2:]
+    most = torch.sigmoid((fraction - _MOST) / _MAX_WIDTH)
+    ground = (sums[:, :2] / (fraction + 1e-4)).unsqueeze(1) * forward
+    still = length.amax(1, keepdim=True) < _STILL * lengths(ground)
+    return torch.where(still & (most.unsqueeze(1) > 0.5), ground, flow), most
 
 
-def _stays_inside(motion: Tensor) -> Tensor:
-    """Where the motion, (N, 2, 2, h, w), points into the picture: 1, else 0, (N, 2, h, w)."""
-    height, width = motion.shape[-2:]
-    x = motion[:, :, 0] + torch.arange(width, device=motion.device)
-    y = motion[:, :, 1] + torch.arange(height, device=motion.device).view(-1, 1)
+def _stays_inside(flow: Tensor) -> Tensor:
+    """1 where the flow, (N, 2, 2, h, w), points into the picture, otherwise 0, (N, 2, h, w)."""
+    height, width = flow.shape[-2:]
+    x = flow[:, :, 0] + torch.arange(width, device=flow.device)
+    y = flow[:, :, 1] + torch.arange(height, device=flow.device).view(-1, 1)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    return inside.to(motion.dtype)
+    return inside.to(flow.dtype)
 
 
-def _clearly(excess: Tensor, than: Tensor, least: float) -> Tensor:
-    """How sure it is that `excess` is more than another difference and than `least` above it."""
+def _clearly(excess: Tensor, than: Tensor, minimum: float) -> Tensor:
+    """Confidence that `excess` is above another difference by more than `minimum`."""
     # The limits are not exact: half sure at them, and all but sure a little above.
-    return torch.sigmoid((excess - than - least) / (0.1 * than + 0.5 * least))
+    return torch.sigmoid((excess - than - minimum) / (0.1 * than + 0.5 * minimum))
 
 
 def _around(image: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def test_a_fade_is_found_under_motion(gain, offset):
     assert found.gain.shape == (1, 1, 1, 1)
     assert found.gain.item() == pytest.approx(gain, abs=0.02)
     assert found.offset.flatten().tolist() == pytest.approx(offset, abs=0.01)
-    assert found.share.item() == 1
+    assert found.fraction.item() == 1
 
 
 def test_frames_swapped_give_the_inverse():
@@ -45,14 +45,14 @@ def test_frames_swapped_give_the_inverse():
     back = brightness_change(frames.flip(1), motion().flip(1))
     torch.testing.assert_close(back.gain, 1 / there.gain)
     torch.testing.assert_close(back.offset, -there.offset / there.gain)
-    torch.testing.assert_close(back.share, there.share)
+    torch.testing.assert_close(back.fraction, there.fraction)
 
 
 def test_every_pair_has_its_own():
     frames = torch.cat((pair(0.7), pair(1.0), pair(1.3)))
     found = brightness_change(frames, motion().expand(3, -1, -1, -1, -1))
     assert found.gain.flatten().tolist() == pytest.approx([0.7, 1.0, 1.3], abs=0.02)
-    assert found.share.flatten().tolist() == [1, 0, 1]
+    assert found.fraction.flatten().tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_it_takes_enough_places_to_tell(places, share):
     way = torch.full((1, 2, 2, 64 * 64), 30.0)
     way[..., : round(places * 64 * 64)] = 0
     found = brightness_change(frames, way.view(1, 2, 2, 64, 64))
-    assert found.share.item() == pytest.approx(share, abs=0.02)
+    assert found.fraction.item() == pytest.approx(share, abs=0.02)
 
 
 @pytest.mark.parametrize(("gain", "share"), [(0.4, 1), (0.2857, 0.5), (0.2, 0), (0.0, 0)])
 def test_a_frame_that_is_almost_black_tells_nothing(gain, share):
     frames = torch.stack((smooth(), gain * smooth()), 1)
     found = brightness_change(frames, motion(0.0))
-    assert found.share.item() == pytest.approx(share, abs=0.02)
+    assert found.fraction.item() == pytest.approx(share, abs=0.02)
 
 
 def test_what_was_added_can_be_taken_away_again():

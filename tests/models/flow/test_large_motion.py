@@ -96,7 +96,7 @@ def test_less_is_enough_beside_what_is_sure(monkeypatch: pytest.MonkeyPatch):
     found, sure = matched(frame0, frame1)
     assert sure[0][edge].all()
     assert found[0, :, *edge].T.unique(dim=0).tolist() == [list(MOVE)]
-    monkeypatch.setattr(far, "_BESIDE", 0)
+    monkeypatch.setattr(far, "_NEXT_CELLS", 0)
     _, sure = matched(frame0, frame1)
     assert not sure[0][edge].all()
     assert sure[0][inner(LEFT, TOP)].all()

@@ -4,7 +4,11 @@ import pytest
 import torch
 from textures import moved, smooth
 
-from interp_cli.models.flow.lucas_kanade import consensus_flow, detail_uncertainty, min_squares_step
+from interp_cli.models.flow.lucas_kanade import (
+    consensus_flow,
+    detail_uncertainty,
+    least_squares_step,
+)
 
 HALF = torch.full((1, 2, 1, 1, 1), 0.5)
 
@@ -17,7 +21,7 @@ def inside(step: torch.Tensor) -> torch.Tensor:
 def test_finds_a_shift_of_less_than_a_pixel(dx: float, dy: float):
     # frame1 shows things (dx, dy) further than frame0, so the motion is too short by that.
     pair = torch.stack((smooth(), moved(smooth(), dx, dy)), 1)
-    step = inside(min_squares_step(pair, HALF))
+    step = inside(least_squares_step(pair, HALF))
     assert step.shape == (1, 2, 24, 24)
     assert step.mean((0, 2, 3)).tolist() == pytest.approx([dx, dy], abs=0.08)
 
@@ -27,7 +31,7 @@ def test_two_steps_come_closer_than_one():
     left = 0.8
     for _ in range(2):
         pair = torch.stack((smooth(), moved(smooth(), left, 0.0)), 1)
-        left -= float(inside(min_squares_step(pair, HALF))[:, 0].mean())
+        left -= float(inside(least_squares_step(pair, HALF))[:, 0].mean())
         errors.append(abs(left))
     assert errors[1] < 0.5 * errors[0] < 0.1
 
@@ -36,18 +40,18 @@ def test_the_frames_swapped_give_the_opposite():
     pair = torch.stack((smooth(), moved(smooth(), 0.3, 0.1)), 1)
     times = torch.tensor((0.25, 0.75)).view(1, 2, 1, 1, 1)
     torch.testing.assert_close(
-        min_squares_step(pair.flip(1), times.flip(1)), -min_squares_step(pair, times)
+        least_squares_step(pair.flip(1), times.flip(1)), -least_squares_step(pair, times)
     )
 
 
 def test_equal_and_plain_pictures_do_not_move():
-    assert min_squares_step(torch.stack((smooth(), smooth()), 1), HALF).abs().max() == 0
+    assert least_squares_step(torch.stack((smooth(), smooth()), 1), HALF).abs().max() == 0
     plain = torch.stack((torch.zeros(1, 3, 16, 16), torch.ones(1, 3, 16, 16)), 1)
-    assert min_squares_step(plain, HALF).abs().max() == 0
+    assert least_squares_step(plain, HALF).abs().max() == 0
 
 
 def test_no_step_is_longer_than_a_pixel():
-    step = min_squares_step(torch.stack((smooth(1), smooth(2)), 1), HALF)
+    step = least_squares_step(torch.stack((smooth(1), smooth(2)), 1), HALF)
     assert 0.5 < step.abs().max() <= 1
 
 

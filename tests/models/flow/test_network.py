@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from interp_cli.models.flow import network as flow_module
 from interp_cli.models.flow.cost_volume import cost_volume
 from interp_cli.models.flow.large_motion import global_matches
-from interp_cli.models.flow.layers import CoarseBranch, SwapConv, activated_conv, unit
+from interp_cli.models.flow.layers import CoarseBranch, SwapConv, activated_conv, l2_normalize
 from interp_cli.models.flow.network import Flow, Matcher
 from interp_cli.models.render import render
 
@@ -146,7 +146,7 @@ def test_training_outputs_are_every_stage(net: Flow, monkeypatch: pytest.MonkeyP
     features, flows = net.training_motion(frame0, frame1)
     out = net.training_outputs(features, flows[-1], times(0.5))
     assert not torch.allclose(out.middle, net(frame0, frame1, times(0.5)), atol=0.01)
-    monkeypatch.setattr(flow_module, "_LAST_SHARE", 0.0)
+    monkeypatch.setattr(flow_module, "_LAST_FRACTION", 0.0)
     assert torch.equal(out.middle, net(frame0, frame1, times(0.5)))
     assert out.half.shape == (1, 3, 88, 92)
     assert out.quarter.shape == (1, 3, 44, 46)
@@ -251,7 +251,7 @@ def test_what_training_compiles_can_be_compiled():
     torch.manual_seed(0)
     branch = nn.Sequential(activated_conv(3, 8), CoarseBranch(8, 8, blocks=1))
     picture = torch.rand(2, 3, 7, 7)
-    own, flow = unit(torch.randn(1, 2, 4, 20, 20)), torch.zeros(1, 2, 2, 20, 20)
+    own, flow = l2_normalize(torch.randn(1, 2, 4, 20, 20)), torch.zeros(1, 2, 2, 20, 20)
     # Its processes and what it keeps would outlive the test.
     with torch._inductor.config.patch(compile_threads=1, force_disable_caches=True):
         gradients = [
