@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from interp_cli.cli import flags
-from interp_cli.cli.render import console, print_json, results, size_text
+from interp_cli.cli.render import console, print_json, results, say, size_text
 from interp_cli.training.options import PrepareOptions
 
 _DEFAULTS = PrepareOptions()
@@ -57,4 +57,4 @@ def prepare(
         print_json({"folder": out, "shots": len(shots), "frames": frames, "bytes": size_bytes})
     elif not quiet:
         made = f"{frames} frames in {len(shots)} shots, {size_text(size_bytes)}"
-        results.print(f"{escape(str(out))}: {made}", soft_wrap=True)
+        say(f"{escape(str(out))}: {made}", results)

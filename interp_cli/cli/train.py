@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from interp_cli.cli import flags
 from interp_cli.cli.progress import PLAIN_LINE_SECONDS, ProgressStyle
-from interp_cli.cli.render import console, print_json, results, warn
+from interp_cli.cli.render import console, print_json, results, say, warn
 from interp_cli.options import DEFAULT_MODEL, Precision
 from interp_cli.training.options import TrainOptions, fine_tune_preset, train_preset
 
@@ -241,19 +241,19 @@ def train(
     elif not quiet:
         end = "stopped" if result.interrupted else "done"
         has_best = math.isfinite(result.best_db)
-        results.print(
+        say(
             f"{escape(str(result.folder))}: {end} after {last.step} steps,"
             f" {last.triplets} triplets, {last.minutes:.1f} min; {_scores_text(last.psnr_db)}"
             + (f"; best {result.best_db:.2f} dB in {result.weights.name}" if has_best else ""),
-            soft_wrap=True,
+            results,
         )
         if result.start_psnr_db:
             had = _scores_text(result.start_psnr_db)
-            results.print(f"{escape(str(init))} had {had}", soft_wrap=True)
+            say(f"{escape(str(init))} had {had}", results)
     if result.interrupted:
         if not quiet:
             run_text = escape(str(folder))
-            console.print(f"saved; continue with: interp train … --out {run_text} --resume")
+            say(f"saved; continue with: interp train … --out {run_text} --resume")
         raise typer.Exit(130)
 
 
@@ -293,7 +293,7 @@ def _prepare_progress(style: ProgressStyle) -> Iterator[Callable[[int, int], Non
         now = time.monotonic()
         if now - last >= PLAIN_LINE_SECONDS or (done == total and now - begun > 1):
             last = now
-            console.print(f"preparing: {done} of {total} sources", soft_wrap=True)
+            say(f"preparing: {done} of {total} sources")
 
     yield None if style is ProgressStyle.OFF else update
 
@@ -314,7 +314,7 @@ def _train_progress(style: ProgressStyle) -> Iterator[Callable[[TrainProgress], 
             nonlocal last
             if time.monotonic() - last >= PLAIN_LINE_SECONDS:
                 last = time.monotonic()
-                console.print(f"{now.fraction:.1%}  {_now_text(now)}", soft_wrap=True)
+                say(f"{now.fraction:.1%}  {_now_text(now)}")
 
         yield update
 
