@@ -231,6 +231,9 @@ class DoubleOptions:
         resume: Whether to continue from the finished frames of an earlier run of the same job.
         segment_frames: Output frames per segment of a long video or image sequence. Finished
             segments survive an interruption. A shorter output has no segments.
+        checkpoint_seconds: Seconds of work after which new frames of an unfinished segment survive
+            an interruption too, stored uncompressed in at most 2 GiB; `None`: only finished
+            segments survive.
         keep_going: Whether to convert the intact part of a damaged input.
         input_frame_rate: Frame rate of an image sequence; `None`: 25.
         white_level: Value of white in floating-point images.
@@ -255,6 +258,7 @@ class DoubleOptions:
     overwrite: bool = False
     resume: bool = False
     segment_frames: int = 500
+    checkpoint_seconds: float | None = 30.0
     keep_going: bool = False
     input_frame_rate: Fraction | None = None
     white_level: float = 1.0
@@ -287,7 +291,9 @@ class DoubleOptions:
             or not any(w == "-af" or w.startswith("-filter:a") for w in self.encode.ffmpeg_output),
             "`ffmpeg_output`: `slow_motion` already filters the audio; remove the audio filter",
         )
-        require_positive(self, "max_gap_seconds", "white_level", "flow_scale_px")
+        require_positive(
+            self, "max_gap_seconds", "checkpoint_seconds", "white_level", "flow_scale_px"
+        )
         _require_frame_rate("input_frame_rate", self.input_frame_rate)
         require_scene_threshold(self.scene_threshold)
 

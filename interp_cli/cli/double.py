@@ -232,6 +232,14 @@ def double(
             rich_help_panel=_RESUME,
         ),
     ] = _DEFAULTS.segment_frames,
+    checkpoint_seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Work after which frames survive an interruption within a segment too; 0: never.",
+            rich_help_panel=_RESUME,
+        ),
+    ] = _DEFAULTS.checkpoint_seconds or 0.0,
     output_dir: Annotated[
         Path | None,
         typer.Option(
@@ -301,6 +309,7 @@ def double(
         overwrite=overwrite,
         resume=resume,
         segment_frames=segment_frames,
+        checkpoint_seconds=checkpoint_seconds or None,
         keep_going=keep_going,
         input_frame_rate=parse_frame_rate(input_fps) if input_fps else None,
         white_level=white_level,

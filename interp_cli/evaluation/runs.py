@@ -16,8 +16,12 @@ from interp_cli.errors import OpenError
 from interp_cli.options import DoubleOptions
 from interp_cli.pipeline.clock import SourceClock
 from interp_cli.pipeline.frames import SourceFrame
-from interp_cli.pipeline.job import create_planner
-from interp_cli.pipeline.planner import PlannedFrame, Planner, with_adjacent_pairs
+from interp_cli.pipeline.planner import (
+    PlannedFrame,
+    Planner,
+    create_planner,
+    with_adjacent_pairs,
+)
 from interp_cli.scenes.base import split_at_cuts
 from interp_cli.scenes.registry import create_detector
 from interp_cli.scenes.thumbnails import luma_thumbnail
@@ -220,7 +224,8 @@ class VideoRun:
         )
         frame = _decoded(first)
         pixel_format = pixel_format_of(frame.image, self.info.colour)
-        return create_planner(SourceClock(info, options, frame), pixel_format, options)
+        clock = SourceClock(info, options, frame)
+        return create_planner(clock.timeline, clock.max_gap, pixel_format, options)
 
 
 Run = PictureRun | VideoRun

@@ -18,7 +18,7 @@ from interp_cli.video.readers.open import STANDARD_STREAM
 
 # Options that a resumed job may change, because the finished frames do not depend on them. What
 # an interpolator made of the inference options is compared instead of those.
-_FREE_OPTIONS = ("overwrite", "resume", "audio", "keep_going", "inference")
+_FREE_OPTIONS = ("overwrite", "resume", "audio", "keep_going", "checkpoint_seconds", "inference")
 
 
 @dataclass(frozen=True, slots=True)

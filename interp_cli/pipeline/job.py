@@ -25,18 +25,16 @@ from interp_cli.pipeline.clock import SourceClock
 from interp_cli.pipeline.description import JobDescription
 from interp_cli.pipeline.flow_export import FlowWriter, check_folder
 from interp_cli.pipeline.frames import SourceFrame
-from interp_cli.pipeline.pairs import PairClassifier
-from interp_cli.pipeline.planner import PlannedFrame, Planner
+from interp_cli.pipeline.planner import PlannedFrame, Planner, create_planner
 from interp_cli.pipeline.result import DoubleResult
+from interp_cli.pipeline.resumed_output import ResumedOutput
 from interp_cli.pipeline.synthesizer import WAITING_FRAMES, Synthesizer
 from interp_cli.scenes.base import PairKind
-from interp_cli.scenes.registry import create_detector
 from interp_cli.video.encoding.frame_tags import FrameTags
-from interp_cli.video.pixel_format import PixelFormat, pixel_format_of
-from interp_cli.video.probe import refuse_interlaced
+from interp_cli.video.pixel_format import pixel_format_of
 from interp_cli.video.readers.base import Frame, FrameReader
-from interp_cli.video.readers.interlaced import LOOKED_AT, FieldReader, is_soft_telecine
-from interp_cli.video.readers.open import Source, identify_source, open_source
+from interp_cli.video.readers.interlaced import LOOKED_AT, is_soft_telecine
+from interp_cli.video.readers.open import Source, identify_source, open_whole_frames
 from interp_cli.video.writers.base import FrameWriter, reserving
 from interp_cli.video.writers.journal import SegmentJournal
 from interp_cli.video.writers.open import (
@@ -118,7 +116,7 @@ class Job:
         if options.save_flow is not None:
             check_folder(options.save_flow, overwrite=options.overwrite)
         with contextlib.ExitStack() as stack:
-            reader = _open_reader(identified, options)
+            reader = open_whole_frames(identified, options)
             stack.push(reader)
             job = cls(identified, output, options, reader)
             stack.pop_all()
@@ -177,7 +175,8 @@ class Job:
 
     def create_planner(self) -> Planner:
         """A planner for the frames of the input."""
-        return create_planner(self.clock, self.pixel_format, self.options)
+        timeline, max_gap = self.clock.timeline, self.clock.max_gap
+        return create_planner(timeline, max_gap, self.pixel_format, self.options)
 
     def open_writer(
         self, journal: SegmentJournal | None = None, *, with_side_streams: bool = True
@@ -215,8 +214,10 @@ class Job:
             progress: Called with the frames of the output that are done and their expected number
                 (`None`: unknown). When a job is resumed, first with those that were done before.
 
-        Finished segments of a long output are kept if the job fails or is interrupted. The
-        exception has a note that says so, and the same job with the option `resume` goes on.
+        If the job fails or is interrupted, finished segments of the output are kept, and so are
+        new frames if the work took longer than `checkpoint_seconds`. The exception has a note
+        that says so, and the same job with the option `resume` goes on. Its output equals that of
+        an uninterrupted run.
 
         Raises:
             InterpError: The input, the output or the model cannot be used; no output is left.
@@ -225,31 +226,32 @@ class Job:
         self._check_model(interpolator)
         planner = self.create_planner()
         frames = self._source_frames()
+        # An output that is short, as far as is known, is one segment, without the work of joining.
+        expected = self.clock.expected_output_frames
+        has_segments = expected is None or expected > self.options.segment_frames
         with (
             self._open_journal(interpolator) as journal,
             self._open_flow_writer(interpolator, journal) as flow_writer,
-            QueuedWriter(self.open_writer(journal), WAITING_FRAMES) as writer,
+            QueuedWriter(
+                self.open_writer(journal if has_segments else None), WAITING_FRAMES
+            ) as writer,
         ):
             synthesizer = Synthesizer(
                 interpolator,
                 self.pixel_format,
                 with_flow=flow_writer is not None,
                 batch=journal.batch if journal else None,
-                every=journal.segment_frames if journal else None,
+                every=journal.segment_frames if journal and has_segments else None,
             )
-            completed = journal.completed if journal else 0
+            output = ResumedOutput(writer, journal, self.pixel_format)
+            resumed = journal.resumed if journal else 0
             frames_out, last_pts = 0, 0
-            expected = self.clock.expected_output_frames
-            for image, planned, flow in synthesizer.images(planner.plan(frames), completed):
-                if image is None:
-                    original = planned.before.image if planned.after is None else None
-                    writer.skip(original, planned.pts)
-                else:
-                    writer.write(image, planned.pts)
+            for image, planned, flow in synthesizer.images(planner.plan(frames), resumed):
                 if flow_writer is not None and flow is not None:
                     self._write_flow(flow_writer, frames_out, planned, flow)
+                output.write(frames_out, image, planned, synthesizer.delivered)
                 frames_out, last_pts = frames_out + 1, planned.pts
-                if progress and frames_out >= completed:
+                if progress and frames_out >= resumed:
                     progress(frames_out, expected)
             if progress and frames_out != expected:
                 progress(frames_out, frames_out)
@@ -260,7 +262,7 @@ class Job:
             target=self.target.path,
             frames_in=planner.frames_in,
             frames_out=frames_out,
-            frames_resumed=completed,
+            frames_resumed=resumed,
             synthesized=synthesizer.synthesized,
             cuts=planner.counts[PairKind.CUT],
             flashes=planner.counts[PairKind.FLASH],
@@ -313,11 +315,8 @@ class Job:
 
     @contextlib.contextmanager
     def _open_journal(self, interpolator: Interpolator) -> Iterator[SegmentJournal | None]:
-        """The journal of a long job that can be resumed; `None` for others."""
-        # What a pipe carries cannot be read again, and a short output is soon made once more.
-        expected = self.clock.expected_output_frames
-        is_long = expected is None or expected > self.options.segment_frames
-        if not (is_long and self.target.is_resumable):
+        """The journal of a job that can be resumed; `None` for others."""
+        if not self.target.is_resumable:
             yield None
             return
         journal = SegmentJournal(
@@ -326,6 +325,8 @@ class Job:
             interpolator.batch_size(self.pixel_format.height, self.pixel_format.width),
             self.describe(interpolator),
             resume=self.options.resume,
+            checkpoint_seconds=self.options.checkpoint_seconds,
+            expected_frames=self.clock.expected_output_frames,
         )
         with reserving(self.target.path, journal.folder.parent):
             journal.__enter__()
@@ -351,7 +352,7 @@ class Job:
             },
             options.flow_scale_px,
             overwrite=options.overwrite,
-            completed_frames=(lambda: journal.completed) if journal else None,
+            completed_frames=(lambda: journal.resumable) if journal else None,
         )
         with writer:
             yield writer
@@ -396,36 +397,3 @@ class Job:
             )
         if self.reader.repaired_times:
             yield f"{self.reader.repaired_times} time stamps did not grow and were moved."
-
-
-def create_planner(
-    clock: SourceClock, pixel_format: PixelFormat, options: DoubleOptions
-) -> Planner:
-    """The planner that `options` describe.
-
-    Args:
-        clock: Times of input and output.
-        pixel_format: What the frames are.
-        options: Settings.
-    """
-    detector = create_detector(options.scene_threshold, options.scene_detector)
-    return Planner(
-        clock.timeline,
-        PairClassifier(detector, clock.max_gap),
-        pixel_format,
-        options.at_cut,
-        options.duplicates,
-    )
-
-
-def _open_reader(source: Source, options: DoubleOptions) -> FrameReader:
-    """Open what is to be doubled, and refuse what cannot be."""
-    reader = open_source(source, options)
-    try:
-        if options.fields != "refuse":
-            return FieldReader(reader, options.fields)
-        refuse_interlaced(reader.info)
-    except BaseException:
-        reader.close()
-        raise
-    return reader

@@ -14,12 +14,13 @@ from fractions import Fraction
 from functools import reduce
 from itertools import pairwise
 
-from interp_cli.options import MAX_DUPLICATE_RUN, AtCut, Duplicates
+from interp_cli.options import MAX_DUPLICATE_RUN, AtCut, DoubleOptions, Duplicates
 from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.pairs import PairClassifier
 from interp_cli.pipeline.timeline import Timeline
 from interp_cli.scenes.base import MAX_AHEAD, PairKind
 from interp_cli.scenes.letterbox import Region, picture_region
+from interp_cli.scenes.registry import create_detector
 from interp_cli.video.pixel_format import PixelFormat
 
 # A neighbouring pair whose duration differs by more than this factor is no guide to the motion.
@@ -247,6 +248,23 @@ class Planner:
             return self._whole
         self._shot_region = reduce(Region.union, found)
         return self._shot_region
+
+
+def create_planner(
+    timeline: Timeline, max_gap: int, pixel_format: PixelFormat, options: DoubleOptions
+) -> Planner:
+    """The planner that `options` describe.
+
+    Args:
+        timeline: Times of the output.
+        max_gap: Longest distance between two frames, in units of the input, across which motion
+            is followed.
+        pixel_format: What the frames are.
+        options: Settings.
+    """
+    detector = create_detector(options.scene_threshold, options.scene_detector)
+    classifier = PairClassifier(detector, max_gap)
+    return Planner(timeline, classifier, pixel_format, options.at_cut, options.duplicates)
 
 
 def with_adjacent_pairs(plan: Iterable[PlannedFrame]) -> Iterator[PlannedFrame]:

@@ -59,6 +59,7 @@ class Synthesizer:
 
     Attributes:
         synthesized: Frames made by the network so far, or in progress.
+        delivered: Frames in those batches all of whose frames were yielded.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Synthesizer:
                 not depend on where a job was stopped; `None`: never.
         """
         self.synthesized = 0
+        self.delivered = 0
         self._batch = batch
         self._every = every
         self._with_flow = with_flow
@@ -105,35 +107,45 @@ class Synthesizer:
         for planned in itertools.islice(plan, skipped):
             self.synthesized += planned.is_synthesized
             yield None, planned, None
-        yield from self.synthesize(plan)
+        yield from self.synthesize(plan, skipped)
 
     def synthesize(
-        self, plan: Iterable[PlannedFrame]
+        self, plan: Iterable[PlannedFrame], first: int = 0
     ) -> Iterator[tuple[av.VideoFrame, PlannedFrame, OpticalFlow | None]]:
         """Yield each frame of a plan, or of any part of it, with its image and its flow.
 
         Args:
             plan: Planned frames that name their adjacent pairs (`with_adjacent_pairs`).
+            first: Number of the first one in the output.
         """
         workers = self._interpolator.workers(self._pixel_format.height, self._pixel_format.width)
         with worker_pool(workers) as pool:
             running: deque[Future[list[_Finished]]] = deque()
-            for batch in self._batches(plan):
+            for batch in self._batches(plan, first):
                 self.synthesized += sum(planned.is_synthesized for planned in batch)
                 running.append(pool.submit(self._make, batch))
                 if len(running) > workers:
-                    yield from _arrived(running.popleft())
+                    yield from self._deliver(running.popleft())
             while running:
-                yield from _arrived(running.popleft())
+                yield from self._deliver(running.popleft())
 
-    def _batches(self, plan: Iterable[PlannedFrame]) -> Iterator[list[PlannedFrame]]:
+    def _deliver(
+        self, batch: Future[list[_Finished]]
+    ) -> Iterator[tuple[av.VideoFrame, PlannedFrame, OpticalFlow | None]]:
+        """Yield each frame of a batch as soon as its image is there."""
+        finished = batch.result()
+        for arriving, planned, flow in finished:
+            yield arriving(), planned, flow
+        self.delivered += len(finished)
+
+    def _batches(self, plan: Iterable[PlannedFrame], first: int) -> Iterator[list[PlannedFrame]]:
         """Consecutive planned frames with as many pairs as the network takes at once."""
         size = self._batch or self._interpolator.batch_size(
             self._pixel_format.height, self._pixel_format.width
         )
         waiting: list[PlannedFrame] = []
         originals = 0
-        for number, planned in enumerate(plan):
+        for number, planned in enumerate(plan, first):
             originals += not waiting or waiting[-1].before is not planned.before
             is_full = originals > size or len(waiting) >= max(WAITING_FRAMES, 4 * size)
             if is_full or (self._every and number % self._every == 0 and waiting):
@@ -341,14 +353,6 @@ def _stacked(rgb: Tensor, alpha: Tensor | None) -> Tensor:
 
 def _here(image: av.VideoFrame) -> Arriving:
     return lambda: image
-
-
-def _arrived(
-    batch: Future[list[_Finished]],
-) -> Iterator[tuple[av.VideoFrame, PlannedFrame, OpticalFlow | None]]:
-    """Each frame of a batch as soon as its planes have arrived."""
-    for arriving, planned, flow in batch.result():
-        yield arriving(), planned, flow
 
 
 def _blend(

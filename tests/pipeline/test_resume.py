@@ -14,6 +14,7 @@ from typing import Any
 import av
 import clips
 import crafted
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +25,8 @@ from interp_cli.models.weights import save_weights
 from interp_cli.options import DoubleOptions, EncodeOptions, InferenceOptions
 from interp_cli.pipeline.double import double_video
 from interp_cli.video.encoding.commands import VideoCommands
+from interp_cli.video.writers import frame_store
+from interp_cli.video.writers.frame_store import FrameStore, StoredFrames, usable_frames
 from interp_cli.video.writers.journal import (
     SegmentJournal,
     check_completed,
@@ -617,3 +620,193 @@ def test_frames_of_another_network_are_not_gone_on_with(source, tmp_path, change
     with pytest.raises(EncodeError, match=named):
         options = replace(OPTIONS, resume=True)
         double_video(source, tmp_path / "o.mp4", options, interpolator=made(**changed))
+
+
+# Every frame is worth keeping.
+AT_ONCE = 1e-9
+STORED = {
+    "a short video": ("source", "mp4", OPTIONS, 1000),
+    "a short part in a variable rate": ("vfr_source", "mov", replace(
+        OPTIONS, start_seconds=0.1, factor=3, at_cut="blend"), 1000),
+    "a segment after others": ("source", "mp4", OPTIONS, EVERY),
+    "segments in another rate": ("vfr_source", "mkv", replace(
+        LOSSLESS, frame_rate=Fraction(60000, 1001)), EVERY),
+    "retimed frames": ("source", "mkv", replace(LOSSLESS, duplicates="retime", factor=3), 1000),
+    "film": ("telecined_source", "mp4", replace(OPTIONS, fields="detelecine"), 2 * EVERY),
+}  # fmt: skip
+
+
+def stopped_after(
+    frames: int, source: Path, target: Path, options: DoubleOptions, interpolator: Interpolator
+) -> int:
+    """Stop a job after so many frames of the input; the number of frames that are kept."""
+
+    def stop(done: int, total: int | None) -> None:
+        if done >= frames:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        double_video(source, target, options, interpolator=interpolator, progress=stop)
+    kept = completed_frames(target)
+    assert caught.value.__notes__ == [
+        f"{kept} finished frames are kept: the same job with `resume` goes on."
+    ]
+    return kept
+
+
+@pytest.mark.parametrize("case", STORED)
+def test_stored_frames_are_not_made_again(case, request, tmp_path, interpolator):
+    name, ending, options, every = STORED[case]
+    options = replace(options, segment_frames=every, checkpoint_seconds=AT_ONCE)
+    clip = request.getfixturevalue(name)
+    whole, target = tmp_path / f"whole.{ending}", tmp_path / f"out.{ending}"
+    once = double_video(clip, whole, options, interpolator=interpolator)
+    asked = interpolator.net.asked
+    kept = []
+    for frames in (7, 15):  # the second time it had gone on
+        kept.append(stopped_after(frames, clip, target, options, interpolator))
+        options = replace(options, resume=True)
+    assert 8 <= kept[0] < kept[1]
+    interpolator.net.asked = 0
+    again = double_video(clip, target, options, interpolator=interpolator)
+    assert shown(target) == shown(whole)
+    assert [getattr(again, name) for name in COUNTS] == [getattr(once, name) for name in COUNTS]
+    assert again.frames_resumed == kept[1]
+    assert interpolator.net.asked < asked
+    if ending in ("mp4", "mov"):
+        assert target.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [target.name, whole.name]
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "ending"),
+    [("yuva444p10le", "mkv"), ("gray16le", "mkv"), ("gbrp12le", "mkv"), ("nv12", "mkv")],
+)
+def test_stored_frames_have_the_samples_of_every_format(tmp_path, interpolator, pix_fmt, ending):
+    codec = "rawvideo" if pix_fmt == "nv12" else "ffv1"
+    size = (65, 49) if pix_fmt != "nv12" else (64, 48)
+    clip = clips.moving_clip(tmp_path / "in.mkv", 12, codec=codec, pix_fmt=pix_fmt, size=size)
+    options = replace(LOSSLESS, segment_frames=1000, checkpoint_seconds=AT_ONCE)
+    double_video(clip, tmp_path / f"whole.{ending}", options, interpolator=interpolator)
+    target = tmp_path / f"out.{ending}"
+    assert stopped_after(9, clip, target, options, interpolator) >= 8
+    double_video(clip, target, replace(options, resume=True), interpolator=interpolator)
+    assert shown(target) == shown(tmp_path / f"whole.{ending}")
+
+
+@pytest.mark.parametrize("every", [EVERY, 1000])
+def test_pictures_go_on_from_stored_frames(tmp_path, interpolator, every):
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    clips.moving_clip(pictures / "shot_%03d.png", 24, codec="png", pix_fmt="rgb24", size=(64, 48))
+    options = DoubleOptions(segment_frames=every, checkpoint_seconds=AT_ONCE)
+    double_video(pictures, tmp_path / "whole", options, interpolator=interpolator)
+    stopped_after(15, pictures, tmp_path / "out", options, interpolator)
+    again = replace(options, resume=True)
+    result = double_video(pictures, tmp_path / "out", again, interpolator=interpolator)
+    assert result.frames_resumed > 16
+    made = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+            for name in ("out", "whole")]  # fmt: skip
+    assert made[0] == made[1]
+
+
+def test_flow_goes_on_with_stored_frames(source, tmp_path):
+    flow = Interpolator(create_model("flow").eval(), device="cpu")
+    options = replace(OPTIONS, segment_frames=1000, checkpoint_seconds=AT_ONCE)
+    whole = replace(options, save_flow=tmp_path / "whole_flow")
+    double_video(source, tmp_path / "whole.mp4", whole, interpolator=flow)
+    options = replace(options, save_flow=tmp_path / "flow")
+    assert stopped_after(9, source, tmp_path / "out.mp4", options, flow) >= 8
+    double_video(source, tmp_path / "out.mp4", replace(options, resume=True), interpolator=flow)
+    made = [
+        {path.name: path.read_bytes().replace(b"whole.mp4", b"out.mp4") for path in f.iterdir()}
+        for f in (tmp_path / "flow", tmp_path / "whole_flow")
+    ]
+    assert made[0] == made[1]
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+def test_a_short_job_that_took_no_time_leaves_nothing(source, tmp_path, interpolator):
+    def stop(done: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        double_video(source, tmp_path / "o.mkv", interpolator=interpolator, progress=stop)
+    assert not hasattr(caught.value, "__notes__")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fast_segment_is_not_stored(tmp_path, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(frame_store.time, "monotonic", lambda: now)
+    store = FrameStore(tmp_path, 100, 250, 30.0)
+    planes = (np.zeros((4, 4), np.uint8),)
+    for number in range(20):  # 4 frames a second: 100 frames in 25 s
+        store.add(number, planes)
+        now += 0.25
+        store.mark()
+    assert store.safe == []
+    assert list(tmp_path.iterdir()) == []
+    for number in range(100, 110):  # 2 a second: not within 30 s
+        store.add(number, planes)
+        now += 0.5
+        store.mark()
+    assert store.safe == [StoredFrames("frames-000000100", 100, 10, 160)]
+    store.close()
+
+
+def test_stored_frames_take_only_so_much_space(tmp_path, monkeypatch):
+    monkeypatch.setattr(frame_store, "_MAX_BYTES", 40)
+    store = FrameStore(tmp_path, 100, None, AT_ONCE)
+    for number in range(6):
+        store.add(number, (np.full((4, 4), number, np.uint8),))
+    store.mark()
+    assert store.safe == [StoredFrames("frames-000000000", 0, 3, 48)]
+    store.close()
+    again = FrameStore(tmp_path, 100, None, AT_ONCE)
+    assert again.load(store.safe, 0) == 3
+    like = (np.zeros((4, 4), np.uint8),)
+    assert [int(again.read(like)[0].mean()) for _ in range(3)] == [0, 1, 2]
+    again.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "first", "usable"),
+    [
+        ([(0, 10), (10, 5)], 0, 2),
+        ([(0, 10), (10, 5)], 10, 1),  # a segment has the rest
+        ([(10, 5)], 0, 0),  # frames before are missing
+        ([(0, 10), (11, 5)], 0, 1),
+    ],
+)
+def test_stored_frames_are_used_without_a_gap(tmp_path, stored, first, usable):
+    known = [StoredFrames(f"{begin}", begin, frames, 4) for begin, frames in stored]
+    for frames in known:
+        (tmp_path / frames.name).write_bytes(b"1234")
+    assert len(usable_frames(tmp_path, known, first)) == usable
+    known[0] = replace(known[0], size_bytes=5)
+    assert usable_frames(tmp_path, known[:1], stored[0][0]) == []  # cut off
+
+
+def test_a_full_disk_ends_the_store_and_not_the_job(source, tmp_path, interpolator, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(FrameStore, "add", full)
+    options = replace(OPTIONS, checkpoint_seconds=AT_ONCE)
+    result = double_video(source, tmp_path / "out.mkv", options, interpolator=interpolator)
+    assert result.frames_out == 48
+
+
+def test_stored_frames_are_durable_before_the_process_ends(source, tmp_path, interpolator):
+    target, seen = tmp_path / "out.mkv", []
+    options = replace(OPTIONS, segment_frames=1000, checkpoint_seconds=AT_ONCE)
+    double_video(
+        source,
+        target,
+        options,
+        interpolator=interpolator,
+        progress=lambda done, total: seen.append(completed_frames(target)),
+    )
+    assert seen[-1] >= 40  # of 48, from the journal alone

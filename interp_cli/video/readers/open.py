@@ -14,9 +14,11 @@ from interp_cli.errors import OpenError
 from interp_cli.options import DEFAULT_INPUT_RATE, DoubleOptions
 from interp_cli.video.images.animation_timing import read_animation_timing
 from interp_cli.video.images.sequence_names import PictureFiles, find_pictures, is_sequence
+from interp_cli.video.probe import refuse_interlaced
 from interp_cli.video.readers.animation import AnimationReader, WebpReader
 from interp_cli.video.readers.base import FrameReader
 from interp_cli.video.readers.file import VideoReader
+from interp_cli.video.readers.interlaced import FieldReader
 from interp_cli.video.readers.pipe import PipeReader
 from interp_cli.video.readers.sequence import SequenceReader
 
@@ -103,6 +105,24 @@ def open_source(source: Source | Path, options: DoubleOptions) -> FrameReader:
             "folder, or a pattern such as frames/%04d.png)."
         )
     return source.kind.open(source, options)
+
+
+def open_whole_frames(source: Source, options: DoubleOptions) -> FrameReader:
+    """Open an input whose frames are to be doubled.
+
+    Raises:
+        OpenError: The input cannot be read.
+        DecodeError: The input is interlaced, and `options.fields` does not say what to do.
+    """
+    reader = open_source(source, options)
+    try:
+        if options.fields != "refuse":
+            return FieldReader(reader, options.fields)
+        refuse_interlaced(reader.info)
+    except BaseException:
+        reader.close()
+        raise
+    return reader
 
 
 def _open_pictures(source: Source, options: DoubleOptions) -> FrameReader:

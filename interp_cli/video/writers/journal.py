@@ -1,6 +1,7 @@
-"""A long job as durable segments: what is finished stays, in a hidden folder beside the target.
+"""A job as durable segments: what is finished stays, in a hidden folder beside the target.
 
-A journal in that folder describes the job that the segments belong to. Segments and journal are
+A journal in that folder describes the job that the segments belong to. New frames of a segment that
+takes long are stored there too (`FrameStore`). Segments and journal are
 written under another name, flushed to the disk and renamed, so a power cut leaves a segment whole
 or not at all. Nothing here knows what a segment holds.
 """
@@ -12,6 +13,8 @@ import json
 import os
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +24,8 @@ from typing import Any, Protocol
 from interp_cli.atomic import AtomicPath, flush, write_whole
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
+from interp_cli.video.pixel_format import Planes
+from interp_cli.video.writers.frame_store import FrameStore, StoredFrames, usable_frames
 
 if sys.platform != "win32":
     import fcntl
@@ -60,6 +65,7 @@ class _Journal:
     description: dict[str, Any]
     batch: int
     segments: list[Segment]
+    stored: list[StoredFrames]
 
 
 def journal_folder(target: Path) -> Path:
@@ -76,8 +82,13 @@ def completed_frames(target: Path) -> int:
     Raises:
         EncodeError: Another version of interp left them.
     """
-    journal = _read_journal(journal_folder(target))
-    return sum(segment.frames for segment in _whole_segments(journal_folder(target), journal))
+    folder = journal_folder(target)
+    journal = _read_journal(folder)
+    if journal is None:
+        return 0
+    finished = sum(segment.frames for segment in _whole_segments(folder, journal))
+    stored = usable_frames(folder, journal.stored, finished)
+    return finished + sum(frames.frames for frames in stored)
 
 
 def check_completed(target: Path, options: DoubleOptions) -> None:
@@ -99,13 +110,14 @@ class SegmentJournal:
     """The finished segments of one target; a context manager that owns its hidden folder.
 
     Leaving its block without an error removes the folder. After an error it stays if a segment is
-    finished, and the error gets a note that says so.
+    finished or the work took long, and the error gets a note that says so.
 
     Attributes:
         folder: Folder of the segments, finished or not.
         segment_frames: Frames of a segment; the last one may have fewer.
         batch: Batch size in frame pairs, as settled by the first run.
         segments: The finished segments, in order.
+        resumed: Number of frames that an earlier run made, in segments or stored.
     """
 
     def __init__(
@@ -116,6 +128,8 @@ class SegmentJournal:
         description: Description,
         *,
         resume: bool,
+        checkpoint_seconds: float | None = None,
+        expected_frames: int | None = None,
     ) -> None:
         """Say what is to be made.
 
@@ -125,6 +139,9 @@ class SegmentJournal:
             batch: Batch size in frame pairs, unless an earlier run settled another.
             description: The job that the segments belong to.
             resume: Whether to go on from what an earlier run has left; otherwise that is removed.
+            checkpoint_seconds: Seconds of work after which new frames of an unfinished segment are
+                safe too; `None`: only finished segments are.
+            expected_frames: Number of frames of the output; `None`: unknown.
         """
         self.folder = journal_folder(target)
         self.segment_frames = segment_frames
@@ -134,11 +151,26 @@ class SegmentJournal:
         self._description = description
         self._resume = resume
         self._lock: int | None = None
+        self.resumed = 0
+        self._mutex = threading.Lock()  # segments are finished in a thread of their own
+        self._checkpoint_seconds = checkpoint_seconds
+        self._last_checkpoint = self._begun = time.monotonic()
+        self._store: FrameStore | None = None
+        self._has_loaded = False  # stored frames of an earlier run
+        if checkpoint_seconds is not None:
+            self._store = FrameStore(
+                self.folder, segment_frames, expected_frames, checkpoint_seconds
+            )
 
     @property
     def completed(self) -> int:
-        """Number of finished frames."""
+        """Number of frames in finished segments."""
         return sum(segment.frames for segment in self.segments)
+
+    @property
+    def resumable(self) -> int:
+        """Number of frames that would be kept if the job stopped now."""
+        return self.completed + sum(stored.frames for stored in self._safe_frames())
 
     @property
     def paths(self) -> list[Path]:
@@ -158,8 +190,10 @@ class SegmentJournal:
         try:
             if self._resume:
                 self._load(_read_journal(self.folder))
+            self.resumed = self.resumable
             self._remove_unfinished()
-            self._write_journal()
+            if not self.resumed:
+                (self.folder / _JOURNAL).unlink(missing_ok=True)
         except BaseException:
             self._unlock()
             raise
@@ -171,13 +205,19 @@ class SegmentJournal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None and self.segments:
+        if self._store is not None and error is not None:
+            with contextlib.suppress(OSError):
+                self._checkpoint()
+            self._store.close()
+        if error is not None and self.resumable:
             with contextlib.suppress(OSError):  # room for those who look for it
                 self._remove_unfinished()
             error.add_note(
-                f"{self.completed} finished frames are kept: the same job with `resume` goes on."
+                f"{self.resumable} finished frames are kept: the same job with `resume` goes on."
             )
         else:
+            if self._store is not None:
+                self._store.remove()
             shutil.rmtree(self.folder, ignore_errors=True)
         self._unlock()
 
@@ -206,9 +246,64 @@ class SegmentJournal:
             flush(path)
         self._note(Segment(folder.name, len(files), 0))
 
+    def store(self, number: int, planes: Planes | None) -> None:
+        """Keep a frame of an unfinished segment, as far as it is worth the space.
+
+        Args:
+            number: Number of the frame in the output.
+            planes: Its planes; `None`: it is an original, which is decoded again.
+        """
+        if self._store is None:
+            return
+        try:
+            with self._mutex:
+                self._store.add(number, planes)
+        except OSError:  # segments may still fit
+            self._store.remove()
+            self._store = None
+
+    def mark(self) -> None:
+        """Say that a batch ends after the frames stored so far, so that a job can go on there."""
+        if self._store is None or self._checkpoint_seconds is None:
+            return
+        with self._mutex:
+            self._store.mark()
+        if time.monotonic() - self._last_checkpoint >= self._checkpoint_seconds:
+            with contextlib.suppress(OSError):  # it is tried again
+                self._checkpoint()
+
+    def read_stored(self, like: Planes) -> Planes:
+        """The planes of the next new frame that an earlier run stored.
+
+        Args:
+            like: Planes of another frame of the same format.
+        """
+        assert self._store is not None  # something was stored
+        return self._store.read(like)
+
+    def _checkpoint(self) -> None:
+        """Make the stored frames durable."""
+        self._last_checkpoint = time.monotonic()
+        with self._mutex:
+            if self._store is not None and self._safe_frames():
+                self._store.flush()
+                self._write_journal()
+
+    def _safe_frames(self) -> list[StoredFrames]:
+        """Stored frames to go on from; none before the work was worth it."""
+        if self._store is None or self._checkpoint_seconds is None:
+            return []
+        is_long = time.monotonic() - self._begun >= self._checkpoint_seconds
+        if not (is_long or self._has_loaded):
+            return []
+        return usable_frames(self.folder, self._store.safe, self.completed)
+
     def _load(self, journal: _Journal | None) -> None:
+        if journal is None:
+            return
         segments = _whole_segments(self.folder, journal)
-        if journal is None or not segments:
+        finished = sum(segment.frames for segment in segments)
+        if not segments and not usable_frames(self.folder, journal.stored, finished):
             return
         try:
             differences = self._description.differences(journal.description)
@@ -221,20 +316,27 @@ class SegmentJournal:
                 "of `resume` to start over."
             )
         self.segments, self.batch = segments, journal.batch
+        if self._store is not None:
+            self._has_loaded = self._store.load(journal.stored, finished) > 0
 
     def _remove_unfinished(self) -> None:
         """Delete everything in the folder that is not finished."""
         known = {_LOCK, _JOURNAL, *(segment.name for segment in self.segments)}
+        known |= {stored.name for stored in self._safe_frames()}
         for path in self.folder.iterdir():
             if path.name not in known:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _note(self, segment: Segment) -> None:
-        self.segments.append(segment)
-        self._write_journal()
+        with self._mutex:
+            self.segments.append(segment)
+            if self._store is not None:
+                self._store.drop(self.completed)
+            self._write_journal()
 
     def _write_journal(self) -> None:
-        content = asdict(_Journal(self._description.to_data(), self.batch, self.segments))
+        stored = self._safe_frames()
+        content = asdict(_Journal(self._description.to_data(), self.batch, self.segments, stored))
         write_whole(self.folder / _JOURNAL, json.dumps(content, indent=1) + "\n", durable=True)
 
     def _locked(self) -> int:
@@ -267,7 +369,8 @@ def _read_journal(folder: Path) -> _Journal | None:
     try:
         content = json.loads(text)
         segments = [Segment(**item) for item in content.pop("segments")]
-        return _Journal(**content, segments=segments)
+        stored = [StoredFrames(**item) for item in content.pop("stored")]
+        return _Journal(**content, segments=segments, stored=stored)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise _other_version(path) from error
 
