@@ -20,7 +20,7 @@ from typing import Self
 from interp_cli.errors import DecodeError, OpenError, WeightsError
 from interp_cli.inference.flow import OpticalFlow
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.options import DoubleOptions
+from interp_cli.options import DoubleOptions, InferenceOptions
 from interp_cli.pipeline.clock import SourceClock
 from interp_cli.pipeline.description import JobDescription
 from interp_cli.pipeline.flow_export import FlowWriter, check_folder
@@ -36,7 +36,7 @@ from interp_cli.video.readers.base import Frame, FrameReader
 from interp_cli.video.readers.interlaced import LOOKED_AT, is_soft_telecine
 from interp_cli.video.readers.open import Source, identify_source, open_whole_frames
 from interp_cli.video.writers.base import FrameWriter, reserving
-from interp_cli.video.writers.journal import SegmentJournal
+from interp_cli.video.writers.journal import SegmentJournal, earlier_description
 from interp_cli.video.writers.open import (
     Output,
     Target,
@@ -222,7 +222,7 @@ class Job:
         Raises:
             InterpError: The input, the output or the model cannot be used; no output is left.
         """
-        interpolator = interpolator or Interpolator.from_options(self.options.inference)
+        interpolator = interpolator or Interpolator.from_options(self._inference_options())
         self._check_model(interpolator)
         planner = self.create_planner()
         frames = self._source_frames()
@@ -281,6 +281,20 @@ class Job:
             encoder=writer.encoder,
             warnings=tuple(self._warnings(interpolator, writer, planner.frames_in)),
         )
+
+    def _inference_options(self) -> InferenceOptions:
+        """Those of the job; when it is resumed, an `auto` precision is that of the earlier run.
+
+        Which precision is faster on a CPU is measured, so it may come out otherwise the next time.
+        """
+        inference = self.options.inference
+        if not self.options.resume or inference.precision != "auto":
+            return inference
+        try:
+            earlier = JobDescription.from_data(earlier_description(self.target.path))
+            return replace(inference, precision=earlier.inference["precision"])
+        except (ValueError, LookupError):  # nothing to go on from, or of another version
+            return inference
 
     def _check_model(self, interpolator: Interpolator) -> None:
         """Raise `WeightsError` if a model cannot make what is asked for."""

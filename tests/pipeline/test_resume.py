@@ -550,7 +550,17 @@ def interp(*arguments: object) -> subprocess.Popen[str]:
 def test_a_killed_command_goes_on(tmp_path: Path, weights: Path, number: signal.Signals):
     source = clips.moving_clip(tmp_path / "in.mp4", 40, audio="aac", cuts=(20,))
     target, whole = tmp_path / "out.mp4", tmp_path / "whole.mp4"
-    asked = ("--model", weights, "--segment-frames", "16", "--preset", "ultrafast", "-q")
+    asked = (
+        "--model",
+        weights,
+        "--segment-frames",
+        "16",
+        "--preset",
+        "ultrafast",
+        "-q",
+        "--precision",
+        "fp32",
+    )
     process = interp(source, target, *asked)
     deadline = time.monotonic() + 60
     while not completed_frames(target) and time.monotonic() < deadline:
@@ -560,7 +570,9 @@ def test_a_killed_command_goes_on(tmp_path: Path, weights: Path, number: signal.
     frames = completed_frames(target)
     assert 16 <= frames < 80
     assert not target.exists()
-    options = replace(OPTIONS, segment_frames=16, inference=InferenceOptions(model=str(weights)))
+    options = replace(
+        OPTIONS, segment_frames=16, inference=InferenceOptions(str(weights), precision="fp32")
+    )
     if number is signal.SIGINT:
         assert process.returncode == 130
         assert f"out.mp4: {frames} finished frames are kept: the same " in said
@@ -584,6 +596,15 @@ def test_weights_may_lie_elsewhere_when_a_job_goes_on(source, tmp_path, weights)
     result = double_video(source, target, replace(OPTIONS, resume=True), interpolator=moved)
     assert result.frames_resumed >= 2 * EVERY
     assert result.model == str(other.with_suffix(""))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_automatic_precision_is_that_of_the_first_run(source, tmp_path, weights, precision):
+    inference = InferenceOptions(str(weights), device="cpu")
+    first = Interpolator.from_options(replace(inference, precision=precision))
+    interrupted(source, tmp_path / "out.mp4", OPTIONS, first)
+    again = replace(OPTIONS, resume=True, inference=inference)
+    assert double_video(source, tmp_path / "out.mp4", again).precision == precision
 
 
 def test_many_videos_go_on(source: Path, tmp_path: Path, weights: Path):
@@ -639,7 +660,7 @@ STORED = {
 def stopped_after(
     frames: int, source: Path, target: Path, options: DoubleOptions, interpolator: Interpolator
 ) -> int:
-    """Stop a job after so many frames of the input; the number of frames that are kept."""
+    """Stop a job after so many frames of the output; the number of frames that are kept."""
 
     def stop(done: int, total: int | None) -> None:
         if done >= frames:
@@ -663,7 +684,7 @@ def test_stored_frames_are_not_made_again(case, request, tmp_path, interpolator)
     once = double_video(clip, whole, options, interpolator=interpolator)
     asked = interpolator.net.asked
     kept = []
-    for frames in (7, 15):  # the second time it had gone on
+    for frames in (17, 31):  # the second time it had gone on
         kept.append(stopped_after(frames, clip, target, options, interpolator))
         options = replace(options, resume=True)
     assert 8 <= kept[0] < kept[1]
@@ -689,7 +710,7 @@ def test_stored_frames_have_the_samples_of_every_format(tmp_path, interpolator, 
     options = replace(LOSSLESS, segment_frames=1000, checkpoint_seconds=AT_ONCE)
     double_video(clip, tmp_path / f"whole.{ending}", options, interpolator=interpolator)
     target = tmp_path / f"out.{ending}"
-    assert stopped_after(9, clip, target, options, interpolator) >= 8
+    assert stopped_after(19, clip, target, options, interpolator) >= 8
     double_video(clip, target, replace(options, resume=True), interpolator=interpolator)
     assert shown(target) == shown(tmp_path / f"whole.{ending}")
 
@@ -701,7 +722,7 @@ def test_pictures_go_on_from_stored_frames(tmp_path, interpolator, every):
     clips.moving_clip(pictures / "shot_%03d.png", 24, codec="png", pix_fmt="rgb24", size=(64, 48))
     options = DoubleOptions(segment_frames=every, checkpoint_seconds=AT_ONCE)
     double_video(pictures, tmp_path / "whole", options, interpolator=interpolator)
-    stopped_after(15, pictures, tmp_path / "out", options, interpolator)
+    stopped_after(31, pictures, tmp_path / "out", options, interpolator)
     again = replace(options, resume=True)
     result = double_video(pictures, tmp_path / "out", again, interpolator=interpolator)
     assert result.frames_resumed > 16
@@ -716,7 +737,7 @@ def test_flow_goes_on_with_stored_frames(source, tmp_path):
     whole = replace(options, save_flow=tmp_path / "whole_flow")
     double_video(source, tmp_path / "whole.mp4", whole, interpolator=flow)
     options = replace(options, save_flow=tmp_path / "flow")
-    assert stopped_after(9, source, tmp_path / "out.mp4", options, flow) >= 8
+    assert stopped_after(19, source, tmp_path / "out.mp4", options, flow) >= 8
     double_video(source, tmp_path / "out.mp4", replace(options, resume=True), interpolator=flow)
     made = [
         {path.name: path.read_bytes().replace(b"whole.mp4", b"out.mp4") for path in f.iterdir()}

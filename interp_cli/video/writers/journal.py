@@ -91,6 +91,16 @@ def completed_frames(target: Path) -> int:
     return finished + sum(frames.frames for frames in stored)
 
 
+def earlier_description(target: Path) -> dict[str, Any]:
+    """Description of the job that an earlier, unfinished run did; empty where there is none.
+
+    Raises:
+        EncodeError: Another version of interp left it.
+    """
+    journal = _read_journal(journal_folder(target))
+    return journal.description if journal else {}
+
+
 def check_completed(target: Path, options: DoubleOptions) -> None:
     """Refuse to lose what an earlier run has left, unless that was asked for.
 
