@@ -15,12 +15,12 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from interp_cli.errors import DecodeError, OpenError, WeightsError
 from interp_cli.inference.flow import OpticalFlow
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.options import DoubleOptions, InferenceOptions
+from interp_cli.options import DoubleOptions, InferenceOptions, Precision
 from interp_cli.pipeline.clock import SourceClock
 from interp_cli.pipeline.description import JobDescription
 from interp_cli.pipeline.flow_export import FlowWriter, check_folder
@@ -292,7 +292,8 @@ class Job:
             return inference
         try:
             earlier = JobDescription.from_data(earlier_description(self.target.path))
-            return replace(inference, precision=earlier.inference["precision"])
+            precision = cast(Precision, earlier.inference["precision"])
+            return replace(inference, precision=precision)
         except (ValueError, LookupError):  # nothing to go on from, or of another version
             return inference
 
