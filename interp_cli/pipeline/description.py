@@ -6,13 +6,13 @@ import hashlib
 import json
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Self, Union, cast, get_args, get_origin, get_type_hints
 
-from interp_cli.options import DoubleOptions
+from interp_cli.options import DoubleOptions, InferenceOptions, Precision
 from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.readers.open import STANDARD_STREAM
 
@@ -130,6 +130,24 @@ class JobDescription:
         software = ", ".join(f"{name} {number}" for name, number in self.versions.items())
         named = {f"`{name}`": value for name, value in options.items()}
         return {"input": self.input_hash, "software": software, **named}
+
+
+def settled_inference(options: InferenceOptions, earlier: Mapping[str, Any]) -> InferenceOptions:
+    """Options with the precision of an earlier run in place of `auto`.
+
+    Which precision is faster on a CPU is measured, so it may come out otherwise the next time.
+
+    Args:
+        options: Options of a resumed job.
+        earlier: Description of the earlier run as plain data; empty: none.
+    """
+    if options.precision != "auto":
+        return options
+    try:
+        settled = JobDescription.from_data(earlier).inference["precision"]
+        return replace(options, precision=cast(Precision, settled))
+    except (ValueError, LookupError):  # nothing to go on from, or of another version
+        return options
 
 
 def _said(value: object) -> str:

@@ -15,14 +15,14 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from interp_cli.errors import DecodeError, OpenError, WeightsError
 from interp_cli.inference.flow import OpticalFlow
 from interp_cli.inference.interpolator import Interpolator
-from interp_cli.options import DoubleOptions, InferenceOptions, Precision
+from interp_cli.options import DoubleOptions
 from interp_cli.pipeline.clock import SourceClock
-from interp_cli.pipeline.description import JobDescription
+from interp_cli.pipeline.description import JobDescription, settled_inference
 from interp_cli.pipeline.flow_export import FlowWriter, check_folder
 from interp_cli.pipeline.frames import SourceFrame
 from interp_cli.pipeline.planner import PlannedFrame, Planner, create_planner
@@ -222,7 +222,7 @@ class Job:
         Raises:
             InterpError: The input, the output or the model cannot be used; no output is left.
         """
-        interpolator = interpolator or Interpolator.from_options(self._inference_options())
+        interpolator = interpolator or self._create_interpolator()
         self._check_model(interpolator)
         planner = self.create_planner()
         frames = self._source_frames()
@@ -282,20 +282,9 @@ class Job:
             warnings=tuple(self._warnings(interpolator, writer, planner.frames_in)),
         )
 
-    def _inference_options(self) -> InferenceOptions:
-        """Those of the job; when it is resumed, an `auto` precision is that of the earlier run.
-
-        Which precision is faster on a CPU is measured, so it may come out otherwise the next time.
-        """
-        inference = self.options.inference
-        if not self.options.resume or inference.precision != "auto":
-            return inference
-        try:
-            earlier = JobDescription.from_data(earlier_description(self.target.path))
-            precision = cast(Precision, earlier.inference["precision"])
-            return replace(inference, precision=precision)
-        except (ValueError, LookupError):  # nothing to go on from, or of another version
-            return inference
+    def _create_interpolator(self) -> Interpolator:
+        earlier = earlier_description(self.target.path) if self.options.resume else {}
+        return Interpolator.from_options(settled_inference(self.options.inference, earlier))
 
     def _check_model(self, interpolator: Interpolator) -> None:
         """Raise `WeightsError` if a model cannot make what is asked for."""

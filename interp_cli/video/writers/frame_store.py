@@ -14,10 +14,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from interp_cli.video.pixel_format import Planes
+# The command line looks into journals before anything heavy is loaded.
+if TYPE_CHECKING:
+    from interp_cli.video.pixel_format import Planes
 
 # Space on the disk that stored frames may take, beyond which a block grows no further.
 _MAX_BYTES = 2 << 30
@@ -62,7 +63,7 @@ class _Block:
 
     def add(self, planes: Planes | None) -> None:
         for plane in planes or ():
-            self.size_bytes += self._file.write(np.ascontiguousarray(plane).data)
+            self.size_bytes += self._file.write(plane.tobytes())
         self.frames += 1
 
     def mark(self) -> None:
@@ -130,6 +131,8 @@ class FrameStore:
         Args:
             like: Planes of another frame of the same format.
         """
+        import numpy as np
+
         size_bytes = sum(plane.nbytes for plane in like)
         while self._offset + size_bytes > self._unread[0].size_bytes:
             del self._unread[0]

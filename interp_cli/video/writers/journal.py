@@ -19,16 +19,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from interp_cli.atomic import AtomicPath, flush, write_whole
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
-from interp_cli.video.pixel_format import Planes
 from interp_cli.video.writers.frame_store import FrameStore, StoredFrames, usable_frames
 
 if sys.platform != "win32":
     import fcntl
+
+if TYPE_CHECKING:
+    from interp_cli.video.pixel_format import Planes
 
 _JOURNAL, _LOCK = "journal.json", "lock"
 
