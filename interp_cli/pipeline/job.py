@@ -1,8 +1,7 @@
 """One video to double: what is read, what is written, and the run between the two.
 
-Everything in a run happens at once, joined by bounded queues: the reader decodes, the calling
-thread plans, the synthesizer's threads make the new frames, and another thread hands finished
-frames to the encoder.
+A run is a pipeline of threads with bounded queues: the reader decodes, the calling thread plans,
+the synthesizer's threads make the new frames, and another thread feeds the encoder.
 """
 
 from __future__ import annotations
@@ -222,7 +221,10 @@ class Job:
         Raises:
             InterpError: The input, the output or the model cannot be used; no output is left.
         """
-        interpolator = interpolator or self._create_interpolator()
+        if interpolator is None:
+            earlier = earlier_description(self.target.path) if self.options.resume else {}
+            inference = settled_inference(self.options.inference, earlier)
+            interpolator = Interpolator.from_options(inference)
         self._check_model(interpolator)
         planner = self.create_planner()
         frames = self._source_frames()
@@ -281,10 +283,6 @@ class Job:
             encoder=writer.encoder,
             warnings=tuple(self._warnings(interpolator, writer, planner.frames_in)),
         )
-
-    def _create_interpolator(self) -> Interpolator:
-        earlier = earlier_description(self.target.path) if self.options.resume else {}
-        return Interpolator.from_options(settled_inference(self.options.inference, earlier))
 
     def _check_model(self, interpolator: Interpolator) -> None:
         """Raise `WeightsError` if a model cannot make what is asked for."""
