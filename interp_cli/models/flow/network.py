@@ -26,8 +26,6 @@ side 1 to `frame1`, and `flip(1)` is the other side.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -36,29 +34,28 @@ from torch import Tensor, nn
 
 from interp_cli.image_ops import padded, shrunk
 from interp_cli.models.base import SynthesisParams
-from interp_cli.models.flow.cost_volume import cost_volume
 from interp_cli.models.flow.fades import BrightnessCompensation, brightness_change
 from interp_cli.models.flow.large_motion import global_matches
 from interp_cli.models.flow.layers import (
-    CoarseBranch,
-    ResidualBlock,
-    SwapConv,
-    act,
-    activated_conv,
-    concat_sides,
     doubled,
     l2_normalize,
     per_side,
-    pixel_shuffle,
-    split_sides,
     stack_sides,
 )
 from interp_cli.models.flow.lucas_kanade import (
     consensus_flow,
     detail_uncertainty,
     direction,
-    least_squares_step,
 )
+from interp_cli.models.flow.matching import (
+    EIGHTH,
+    EIGHTH_DESCRIPTOR,
+    QUARTER,
+    QUARTER_DESCRIPTOR,
+    Encoder,
+    Matcher,
+)
+from interp_cli.models.flow.refinement import Refinement, State, refinement_step
 from interp_cli.models.flow.static_regions import stillness
 from interp_cli.models.render import render
 from interp_cli.models.warp import splat, warp
@@ -66,9 +63,6 @@ from interp_cli.models.warp import splat, warp
 # The coarsest level's picture has its shorter side at most this long: ten cells of the matcher.
 _COARSEST_PX = 80
 _MAX_LEVELS = 7
-# Channels of the features at 1/4 and 1/8, and of the descriptors there.
-_QUARTER, _EIGHTH = 32, 48
-_QUARTER_DESCRIPTOR, _EIGHTH_DESCRIPTOR = 16, 24
 # Weights of the flow that replaces a frame's own where little of it lands, in units of a whole
 # pixel that landed: the other frame's flow, and a mean over this many cells around. The network's
 # weights are trained with these numbers.
@@ -116,14 +110,6 @@ class FlowOutputs(NamedTuple):
     refined: tuple[Tensor, Tensor, Tensor]
 
 
-class _State(NamedTuple):
-    """State between refinements: flows, blend logits and hidden channels of both sides."""
-
-    flow: Tensor  # (N, 2, 2, H, W) in pixels
-    logit: Tensor  # (N, 2, 1, H, W)
-    hidden: Tensor | None  # (N, C, H/2, W/2), a side's channels in each half
-
-
 class Flow(nn.Module):
     """Frame interpolation at any timestep."""
 
@@ -132,15 +118,15 @@ class Flow(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder()
-        self.matcher = Matcher(_EIGHTH_DESCRIPTOR, radius=3, channels=(64, 64, 48), coarse=96)
+        self.matcher = Matcher(EIGHTH_DESCRIPTOR, radius=3, channels=(64, 64, 48), coarse=96)
         # Begins nearly shut: its descriptors mean nothing until they are trained.
-        self.fine_matcher = Matcher(_QUARTER_DESCRIPTOR, radius=2, channels=(32, 32), gate=-2.0)
+        self.fine_matcher = Matcher(QUARTER_DESCRIPTOR, radius=2, channels=(32, 32), gate=-2.0)
         self.trust = nn.Parameter(torch.tensor(3.0))
         self.refine_quarter = Refinement(
-            64, blocks=5, coarse=(128, 4), context=_EIGHTH, hidden=0, radius=3
+            64, blocks=5, coarse=(128, 4), context=EIGHTH, hidden=0, radius=3
         )
         self.refine_half = Refinement(
-            48, blocks=4, coarse=(96, 2), context=_QUARTER, hidden=64, radius=2
+            48, blocks=4, coarse=(96, 2), context=QUARTER, hidden=64, radius=2
         )
         # Its four more outputs: a residual (RGB) and the sharpness.
         self.refine_full = Refinement(24, blocks=2, context=0, hidden=48, radius=0, more=4)
@@ -263,7 +249,7 @@ class Flow(nn.Module):
 
     def _project(
         self, features0: Features, features1: Features, pair_flow: Tensor, timestep: Tensor
-    ) -> _State:
+    ) -> State:
         """Splat the flows of both frames to the timestep.
 
         Each pixel carries its flow, weighted by how well it agrees with its target in the other
@@ -291,7 +277,7 @@ class Flow(nn.Module):
         # hits must not be ruled out. The nearer frame has more weight.
         hits = landed[:, :, 2:].clamp(max=4)
         logit = 0.5 * torch.log(hits + 0.1) + torch.log(1 - times)
-        return _State(-forward * times * velocity / total, logit, None)
+        return State(-forward * times * velocity / total, logit, None)
 
     def _compensated(
         self, features0: Features, features1: Features, pair_flow: Tensor, timestep: Tensor
@@ -308,11 +294,11 @@ class Flow(nn.Module):
         features1: Features,
         compensated: BrightnessCompensation,
         pair_flow: Tensor,
-        state: _State,
+        state: State,
         timestep: Tensor,
         *,
         last_step: bool = True,
-    ) -> tuple[SynthesisParams, _State, _State]:
+    ) -> tuple[SynthesisParams, State, State]:
         """Refine three times. Returns the parameters and the states at quarter and half size."""
         times = torch.stack((timestep, 1 - timestep), 1).float()
         full, half, quarter = compensated.pictures
@@ -326,7 +312,7 @@ class Flow(nn.Module):
             warped = per_side(warp, full, flow, "bicubic")
             doubt = detail_uncertainty(warped)
         if last_step:
-            flow = flow + _LAST_FRACTION * per_side(doubled, _step(warped, times))
+            flow = flow + _LAST_FRACTION * per_side(doubled, refinement_step(warped, times))
         logit = at_full.logit
         residual, sharpness = torch.split(more.sum(1), [3, 1], 1)
         # Softening is for uncertain motion.
@@ -340,164 +326,13 @@ class Flow(nn.Module):
         return params, at_quarter, at_half
 
 
-class Encoder(nn.Module):
-    """Features of one picture at 1/4 and 1/8, the same at all pyramid levels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.to_quarter = nn.Sequential(
-            activated_conv(3, 16, stride=2),
-            activated_conv(16, _QUARTER, stride=2),
-            activated_conv(_QUARTER, _QUARTER),
-        )
-        self.to_eighth = nn.Sequential(
-            activated_conv(_QUARTER, _EIGHTH, stride=2),
-            activated_conv(_EIGHTH, _EIGHTH),
-            CoarseBranch(_EIGHTH, 96, blocks=2),
-        )
-        self.quarter_descriptor = nn.Conv2d(_QUARTER, _QUARTER_DESCRIPTOR, 1)
-        self.eighth_descriptor = nn.Conv2d(_EIGHTH, _EIGHTH_DESCRIPTOR, 3, padding=1)
-
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Features at 1/4 and 1/8 of a picture whose sides are multiples of 8."""
-        quarter = self.to_quarter(picture - 0.5)
-        return quarter, self.to_eighth(quarter)
-
-
-class Matcher(nn.Module):
-    """One step of the flow from one frame to another.
-
-    The softmax over a cost volume gives the step. Convolutions weight it and correct it.
-    """
-
-    def __init__(
-        self,
-        descriptor: int,
-        radius: int,
-        channels: Sequence[int],
-        *,
-        coarse: int = 0,
-        gate: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.radius = radius
-        self.log_contrast = nn.Parameter(torch.tensor(2.5))
-        costs = (2 * radius + 1) ** 2
-        sizes = (costs + descriptor + 5, *channels)
-        self.body = nn.Sequential(*(activated_conv(i, o) for i, o in pairwise(sizes)))
-        if coarse:
-            self.body.append(CoarseBranch(sizes[-1], coarse, blocks=2))
-        self.out = nn.Conv2d(sizes[-1], 3, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        with torch.no_grad():
-            self.out.bias.copy_(torch.tensor((0.0, 0.0, gate)))  # type: ignore[union-attr]
-        reach = torch.arange(-radius, radius + 1.0)
-        dy, dx = torch.meshgrid(reach, reach, indexing="ij")
-        self.register_buffer("offsets", torch.stack((dx, dy)).flatten(1), persistent=False)
-
-    def forward(self, own: Tensor, other: Tensor, flow: Tensor) -> Tensor:
-        """Improve `flow`, (N, 2, H, W), from descriptors of both frames, (N, C, H, W)."""
-        costs = cost_volume(own, warp(other, flow), self.radius)
-        likely = F.softmax(costs * self.log_contrast.float().exp(), 1)
-        offsets: Tensor = self.offsets  # type: ignore[assignment]
-        with torch.autocast(flow.device.type, enabled=False):  # to a 64th of a cell in bfloat16
-            step = (offsets.float() @ likely.float().flatten(2)).view_as(flow)
-        seen = torch.cat((costs, step, flow * 0.1, own, likely.amax(1, keepdim=True)), 1)
-        correction, gate = torch.split(self.out(self.body(seen)).float(), [2, 1], 1)
-        return flow + torch.sigmoid(gate) * step + correction
-
-
-class Refinement(nn.Module):
-    """Corrects flows and blend logits of both sides, at half their resolution."""
-
-    def __init__(
-        self,
-        channels: int,
-        *,
-        blocks: int,
-        coarse: tuple[int, int] = (0, 0),
-        context: int,
-        hidden: int,
-        radius: int,
-        more: int = 0,
-    ) -> None:
-        """Set the sizes.
-
-        Args:
-            channels: Number of channels of both sides together, as everywhere except in `context`.
-            blocks: Number of residual blocks.
-            coarse: Channels and residual blocks of a `CoarseBranch`; 0: none.
-            context: Channels of each frame's features; 0: none.
-            hidden: Channels from the refinement before; 0: none.
-            radius: Radius of the cost volume between the warped features, in cells; 0: none.
-            more: Number of further outputs of each side.
-        """
-        super().__init__()
-        self.radius = radius
-        costs = (2 * radius + 1) ** 2 if radius else 0
-        self.more = more
-        self.look = SwapConv(8, channels, 3, stride=2)
-        self.describe = nn.Conv2d(context, 16, 1) if radius else None
-        self.take_over = SwapConv(hidden, hidden // 2, 1) if hidden else None
-        self.mix = SwapConv(channels + hidden // 2 + 2 * (5 + context + costs), channels, 1)
-        self.body = nn.Sequential(*(ResidualBlock(channels, SwapConv) for _ in range(blocks)))
-        if coarse[0]:
-            branch = CoarseBranch(channels, coarse[0], blocks=coarse[1], sides=True)
-            self.body.insert(0, branch)
-        # Flow (2), logit, further outputs, and the gate of the least squares step.
-        self.out = SwapConv(channels, 2 * (4 + more) * 4, 1)
-        nn.init.normal_(self.out.weight, std=1e-3)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(
-        self, pictures: Tensor, context: Tensor | None, state: _State, times: Tensor
-    ) -> tuple[_State, Tensor]:
-        """Correct `state`.
-
-        Args:
-            pictures: Pictures of both frames, (N, 2, 3, H, W).
-            context: Their features, (N, 2, C, H/2, W/2).
-            state: The state so far, with flow and logit at (H, W).
-            times: Distance from the timestep to both frames, (N, 2, 1, 1, 1).
-
-        Returns:
-            The corrected state, and the further outputs, (N, 2, `more`, H, W).
-        """
-        balance = (state.logit - state.logit.flip(1)) * 0.25
-        sides = per_side(warp, pictures, state.flow)
-        seen = self.look(concat_sides(sides, balance))
-        aligned = _step(sides, times)
-        flow = per_side(shrunk, state.flow, 2) * 0.5
-        parts = [split_sides(act(seen)), flow * 0.1, times.expand_as(flow[:, :, :1])]
-        if context is not None:
-            warped = per_side(warp, context, flow)
-            parts.append(warped)
-            if self.describe is not None:
-                own = l2_normalize(per_side(self.describe, warped))
-                parts.append(per_side(cost_volume, own, own.flip(1), self.radius))
-        if self.take_over is not None and state.hidden is not None:
-            parts.append(split_sides(doubled(self.take_over(state.hidden))))
-        parts.append(aligned)
-        hidden = self.body(act(self.mix(concat_sides(*parts))))
-        correction = pixel_shuffle(split_sides(self.out(hidden))).float()
-        step, logit, more, gate = torch.split(correction, [2, 1, self.more, 1], 2)
-        step = step + torch.sigmoid(gate) * per_side(doubled, aligned)
-        return _State(state.flow + step, state.logit + logit, hidden), more
-
-
-@torch.no_grad()
-def _step(warped: Tensor, times: Tensor) -> Tensor:
-    """The least squares step of both flows, at half the resolution of `warped`."""
-    return -direction(warped) * times * least_squares_step(warped, times).unsqueeze(1)
-
-
 def _blend(warped: Tensor, logit: Tensor) -> Tensor:
     """Both sides' pictures, (N, 2, 3, H, W), weighted by the softmax of their logits."""
     weight = torch.sigmoid(logit[:, 0] - logit[:, 1])
     return warped[:, 0] * weight + warped[:, 1] * (1 - weight)
 
 
-def _enlarged(state: _State) -> _State:
+def _enlarged(state: State) -> State:
     return state._replace(
         flow=2 * per_side(doubled, state.flow), logit=per_side(doubled, state.logit)
     )

@@ -14,7 +14,8 @@ from interp_cli.models.flow import network as flow_module
 from interp_cli.models.flow.cost_volume import cost_volume
 from interp_cli.models.flow.large_motion import global_matches
 from interp_cli.models.flow.layers import CoarseBranch, SwapConv, activated_conv, l2_normalize
-from interp_cli.models.flow.network import Flow, Matcher
+from interp_cli.models.flow.matching import Matcher
+from interp_cli.models.flow.network import Flow
 from interp_cli.models.render import render
 
 
