@@ -1,8 +1,8 @@
-"""Black bars: where in a frame the picture lies, and how a made picture is put between its bars.
+"""Black bars: the region of a frame with the picture, and pasting a picture between the bars.
 
-A network that sees bars warps the picture's edge into them. So it is given what lies between them,
-and the bars of the new frame are those of the original before it, bit by bit. In doubt there are no
-bars: they are dark and colourless over the whole width (or height), at both ends of it.
+A network that sees bars warps the picture's edge into them. So it gets only the region between
+them, and a new frame has the bars of the original before it, bit for bit. Bars are dark and
+colourless over the whole width (or height), at both ends of it. In doubt there are none.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from interp_cli.video.pixel_format import PixelFormat, Planes, planes_of
 if TYPE_CHECKING:  # the planner needs regions and no torch
     from torch import Tensor
 
-# Codes (of 255) by which a sample of a bar may be off; encoders leave one or two.
+# Maximum deviation of a bar's sample from black, in codes of 255. Encoders leave one or two.
 _TOLERANCE = 2
-# Of the frame's height or width: thinner bars are not worth it, and a picture is not smaller.
+# Minimum of a bar and of the picture, as fractions of the frame's height or width.
 _MIN_BAR = 0.02
 _MIN_PICTURE = 0.25
 
@@ -64,7 +64,7 @@ class Region:
 
 
 def picture_region(image: av.VideoFrame, layout: PixelFormat) -> Region | None:
-    """Where the picture lies between black bars; `None` where all is black, so nobody knows."""
+    """Region of the picture between black bars; `None` if the whole frame is black."""
     whole = Region.whole(layout)
     if layout.has_alpha:
         return whole
@@ -85,7 +85,7 @@ def picture_region(image: av.VideoFrame, layout: PixelFormat) -> Region | None:
 
 
 def paste(planes: Planes, region: Region, original: av.VideoFrame, layout: PixelFormat) -> Planes:
-    """The original's planes with `planes` in the area."""
+    """Return the original's planes with `planes` in the region."""
     pasted = []
     for index, (whole, part) in enumerate(zip(planes_of(original), planes, strict=True)):
         rows, columns = layout.steps(layout.order[index])
@@ -104,15 +104,15 @@ class _Black:
         chroma = layout.kind == "yuv"
         self._light = planes[:1] if chroma or layout.packed else planes
         self._chroma = planes[1:3] if chroma else ()
-        self._most = (0 if layout.full_range else 16) * step + _TOLERANCE * step
+        self._max_black = (0 if layout.full_range else 16) * step + _TOLERANCE * step
         self._neutral = (128 * step, _TOLERANCE * step)
         self._layout = layout
 
     def row(self, y: int) -> bool:
-        return all(plane[y].max() <= self._most for plane in self._light)
+        return all(plane[y].max() <= self._max_black for plane in self._light)
 
     def column(self, x: int) -> bool:
-        return all(plane[:, x].max() <= self._most for plane in self._light)
+        return all(plane[:, x].max() <= self._max_black for plane in self._light)
 
     def rows(self) -> NDArray[np.bool_]:
         return self._lines(1, self._layout.height, self._layout.chroma_height)
@@ -124,7 +124,7 @@ class _Black:
         black = np.ones(length, np.bool_)
         for plane in self._light:
             axes = (across, 2) if plane.ndim == 3 else across
-            black &= plane.max(axis=axes) <= self._most
+            black &= plane.max(axis=axes) <= self._max_black
         middle, tolerance = self._neutral
         for plane in self._chroma:
             ends = plane.max(across).astype(int) - middle, middle - plane.min(across).astype(int)
@@ -134,9 +134,9 @@ class _Black:
 
 
 def _between(lit: NDArray[np.intp], length: int, step: int) -> tuple[int, int]:
-    """First and behind the last line of the picture, on whole samples of chroma."""
+    """First line of the picture, and the line after its last, on whole samples of chroma."""
     begin = int(lit[0]) // step * step
     end = min(length, -(-(int(lit[-1]) + 1) // step) * step)
-    least = max(1.0, _MIN_BAR * length)
-    thin = begin < least or length - end < least
+    min_bar = max(1.0, _MIN_BAR * length)
+    thin = begin < min_bar or length - end < min_bar
     return (0, length) if thin or end - begin < _MIN_PICTURE * length else (begin, end)

@@ -1,1 +1,1 @@
-"""From videos to trained weights: data, objectives, one loop."""
+"""Training: data, objectives and one loop, from videos to weights."""

@@ -1,4 +1,4 @@
-"""The course of a run: a table for every eye, and TensorBoard where it is installed."""
+"""Losses and scores of a run as a table, and in TensorBoard where it is installed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Curve:
         """Open the table.
 
         Args:
-            folder: Where it lies.
-            first_step: Rows of later steps are dropped: an interrupted run writes them anew.
+            folder: Folder of the run.
+            first_step: First step of this session. Later rows are dropped, as they are repeated.
         """
         self._path = folder / CURVE
         self._rows: list[dict[str, str]] = []
@@ -38,10 +38,10 @@ class Curve:
             self._board.close()
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Add a row; it needs a `step`. Values that came late leave earlier rows empty there."""
+        """Add a row with a `step`. Earlier rows are empty in columns that are new."""
         self._rows.append({name: f"{value:.7g}" for name, value in values.items()})
         columns = dict.fromkeys(name for row in self._rows for name in row)
-        # The table is small, so it is written whole: a new column needs a new header.
+        # The table is small and a new column needs a new header, so the whole file is written.
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(columns), restval="")
         writer.writeheader()

@@ -1,4 +1,4 @@
-"""Where a run computes, and in which precision."""
+"""Device and precision of a run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from interp_cli.options import Precision
 
 
 def choose_device(name: str, rank: int = 0) -> torch.device:
-    """The device that a name means.
+    """Return the device for a name.
 
     Args:
         name: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        rank: Of this process: of several GPUs, `cuda` and `auto` mean the one for this rank.
+        rank: Rank of this process, which selects one of several GPUs for `cuda` and `auto`.
+            Default 0.
 
     Raises:
         ResourceError: This machine has no such device.
-        ValueError: It is no name of a device.
+        ValueError: The name is unknown.
     """
     device = devices.parse_device(name)
     if device.type == "cuda" and device.index is None:
@@ -32,16 +33,16 @@ def choose_device(name: str, rank: int = 0) -> torch.device:
 
 
 def choose_precision(device: torch.device, wanted: Precision) -> Precision:
-    """What `auto` means on a device; anything else is checked and kept.
+    """Return the precision for a device: the fastest safe one for `auto`.
 
-    On a CPU its instructions alone decide: a measurement, as for making frames, could differ from
-    rank to rank and from sitting to sitting.
+    On a CPU the instruction set alone decides. A measurement, as for inference, could differ
+    between processes and sessions.
 
     Raises:
         ResourceError: The device cannot train in this precision.
     """
     if wanted == "fp16" and device.type == "cpu":
-        raise ResourceError("precision fp16: not for training on a CPU; use fp32 or bf16.")
+        raise ResourceError('`precision="fp16"` cannot be trained on a CPU; use fp32 or bf16.')
     if wanted != "auto":
         return wanted
     if device.type == "cuda":

@@ -1,9 +1,8 @@
-"""Which crop of which frames a triplet is, as a pure function of its number.
+"""Sampling of triplets: which crop of which frames, as a pure function of a triplet's number.
 
-Triplet number k of a run of training follows from the seed and k alone, whoever draws it and
-whenever: a resumed run sees exactly what an uninterrupted one would have seen, on any number of
-processes. Drawing touches no picture, so the same draws can be cut out with OpenCV (`triplets`) or
-on a GPU (`resident`).
+Triplet k of a run follows from the seed and k alone. So a resumed run sees the same triplets as an
+uninterrupted one, with any number of processes. Sampling reads no pictures, so the same draws can
+be cropped with OpenCV (`triplets`) or on a GPU (`resident`).
 """
 
 from __future__ import annotations
@@ -18,35 +17,35 @@ import numpy as np
 from interp_cli.errors import TrainingError
 from interp_cli.training.prepare import Shot
 
-# Footage at 45 frames a second and more moves little from frame to frame.
+# Footage of at least 45 frames per second moves little from frame to frame.
 _FAST_RATE = 45.0
 _STRIDES = {False: (0.70, 0.22, 0.08), True: (0.25, 0.45, 0.30)}
 _ZOOM_RANGE = (0.8, 2.2)
-# Of a few places the first where something moves is taken.
+# Number of candidate places, of which the first with motion is used.
 _PLACES = 4
 _ORDERS = ((0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1), (1, 2, 0), (2, 0, 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One triplet as decided, before any picture is touched.
+    """Parameters of one triplet.
 
     Attributes:
         shot: Number of the shot.
-        frames: Numbers of its three frames in the order of time.
-        timestep: Where the second lies between the others.
-        side: Of the square in the stored frame, in pixels.
-        places: (top, left) of the squares that may be taken, the first lively one is.
-        flip_x: Mirror left and right.
-        flip_y: Mirror top and bottom.
-        transpose: Swap rows and columns.
-        reverse: Swap earlier and later.
+        frames: Numbers of the three frames in temporal order.
+        timestep: Time of the second frame between the others, 0 to 1.
+        side: Side of the square in the stored frame, in pixels.
+        places: Candidate squares, (top, left). The first with motion is used.
+        flip_x: Whether to mirror left and right.
+        flip_y: Whether to mirror top and bottom.
+        transpose: Whether to swap rows and columns.
+        reverse: Whether to swap the earlier and the later frame.
         channels: Order of the colour channels.
         gain: Factor on all values.
         gamma: Exponent on all values.
-        quality: JPEG quality to go through; 0: none.
-        anything: Whether to take the first place even if nothing moves there.
-        hardest: Whether to take the place where the frames differ most.
+        quality: JPEG quality of simulated compression; 0: no compression.
+        anything: Whether to use the first place even without motion.
+        hardest: Whether to use the place where the frames differ most.
     """
 
     shot: int
@@ -67,14 +66,14 @@ class Draw:
 
     @property
     def shown_timestep(self) -> float:
-        """Where the target lies once the order of time is settled."""
+        """Time of the target between the frames after `reverse`."""
         return 1 - self.timestep if self.reverse else self.timestep
 
 
 class TripletSampler:
-    """Decides which triplet a number means.
+    """Draws the triplet of a number.
 
-    Shots count by their length and motion; of sources with many shots each counts a little less.
+    Shots are weighted by length and motion. Shots of sources with many shots have less weight.
     """
 
     def __init__(
@@ -85,13 +84,13 @@ class TripletSampler:
         any_timestep: bool = False,
         hard_mining: float = 0.0,
     ) -> None:
-        """Weigh the shots.
+        """Weight the shots.
 
         Args:
-            shots: At least one.
-            seed: All draws follow from it.
-            any_timestep: Whether targets may lie elsewhere than in the middle.
-            hard_mining: Fraction of triplets that are cut where the frames differ most.
+            shots: Shots, at least one.
+            seed: Seed of all draws. Default 0.
+            any_timestep: Whether targets may have other timesteps than 0.5. Default `False`.
+            hard_mining: Fraction of triplets cropped where the frames differ most. Default 0.
 
         Raises:
             TrainingError: There is no shot.
@@ -112,12 +111,12 @@ class TripletSampler:
         self._cumulative = np.cumsum(weights / weights.sum())
 
     def draw(self, number: int, crop: int, attempt: int = 0) -> Draw:
-        """Decide triplet `number` for crops of `crop` pixels.
+        """Draw triplet `number`.
 
         Args:
-            number: Counts all triplets of a training run.
-            crop: Side of the crop that is to come out.
-            attempt: Another one in its place, where the first turned out useless.
+            number: Number of the triplet in the run.
+            crop: Side of the resulting crop in pixels.
+            attempt: Number of the attempt, after draws without motion. Default 0.
         """
         rng = np.random.default_rng((self.seed, number, attempt))
         index = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.shots) - 1)
@@ -157,7 +156,7 @@ class TripletSampler:
         return Draw(index, (first, first + stride, first + 2 * stride), 0.5, side, places)
 
     def _span(self, shot: Shot, rng: np.random.Generator) -> tuple[int, int]:
-        """Frames from the earlier to the target and to the later one."""
+        """Distance from the earlier frame to the target and to the later frame, in frames."""
         fast = (shot.frame_rate or 0) >= _FAST_RATE
         longest = shot.frames - 1
         if self.any_timestep and rng.random() < 0.25:
@@ -170,7 +169,7 @@ class TripletSampler:
 
 
 def _places(shot: Shot, side: int, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
-    """Rows and columns where squares of this side may be cut out of a shot's frames."""
+    """Draw candidate places (top, left) for squares of this side."""
     return tuple(
         (
             int(rng.integers(0, shot.height - side + 1)),
@@ -183,12 +182,16 @@ def _places(shot: Shot, side: int, rng: np.random.Generator) -> tuple[tuple[int,
 def hold_out(shots: Sequence[Shot], fraction: float = 0.03) -> tuple[list[Shot], list[Shot]]:
     """Split shots into those to train on and those to validate on.
 
-    Every shot has its own place in a fixed shuffle, so more footage moves few shots to the other
-    side. A single shot gives its last tenth.
+    Every shot has a fixed position in a shuffle, so more footage moves few shots to the other
+    side. A single shot is split, and its last tenth is held out.
+
+    Args:
+        shots: Shots in any order.
+        fraction: Fraction of shots to hold out. Default 0.03.
 
     Returns:
-        Those to train on, those to validate on; in the shuffle's order, whatever `shots`' is, so
-        that a number means the same triplet however the footage was named.
+        Shots to train on and shots to validate on, in the shuffle's order. So a number means the
+        same triplet in whatever order the footage was given.
 
     Raises:
         TrainingError: There is too little footage to keep any of it apart.
@@ -211,6 +214,6 @@ def hold_out(shots: Sequence[Shot], fraction: float = 0.03) -> tuple[list[Shot],
 
 
 def _shuffled_place(shot: Shot) -> str:
-    """Where a shot stands in the shuffle: by what it holds, not by where its file lies."""
+    """Position of a shot in the shuffle, from its content and not from its path."""
     facts = (shot.source, shot.offset, shot.frames, shot.width, shot.height, round(shot.motion, 3))
     return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -10,8 +10,8 @@ from torch import nn
 
 from interp_cli.training.options import TrainOptions
 
-# Rows and columns that a kernel needs at least to be Muon's. First layers and the refinements'
-# last ones have as many; without them it was not tried.
+# Minimum rows and columns of a kernel for Muon. First layers and the refinements' last ones have as
+# many; a larger minimum was not tried.
 _MIN_SIDE = 16
 
 
@@ -20,16 +20,16 @@ class Optimizers:
 
     Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") makes the
     step of a matrix orthogonal, so that directions of small gradients are followed as far as those
-    of large ones; at the same rate its steps are about as large as those of AdamW (Liu et al.
+    of large ones. At the same rate its steps are about as large as those of AdamW (Liu et al.
     2025, "Muon is scalable for LLM training"). A kernel is a matrix of its first axis by all
     others.
 
     Attributes:
-        parts: One or two optimizers of torch, for a gradient scaler to step.
+        parts: One or two torch optimizers, which a gradient scaler steps.
     """
 
     def __init__(self, net: nn.Module, options: TrainOptions) -> None:
-        """Share out the parameters of a network, which stays on its device from here on."""
+        """Divide the parameters of a network, which must stay on its device from then on."""
         kernels = [p for p in net.parameters() if options.muon and _is_wide(p)]
         muons = {id(kernel) for kernel in kernels}
         others = [p for p in net.parameters() if id(p) not in muons]
@@ -60,25 +60,25 @@ class Optimizers:
                 group["lr"] = rate * factor
 
     def take_gradients(self) -> None:
-        """Give Muon's matrices the gradients of the kernels, which share their memory.
+        """Pass the kernels' gradients to Muon's matrices, which share their memory.
 
-        To be called after `backward`, before gradients are unscaled and clipped: that reaches both.
+        Call it after `backward` and before gradients are unscaled and clipped, which changes both.
         """
         for kernel, matrix in self._matrices:
             matrix.grad = None if kernel.grad is None else kernel.grad.view(len(kernel), -1)
 
     def state(self) -> list[dict[str, Any]]:
-        """What has to be kept to go on."""
+        """Return the state of each optimizer, for a checkpoint."""
         return [part.state_dict() for part in self.parts]
 
     def restore(self, state: Sequence[dict[str, Any]]) -> None:
-        """Go on from a state.
+        """Restore a state of `state`.
 
         Raises:
-            ValueError: It is of other optimizers or parameters.
+            ValueError: The state is of other optimizers or parameters.
         """
         if len(state) != len(self.parts):
-            raise ValueError("with Muon or without is settled when a run begins")
+            raise ValueError("a run cannot change between training with and without Muon")
         for part, own in zip(self.parts, state, strict=True):
             part.load_state_dict(own)
 

@@ -1,9 +1,9 @@
-"""Triplets cut out of footage that lies in the device's memory, so that a GPU never waits.
+"""Triplets cropped from footage in the device's memory, so that a GPU never waits.
 
-All planes are copied to the device once, as bytes. A batch is then one gather: every pixel of
-every crop knows where it comes from, mirrored, turned, zoomed. The draws are those of the cutter
-on the CPU (`triplets`), with three differences: zooming is bilinear, compression is imitated by
-rounding the 8x8 cosine transform as JPEG does, and fewer draws are looked at for one of use.
+All planes are copied to the device once, as bytes. A batch is then one gather, in which each pixel
+of each crop has its source position, with flips and zoom applied. The draws are those on the CPU
+(`triplets`), with three differences: zooming is bilinear, compression is simulated by rounding the
+8x8 cosine transform as JPEG does, and fewer draws are tried for one with motion.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from interp_cli.training.draws import Draw, TripletSampler
 from interp_cli.training.prepare import RGB_FROM_YUV, Shot
 from interp_cli.training.triplets import LIVELY, UNRELATED, TripletBatch, frames_of
 
-# Fraction of the free memory that footage may take; the rest is the network's.
+# Maximum fraction of the free memory for footage. The network needs the remainder.
 _MEMORY_FRACTION = 0.4
-# Draws that are looked at for one where something moves.
+# Draws that are tried for one with motion.
 _ATTEMPTS = 3
 _PROBES = 16
 
 
 def fits(shots: Sequence[Shot], device: torch.device) -> bool:
-    """Whether a GPU's memory has room for the footage and for training on it."""
+    """Whether the footage fits in a GPU's memory together with training."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
@@ -36,7 +36,7 @@ def fits(shots: Sequence[Shot], device: torch.device) -> bool:
 
 
 class ResidentTriplets:
-    """Cuts batches on the device that holds the footage."""
+    """Crops batches on the device that holds the footage."""
 
     def __init__(self, sampler: TripletSampler, device: torch.device) -> None:
         """Copy all shots of `sampler` to `device`."""
@@ -51,7 +51,7 @@ class ResidentTriplets:
 
     @torch.no_grad()
     def batch(self, numbers: Sequence[int], crop: int) -> TripletBatch:
-        """Cut the triplets of these numbers, (N, 3, crop, crop) each."""
+        """Crop the triplets of these numbers, (N, 3, crop, crop) each."""
         draws, places = self._lively(
             [[self.sampler.draw(n, crop, a) for a in range(_ATTEMPTS)] for n in numbers]
         )
@@ -70,9 +70,9 @@ class ResidentTriplets:
     def _lively(
         self, choices: Sequence[Sequence[Draw]]
     ) -> tuple[list[Draw], list[tuple[int, int]]]:
-        """Of each triplet's draws, the first place where something moves, else one beside no cut.
+        """Choose each triplet's draw and place: the first with motion, else one without a cut.
 
-        A draw for the hardest has only the place that differs most.
+        A draw with `hardest` has one place, where the frames differ most.
         """
         flat = [(draw, place) for draws in choices for draw in draws for place in draw.places]
         base, stride, first, last, top, left, side = self._columns(
@@ -96,8 +96,8 @@ class ResidentTriplets:
         difference = (luma0 - luma1).abs().float().mean((1, 2))
         related = difference <= UNRELATED
         moves = (difference > LIVELY) | self._column([draw.anything for draw, _ in flat])
-        most = difference.view(-1, len(choices[0][0].places)).amax(1, keepdim=True)
-        moves &= (difference.view(len(most), -1) == most).flatten() | self._column(
+        largest = difference.view(-1, len(choices[0][0].places)).amax(1, keepdim=True)
+        moves &= (difference.view(len(largest), -1) == largest).flatten() | self._column(
             [not draw.hardest for draw, _ in flat]
         )
         use = (related.int() + (related & moves).int()).view(len(choices), -1).cpu().numpy()
@@ -106,7 +106,7 @@ class ResidentTriplets:
         return [draw for draw, _ in chosen], [place for _, place in chosen]
 
     def _cut(self, draws: Sequence[Draw], places: Sequence[tuple[int, int]], crop: int) -> Tensor:
-        """The squares, resized, turned and mirrored: RGB (N, 3, 3, S, S) in [0, 1]."""
+        """Crop squares, with zoom and flips: RGB (N, 3, 3, S, S) in [0, 1]."""
         shots = [self.sampler.shots[draw.shot] for draw in draws]
         base, width, height, top, left, side = (
             column.view(-1, 1, 1)
@@ -121,7 +121,7 @@ class ResidentTriplets:
             self._column([getattr(draw, name) for draw in draws]).view(-1, 1, 1)
             for name in ("flip_x", "flip_y", "transpose")
         )
-        # Where in the square each pixel comes from, 0 to 1, seen from its place in the crop.
+        # Source position of each pixel of the crop in the square, 0 to 1.
         steps = (torch.arange(crop, device=self.device) + 0.5) / crop
         rows, columns = steps.view(1, -1, 1), steps.view(1, 1, -1)
         down, across = torch.where(transpose, columns, rows), torch.where(transpose, rows, columns)
@@ -153,7 +153,7 @@ class ResidentTriplets:
         return rgb.clamp(0, 255) / 255
 
     def _columns(self, rows: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
-        """Whole numbers, a row a triplet, as one tensor a column."""
+        """Turn rows of integers, one per triplet, into one tensor per column."""
         return tuple(torch.tensor(rows, dtype=torch.int64).to(self.device).unbind(1))
 
     def _column(self, values: Sequence[float | bool]) -> Tensor:
@@ -161,7 +161,7 @@ class ResidentTriplets:
 
 
 def _recoloured(frames: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """Order of channels, brightness and compression of each triplet, (N, 3, 3, S, S)."""
+    """Apply each triplet's channel order, brightness and compression, (N, 3, 3, S, S)."""
     device = frames.device
     order = torch.tensor([draw.channels for draw in draws]).to(device)
     frames = frames.gather(2, order.view(-1, 1, 3, 1, 1).expand_as(frames))
@@ -180,13 +180,13 @@ def _recoloured(frames: Tensor, draws: Sequence[Draw]) -> Tensor:
 
 
 def compressed(pictures: Tensor, quality: Tensor) -> Tensor:
-    """Imitate JPEG: round the cosine transform of 8x8 blocks in steps that follow the quality.
+    """Simulate JPEG by quantizing the cosine transform of 8x8 blocks.
 
-    Steps are those of ITU-T T.81, annex K, scaled as libjpeg does; chroma keeps its resolution.
+    Steps are those of ITU-T T.81, annex K, scaled as libjpeg does. Chroma keeps its resolution.
 
     Args:
-        pictures: RGB in [0, 1], (N, 3, H, W).
-        quality: 1 to 100, (N,).
+        pictures: RGB pictures in [0, 1], (N, 3, H, W).
+        quality: JPEG qualities, 1 to 100, (N,).
 
     Returns:
         (N, 3, H, W) in [0, 1].

@@ -1,9 +1,9 @@
-"""Drawn motion over real pictures: any middle frame and every flow is known exactly.
+"""Synthetic motion over real pictures, with exact middle frames and exact flow.
 
-Real footage has no true flow and little of what goes wrong most visibly. Here two to five layers,
-cut out of pictures of the batch by soft masks, move over each other: cut-outs, wires, fences and
-other repeats, and on top things that stand still, captions, logos and black bars. Simple layers in
-two dimensions teach optical flow better than rendered scenes (Wang et al. 2023, "The devil in the
+Real footage has no true flow and few examples of the most visible errors. Here two to five layers,
+cut from pictures of the batch with soft masks, move over each other: cut-outs, wires, fences and
+other repetitive patterns. Static captions, logos and black bars are on top. Simple layers in two
+dimensions teach optical flow better than rendered scenes (Wang et al. 2023, "The devil in the
 details").
 
 A point p of a layer is at p + t d(p) at time t, with d affine plus two slow waves. So d itself is
@@ -25,15 +25,15 @@ from interp_cli.image_ops import supersampled
 from interp_cli.models.warp import sample
 from interp_cli.training.triplets import TripletBatch
 
-# Exact flows are handed on as means over cells of these sides: those between the frames, and those
-# from the target, which are refined at full size.
+# Sides of the cells over which exact flows are averaged: flows between the frames, and flows from
+# the target, which are refined at full size.
 CELL_PX, FINE_CELL_PX = 4, 2
 # Largest shift from one frame to the next, as a fraction of the crop.
 _LARGEST_SHIFT = 0.25
-# Motion is solved for at points about this far apart, and so often; between them it is smooth to a
-# hundredth of a pixel.
+# Spacing of the points at which motion is solved, and number of iterations. Between the points it
+# is smooth to a hundredth of a pixel.
 _SOLVE_PX, _SOLVE_STEPS = 4, 6
-# Motion blur: pictures averaged over this fraction of the way between the frames.
+# Motion blur: pictures are averaged over this fraction of the interval between the frames.
 _SHUTTER = 0.3
 _BLUR_PICTURES = 5
 _BLUR_CHANCE = 0.12
@@ -41,14 +41,14 @@ _BLUR_CHANCE = 0.12
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """Something that moves as one, for K scenes.
+    """A layer of K scenes that moves as one.
 
     Attributes:
-        picture: Colours and opacity at time 0, (K, 4, 2 S - 1, 2 S - 1), sampled twice as densely
-            as frames are, or the motion would blur it; mirrored on beyond its sides.
-        matrix: Affine part of the motion, (K, 2, 2), a pixel a pixel.
-        shift: Motion of the crop's centre, (K, 2) in pixels.
-        wave: Two waves, (K, 2 waves, 5): amplitude x, y in pixels, frequency x, y in radians a
+        picture: Colours and opacity at time 0, (K, 4, 2 S - 1, 2 S - 1), at twice the resolution of
+            frames so that motion does not blur it, and mirrored beyond its sides.
+        matrix: Affine part of the motion, (K, 2, 2), in pixels per pixel.
+        shift: Motion of the crop's centre in pixels, (K, 2).
+        wave: Two waves, (K, 2 waves, 5): amplitude x, y in pixels, frequency x, y in radians per
             pixel, phase.
     """
 
@@ -63,7 +63,7 @@ class _Layer:
         return (self.picture.shape[-1] + 1) // 2
 
     def motion(self, points: Tensor) -> Tensor:
-        """Where points of time 0, (K, 2, h, w), go until time 1."""
+        """Motion of points (K, 2, h, w) from time 0 to time 1."""
         moved = torch.einsum("kij,kjhw->kihw", self.matrix, points - (self.size - 1) / 2)
         moved = moved + self.shift[..., None, None]
         for k in range(self.wave.shape[1]):
@@ -73,7 +73,7 @@ class _Layer:
         return moved
 
     def at(self, time: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What every pixel shows at `time`, (K, 1, 1, 1); `None` is 0.
+        """Render the layer at `time`, (K, 1, 1, 1); `None` is 0.
 
         Returns:
             Colours and opacity, (K, 4, S, S), and the motion of that from time 0 to 1 in pixels,
@@ -99,20 +99,20 @@ class _Layer:
 
 @torch.no_grad()
 def with_synthetic(batch: TripletBatch, fraction: float, seed: int) -> TripletBatch:
-    """Replace part of a batch by drawn motion over the batch's own pictures.
+    """Replace part of a batch by synthetic motion over the batch's own pictures.
 
     Args:
-        batch: Real triplets; square crops with sides a multiple of 4.
-        fraction: Fraction of the batch to replace, 0 to 1, on average over steps.
-        seed: All random choices follow from it.
+        batch: Real triplets in square crops, with sides a multiple of 4.
+        fraction: Fraction of the batch to replace on average over steps, 0 to 1.
+        seed: Seed of all random choices.
 
     Returns:
-        The batch with its first triplets replaced, their timesteps kept, and two labels. For
-        each cell of both frames `exact_flow`, (N, 2, 3, S/4, S/4), holds the mean motion
-        (dx, dy) in pixels to the other frame and the fraction of the cell that it holds for; the
-        share is 0 in real triplets and where something is hidden in the other frame. Likewise
-        `exact_flow_t`, (N, 2, 3, S/2, S/2), for each cell of the target the motion to either
-        frame. Other labels get zeros for the replaced triplets.
+        The batch with its first triplets replaced, their timesteps kept, and two labels.
+        `exact_flow`, (N, 2, 3, S/4, S/4), holds for each cell of both frames the mean flow (dx, dy)
+        in pixels to the other frame, and the fraction of the cell where it is valid. This fraction
+        is 0 in real triplets and where the other frame hides the place. `exact_flow_t`,
+        (N, 2, 3, S/2, S/2), holds the same for the flow from each cell of the target to either
+        frame. Other labels are zero for the replaced triplets.
     """
     random = torch.Generator().manual_seed(seed)
     count = min(len(batch), int(fraction * len(batch) + _uniform(random, 1).item()))
@@ -139,9 +139,9 @@ def scenes(
     """Draw scenes.
 
     Args:
-        pictures: To cut layers out of, (M, 3, S, S) in [0, 1].
-        timestep: Of each scene's target, (K, 1, 1, 1).
-        random: Source of all choices, on the CPU so that every device draws the same.
+        pictures: Pictures for the layers, (M, 3, S, S) in [0, 1].
+        timestep: Timestep of each scene's target, (K, 1, 1, 1).
+        random: Generator of all choices, on the CPU so that every device draws the same.
 
     Returns:
         Earlier frames, targets, later frames, (K, 3, S, S), and the labels that `with_synthetic`
@@ -173,7 +173,7 @@ def scenes(
 
 
 def _layers(pictures: Tensor, count: int, random: torch.Generator) -> list[_Layer]:
-    """One to four layers over a moving ground, each cut out in another way."""
+    """Draw a moving background and one to four layers over it, with different masks."""
     size = pictures.shape[-1]
     layers = [_layer(_textures(pictures, count, random), None, 0.4, random)]
     for _ in range(1 + int(_uniform(random, 1).item() * 4)):
@@ -184,7 +184,7 @@ def _layers(pictures: Tensor, count: int, random: torch.Generator) -> list[_Laye
 
 
 def _layer(texture: Tensor, mask: Tensor | None, vigour: float, random: torch.Generator) -> _Layer:
-    """Set a texture in motion; `vigour` scales the motion."""
+    """Create a layer from a texture with random motion, which `vigour` scales."""
     count, _, size, _ = texture.shape
     opacity = torch.ones_like(texture[:, :1]) if mask is None else mask
     # Small shifts are common, large ones rare.
@@ -205,7 +205,7 @@ def _layer(texture: Tensor, mask: Tensor | None, vigour: float, random: torch.Ge
 
 
 def _textures(pictures: Tensor, count: int, random: torch.Generator) -> Tensor:
-    """Pictures by chance, mirrored by chance, (count, 3, S, S)."""
+    """Choose random pictures, randomly mirrored, (count, 3, S, S)."""
     chosen = pictures[torch.randint(len(pictures), (count,), generator=random).to(pictures.device)]
     if _uniform(random, 1).item() < 0.5:
         chosen = chosen.flip(-1)
@@ -213,7 +213,7 @@ def _textures(pictures: Tensor, count: int, random: torch.Generator) -> Tensor:
 
 
 def _cut_out(count: int, size: int, random: torch.Generator) -> Tensor:
-    """One or more soft-edged patches of any shape."""
+    """Draw one or more patches of random shape with soft edges."""
     cells = 3 + int(_uniform(random, 1).item() * 6)
     noise = torch.rand(count, 1, cells, cells, generator=random)
     height = F.interpolate(noise, size=(size, size), mode="bicubic", align_corners=True)
@@ -259,7 +259,7 @@ _MASKS = (_cut_out, _cut_out, _cut_out, _cut_out, _fence, _wires)
 
 
 def _still(pictures: Tensor, count: int, random: torch.Generator) -> Tensor | None:
-    """What lies over everything and never moves, (K, 4, S, S); in half of all draws nothing."""
+    """Draw a static overlay, (K, 4, S, S); `None` in half of all draws."""
     size = pictures.shape[-1]
     kind = int(_uniform(random, 1).item() * 6)
     if kind > 2:
@@ -312,13 +312,13 @@ def _logo(count: int, size: int, random: torch.Generator) -> Tensor:
 
 
 def _exposure(layers: list[_Layer], still: Tensor | None, time: Tensor, shutter: float) -> Tensor:
-    """What a camera sees that keeps open for `shutter` around `time`."""
+    """Render what a camera sees whose shutter is open for `shutter` around `time`."""
     steps = torch.linspace(-shutter / 2, shutter / 2, _BLUR_PICTURES).tolist()
     return torch.stack([_view(layers, still, time + step).picture for step in steps]).mean(0)
 
 
 class _View(NamedTuple):
-    """A picture, and what it shows."""
+    """A picture, and the layer and the motion of each pixel."""
 
     picture: Tensor  # (K, 3, S, S)
     owner: Tensor  # (K, 1, S, S), number of the layer, -1 where layers mix
@@ -326,7 +326,7 @@ class _View(NamedTuple):
 
 
 def _view(layers: list[_Layer], still: Tensor | None, time: Tensor | None) -> _View:
-    """What is seen at `time`; `None` is 0."""
+    """Render the scenes at `time`; `None` is 0."""
     ground, size = layers[0].picture, layers[0].size
     nothing = ground.new_zeros(len(ground), 3, size, size)
     view = _View(nothing, nothing[:, :1], nothing[:, :2])
@@ -336,7 +336,7 @@ def _view(layers: list[_Layer], still: Tensor | None, time: Tensor | None) -> _V
 
 
 def _over(below: _View, seen: Tensor, motion: Tensor, number: int) -> _View:
-    """Lay colours and opacity, (K, 4, S, S), over what is there."""
+    """Composite colours and opacity, (K, 4, S, S), over a view."""
     colours, opacity = torch.split(seen, [3, 1], 1)
     covered, mixed = opacity > 0.5, (opacity - 0.5).abs() < 0.4
     return _View(
@@ -347,16 +347,16 @@ def _over(below: _View, seen: Tensor, motion: Tensor, number: int) -> _View:
 
 
 def _known(view: _View, flow: Tensor, there: _View, cell: int) -> Tensor:
-    """Means over cells of the flow where its goal shows the same layer, and their share.
+    """Mean flow of each cell over the pixels whose destination shows the same layer.
 
     Args:
-        view: Where the flow begins.
-        flow: (K, 2, S, S) in pixels.
-        there: Where it leads to.
+        view: View at the flow's start.
+        flow: Flow in pixels, (K, 2, S, S).
+        there: View at the flow's destination.
         cell: Side of the cells in pixels.
 
     Returns:
-        (K, 3, S / cell, S / cell).
+        Mean flow and the fraction of the cell where it is valid, (K, 3, S / cell, S / cell).
     """
     size = flow.shape[-1]
     goal = _positions(len(flow), size, size, flow.device) + flow
@@ -374,7 +374,7 @@ def _known(view: _View, flow: Tensor, there: _View, cell: int) -> Tensor:
 
 
 def _positions(count: int, size: int, points: int, device: torch.device) -> Tensor:
-    """(x, y) in pixels of points spread evenly from the first pixel to the last, (K, 2, P, P)."""
+    """Positions (x, y) of points spread evenly from the first pixel to the last, (K, 2, P, P)."""
     line = torch.linspace(0, size - 1, points, device=device)
     y, x = torch.meshgrid(line, line, indexing="ij")
     return torch.stack((x, y)).expand(count, -1, -1, -1)

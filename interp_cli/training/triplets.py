@@ -1,6 +1,6 @@
-"""Training triplets: the crops that were drawn (`draws`), cut out of the footage.
+"""Training triplets: draws (see `draws`) cropped from the footage with OpenCV.
 
-With OpenCV, as the loader does on a CPU; `resident` cuts the same draws on a GPU.
+The loader uses this on a CPU. `resident` crops the same draws on a GPU.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from torch.utils.data import Dataset
 from interp_cli.training.draws import Draw, TripletSampler
 from interp_cli.training.prepare import RGB_FROM_YUV, Shot, frame_planes
 
-# A crop where the frames differ by less on average teaches little.
+# Crops with a smaller mean absolute difference have too little motion.
 LIVELY = 2.5
-# Mean absolute difference beyond which two frames are a flash or a cut that was overlooked.
+# Crops with a larger mean absolute difference show a flash or a missed cut.
 UNRELATED = 70.0
 _DRAWS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class TripletBatch:
-    """What a step learns from.
+    """Triplets of one step.
 
     Attributes:
         frame0: Earlier frames, (N, 3, H, W), float32 in [0, 1].
-        target: The true frames between, likewise.
-        frame1: Later frames, likewise.
-        timestep: Where the targets lie, (N, 1, 1, 1), 0 to 1.
-        labels: What is known besides, by name (see `labels` and `synthetic`); first axis N.
+        target: True frames between, (N, 3, H, W), float32 in [0, 1].
+        frame1: Later frames, (N, 3, H, W), float32 in [0, 1].
+        timestep: Times of the targets between the frames, (N, 1, 1, 1), 0 to 1.
+        labels: Further labels by name (see `labels` and `synthetic`), first axis N.
     """
 
     frame0: Tensor
@@ -55,7 +55,7 @@ class TripletBatch:
         return self._mapped(lambda tensor: tensor[numbers])
 
     def to(self, device: torch.device) -> TripletBatch:
-        """The same on another device."""
+        """Return the batch on another device."""
         return self._mapped(lambda tensor: tensor.to(device))
 
     def _mapped(self, function: Callable[[Tensor], Tensor]) -> TripletBatch:
@@ -69,22 +69,22 @@ class TripletBatch:
 
 
 class FrameInterpolationDataset(Dataset[tuple[NDArray[np.uint8], float]]):
-    """Triplets cut out of prepared shots, by number: `dataset[k]`.
+    """Triplets of prepared shots by number: `dataset[k]`.
 
-    An item is the three frames in the order earlier, target, later, (3, S, S, 3) uint8 RGB, and
-    the target's timestep.
+    An item is the earlier frame, the target and the later frame, (3, S, S, 3) uint8 RGB, and the
+    target's timestep.
     """
 
     def __init__(
         self, sampler: TripletSampler, crop: int, length: int = 2000, *, plain: bool = False
     ) -> None:
-        """Cut what `sampler` decides.
+        """Create a data set.
 
         Args:
-            sampler: Decides.
+            sampler: Sampler of the triplets.
             crop: Side of the crops in pixels.
-            length: Number of items; numbers beyond it are as good.
-            plain: Leave the pictures unchanged, for validation.
+            length: Number of items in an epoch. Larger numbers are valid. Default 2000.
+            plain: Whether to leave out augmentation, for validation. Default `False`.
         """
         self.sampler = sampler
         self.crop = crop
@@ -96,11 +96,11 @@ class FrameInterpolationDataset(Dataset[tuple[NDArray[np.uint8], float]]):
         return self._length
 
     def __getitem__(self, number: int) -> tuple[NDArray[np.uint8], float]:
-        """Cut triplet `number`; the size is smaller than `crop` only if `plain` and shots are."""
+        """Crop triplet `number`. If `plain`, it is smaller than `crop` where the shot is."""
         return self.cut(number, self.crop)
 
     def cut(self, number: int, crop: int) -> tuple[NDArray[np.uint8], float]:
-        """Cut triplet `number` at another size."""
+        """Crop triplet `number` at another size."""
         if self.plain:
             draw = self.sampler.plain(number, crop)
             return _square(self.sampler.shots[draw.shot], draw, _place(self.sampler, draw)[0]), 0.5
@@ -117,7 +117,7 @@ class FrameInterpolationDataset(Dataset[tuple[NDArray[np.uint8], float]]):
         )
 
     def batch(self, numbers: Sequence[int], crop: int) -> TripletBatch:
-        """Cut the triplets of these numbers, (N, 3, crop, crop) each."""
+        """Crop the triplets of these numbers, (N, 3, crop, crop) each."""
         return to_batch([self.cut(number, crop) for number in numbers])
 
 
@@ -135,16 +135,19 @@ def frames_of(shot: Shot) -> NDArray[np.uint8]:
     return _mapped(shot.file)[shot.offset : shot.offset + size].reshape(shot.frames, -1)
 
 
-# A mapped file counts as open, and some systems allow 256; mapping one again takes microseconds.
+# A mapped file counts as open, and some systems allow 256. Mapping it again takes microseconds.
 @lru_cache(maxsize=128)
 def _mapped(file: Path) -> NDArray[np.uint8]:
     return np.memmap(file, np.uint8, "r")
 
 
 def _place(sampler: TripletSampler, draw: Draw) -> tuple[tuple[int, int], float]:
-    """The first place where something moves, else the last; the mean difference there.
+    """Choose the place of a draw: the first with motion, else the last.
 
-    Of a draw for the hardest, the place with the largest difference.
+    With `hardest` it is the place with the largest difference.
+
+    Returns:
+        (top, left), and the mean absolute difference of the frames there.
     """
     shot = sampler.shots[draw.shot]
     first, _, last = draw.frames
@@ -164,7 +167,7 @@ def _place(sampler: TripletSampler, draw: Draw) -> tuple[tuple[int, int], float]
 
 
 def _square(shot: Shot, draw: Draw, place: tuple[int, int]) -> NDArray[np.uint8]:
-    """The square of the three frames, (3, side, side, 3) RGB."""
+    """Read the square of the three frames, (3, side, side, 3) RGB."""
     top, left = place
     side = draw.side
     pictures = []
@@ -184,7 +187,7 @@ def _square(shot: Shot, draw: Draw, place: tuple[int, int]) -> NDArray[np.uint8]
 
 
 def _changed(frames: NDArray[np.uint8], draw: Draw, crop: int) -> NDArray[np.uint8]:
-    """Resize, turn and recolour the three frames alike."""
+    """Apply the same resizing, flips and colour changes to the three frames."""
     if draw.side != crop:
         kind = cv2.INTER_CUBIC if draw.side < crop else cv2.INTER_AREA
         frames = np.stack([cv2.resize(f, (crop, crop), interpolation=kind) for f in frames]).astype(

@@ -117,5 +117,5 @@ def test_no_part_steps_on_a_gradient_that_is_not_finite(name: str, value: float)
 
 
 def test_a_state_of_other_parameters_is_refused(net: nn.Module):
-    with pytest.raises(ValueError, match="with Muon or without is settled"):
+    with pytest.raises(ValueError, match="cannot change between training with and without Muon"):
         Optimizers(net, options(1.0)).restore(Optimizers(net, options(0.0)).state())
