@@ -21,7 +21,6 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from interp_cli.atomic import AtomicPath, write_whole
 from interp_cli.errors import OpenError, TrainingError, VideoError, full_disk
@@ -30,6 +29,7 @@ from interp_cli.scenes.duplicates import is_duplicate
 from interp_cli.scenes.registry import create_detector
 from interp_cli.scenes.thumbnails import luma_thumbnail
 from interp_cli.training.options import PrepareOptions
+from interp_cli.training.planes import Planes, planes_of_rgb
 from interp_cli.training.sources import Source, find_sources
 from interp_cli.video.colour import to_rgb8
 from interp_cli.video.pixel_format import planes_of
@@ -37,7 +37,6 @@ from interp_cli.video.probe import ColourTags
 from interp_cli.video.readers.file import VideoReader
 
 Progress = Callable[[int, int], None]
-_Planes = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
 
 # Version 2 splits at cuts with the scene detector of `interp double`. Version 1 used the change of
 # each pair alone, which took fast motion for cuts; its files hold whole shots and can be read.
@@ -158,18 +157,6 @@ def open_prepared(folder: str | Path) -> list[Shot]:
         if record.with_suffix(".yuv").is_file():
             shots.extend(_read_record(record))
     return shots
-
-
-def frame_planes(frame: NDArray[np.uint8], width: int, height: int) -> _Planes:
-    """Split one flat frame into its Y, U and V planes, without a copy."""
-    luma = width * height
-    chroma = luma // 4
-    half = (height // 2, width // 2)
-    return (
-        frame[:luma].reshape(height, width),
-        frame[luma : luma + chroma].reshape(half),
-        frame[luma + chroma :].reshape(half),
-    )
 
 
 def _prepare_one(source: Source, folder: Path, options: PrepareOptions) -> list[Shot]:
@@ -381,7 +368,7 @@ def _is_duplicate(frame0: _SourceFrame, frame1: _SourceFrame) -> bool:
     return same_format and is_duplicate(frame0.image, frame1.image)
 
 
-def _stored_planes(frame: _SourceFrame, short_side_px: int) -> _Planes:
+def _stored_planes(frame: _SourceFrame, short_side_px: int) -> Planes:
     """Planes of a frame as stored: the decoded ones where they fit, else converted and scaled."""
     image = frame.image
     even = image.width % 2 == 0 and image.height % 2 == 0
@@ -395,34 +382,4 @@ def _stored_planes(frame: _SourceFrame, short_side_px: int) -> _Planes:
     width, height = (max(2, round(n * scale) // 2 * 2) for n in (image.width, image.height))
     if scale < 1:
         rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    return _planes_of_rgb(rgb[:height, :width])
-
-
-def _planes_of_rgb(rgb: NDArray[np.uint8]) -> _Planes:
-    """Convert a picture of even sides to planes. Chroma is the mean of four pixels."""
-    yuv = cv2.transform(rgb.astype(np.float32), YUV_FROM_RGB)
-    height, width = rgb.shape[:2]
-    chroma = cv2.resize(yuv[..., 1:], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    luma, blue, red = (
-        np.clip(np.rint(plane), 0, 255).astype(np.uint8)
-        for plane in (yuv[..., 0], chroma[..., 0], chroma[..., 1])
-    )
-    return luma, blue, red
-
-
-def _matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """BT.709, limited range, codes of 8 bits: RGB to YUV and back, as 3x4 affine matrices."""
-    kr, kb = 0.2126, 0.0722
-    luma = np.array([kr, 1 - kr - kb, kb])
-    blue = (np.array([0, 0, 1]) - luma) / (2 * (1 - kb))
-    red = (np.array([1, 0, 0]) - luma) / (2 * (1 - kr))
-    forward = np.stack((luma * 219, blue * 224, red * 224)) / 255
-    zero = np.array([[16.0], [128.0], [128.0]])
-    backward = np.linalg.inv(forward)
-    return (
-        np.hstack((forward, zero)).astype(np.float32),
-        np.hstack((backward, -backward @ zero)).astype(np.float32),
-    )
-
-
-YUV_FROM_RGB, RGB_FROM_YUV = _matrices()
+    return planes_of_rgb(rgb[:height, :width])

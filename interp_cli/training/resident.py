@@ -17,7 +17,8 @@ from torch import Tensor
 
 from interp_cli.image_ops import padded
 from interp_cli.training.draws import Draw, TripletSampler
-from interp_cli.training.prepare import RGB_FROM_YUV, Shot
+from interp_cli.training.planes import RGB_FROM_YUV
+from interp_cli.training.prepare import Shot
 from interp_cli.training.triplets import LIVELY, UNRELATED, TripletBatch, frames_of
 
 # Maximum fraction of the free memory for footage. The network needs the remainder.

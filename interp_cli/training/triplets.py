@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from interp_cli.training.draws import Draw, TripletSampler
-from interp_cli.training.prepare import RGB_FROM_YUV, Shot, frame_planes
+from interp_cli.training.planes import RGB_FROM_YUV, frame_planes
+from interp_cli.training.prepare import Shot
 
 # Crops with a smaller mean absolute difference have too little motion.
 LIVELY = 2.5

@@ -15,7 +15,8 @@ from interp_cli.errors import DecodeError, OpenError, ResourceError, TrainingErr
 from interp_cli.options import DoubleOptions
 from interp_cli.training import prepare as preparing
 from interp_cli.training.options import PrepareOptions
-from interp_cli.training.prepare import frame_planes, open_prepared, prepare
+from interp_cli.training.planes import frame_planes
+from interp_cli.training.prepare import open_prepared, prepare
 from interp_cli.training.sources import find_sources
 
 

@@ -11,7 +11,8 @@ import torch
 from interp_cli.errors import TrainingError
 from interp_cli.training import draws
 from interp_cli.training.draws import TripletSampler, hold_out
-from interp_cli.training.prepare import frame_planes, prepare
+from interp_cli.training.planes import frame_planes
+from interp_cli.training.prepare import prepare
 from interp_cli.training.triplets import FrameInterpolationDataset, to_batch
 
 
