@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd
 
 # FFmpeg's time bases and rates are pairs of 32-bit integers.
 _LARGEST_DENOMINATOR = 2**31 - 1
@@ -76,8 +77,58 @@ class Timeline(ABC):
         """The time stamps at which the last frame of the input, at `pts`, is shown."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Rounding:
+    """Undoes the rounding of a constant rate to the units of a container.
+
+    Matroska counts milliseconds, so frames at 24 a second are 41 or 42 apart. Stretched, these
+    would be steps of 82 and 84 ms, or 41 and 42 after interpolation, in a file that could hold the
+    exact rate. A time stamp moves to the even grid only if it is what the grid rounds to.
+
+    Attributes:
+        unit: Unit of the exact time stamps, in seconds.
+        scale: Exact units in a unit of the input.
+        step: Exact units between two frames of the grid; 0: nothing was rounded.
+        origin: Exact time stamp of the first frame.
+    """
+
+    unit: Fraction
+    scale: int = 1
+    step: int = 0
+    origin: int = 0
+
+    @classmethod
+    def of(cls, times: InputTimes) -> _Rounding:
+        """The rounding of an input, if its nominal rate does not fit its units."""
+        unit, step = times.time_base, 1 / times.frame_rate
+        if (step / unit).denominator == 1:
+            return cls(unit)
+        exact = Fraction(
+            gcd(unit.numerator * step.denominator, step.numerator * unit.denominator),
+            unit.denominator * step.denominator,
+        )
+        scale = int(unit / exact)
+        return cls(exact, scale, int(step / exact), times.start * scale)
+
+    def undo(self, pts: int) -> int:
+        """The exact time stamp for one of the input."""
+        exact = pts * self.scale
+        if not self.step:
+            return exact
+        number = round(Fraction(exact - self.origin, self.step))
+        even = self.origin + number * self.step
+        # Half a unit, which FFmpeg rounds up; so two time stamps never become one.
+        return even if -self.scale < 2 * (exact - even) <= self.scale else exact
+
+    def last_duration(self, times: InputTimes, *, agrees: bool) -> int:
+        """Exact units that the last frame lasts; a step if the input agrees with its rate."""
+        return self.step if self.step and agrees else times.last_duration * self.scale
+
+
 class EveryFrame(Timeline):
     """Each frame at its own time, and `factor` - 1 spread evenly up to the next one.
+
+    In slow motion, times that the input's container rounded are exact again.
 
     The last frame has no successor: it is shown `factor` times, which keeps duration and rate.
     """
@@ -93,28 +144,31 @@ class EveryFrame(Timeline):
         self.timesteps = tuple(Fraction(k, factor) for k in range(1, factor))
         self.start_seconds = times.start * times.time_base * stretch
         self._factor = factor
-        self._last_duration = times.last_duration
+        self._rounding = _Rounding.of(times) if stretch > 1 else _Rounding(times.time_base)
         # A `factor`th of the input's unit, in which the places between two stamps are whole.
-        self.time_base = times.time_base * stretch / factor
+        self.time_base = self._rounding.unit * stretch / factor
         self._units = factor
         if self.time_base.denominator > _LARGEST_DENOMINATOR:
+            self._rounding = _Rounding(times.time_base)
             self.time_base, self._units = times.time_base * stretch, 1
         # A muxer learns how long the last frame stands from the nominal rate alone. Where the
         # two disagree by more than rounding, the length of the whole wins.
         last = times.last_duration * times.time_base
         agrees = abs(last - 1 / times.frame_rate) <= 2 * times.time_base
         self.frame_rate = _nominal((times.frame_rate if agrees else 1 / last) * factor / stretch)
-        end = times.last_duration * self._units
-        self.last_seconds = (end - self._stamps(0, times.last_duration)[-1]) * self.time_base
+        self._last_duration = self._rounding.last_duration(times, agrees=agrees)
+        end = self._last_duration * self._units
+        self.last_seconds = (end - self._stamps(0, self._last_duration)[-1]) * self.time_base
 
     def between(self, pts0: int, pts1: int) -> tuple[Moment, ...]:
         """See `Timeline`."""
-        stamps = self._stamps(pts0, pts1 - pts0)
+        begin, end = self._rounding.undo(pts0), self._rounding.undo(pts1)
+        stamps = self._stamps(begin, end - begin)
         return tuple(Moment(pts, Fraction(k, self._factor)) for k, pts in enumerate(stamps))
 
     def after_last(self, pts: int) -> tuple[int, ...]:
         """See `Timeline`."""
-        return self._stamps(pts, self._last_duration)
+        return self._stamps(self._rounding.undo(pts), self._last_duration)
 
     def _stamps(self, pts: int, length: int) -> tuple[int, ...]:
         units, factor = self._units, self._factor

@@ -1,9 +1,10 @@
 from fractions import Fraction
 from itertools import pairwise
+from math import floor
 
 import pytest
 
-from interp_cli.pipeline.timeline import InputTimes, Moment, Timeline, timeline_of
+from interp_cli.pipeline.timeline import EveryFrame, InputTimes, Moment, Timeline, timeline_of
 
 NTSC = [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001)]
 
@@ -16,6 +17,34 @@ def run(timeline: Timeline, stamps: list[int]) -> list[Moment]:
 
 def seconds(timeline: Timeline, moments: list[Moment]) -> list[Fraction]:
     return [m.pts * timeline.time_base for m in moments]
+
+
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(24000, 1001), Fraction(60)])
+@pytest.mark.parametrize("stretch", [2, 3])
+def test_slow_motion_of_a_rounded_rate_is_even(rate: Fraction, stretch: int) -> None:
+    """Milliseconds, as in Matroska, of a constant rate."""
+    stamps = [floor(1000 * number / rate + Fraction(1, 2)) for number in range(200)]
+    times = InputTimes(Fraction(1, 1000), 0, stamps[1], rate)
+    line = EveryFrame(times, stretch, stretch)
+    shown = [m.pts for pair in pairwise(stamps) for m in line.between(*pair)]
+    shown += line.after_last(stamps[-1])
+    assert [pts * line.time_base for pts in shown] == [k / rate for k in range(200 * stretch)]
+    assert line.last_seconds == 1 / rate
+    # Without slow motion each original keeps the time stamp that it has.
+    line = EveryFrame(times, 2)
+    kept = [line.between(*pair)[0].pts * line.time_base for pair in pairwise(stamps)]
+    assert kept == [Fraction(pts, 1000) for pts in stamps[:-1]]
+
+
+def test_slow_motion_keeps_times_that_no_rounding_explains() -> None:
+    times = InputTimes(Fraction(1, 1000), 0, 42, Fraction(24))
+    line = EveryFrame(times, 2, 2)
+    stamps = [0, 42, 60, 61, 120, 125, 167]  # 42, 125 and 167 are rounded 24ths
+    shown = [line.between(*pair)[0].pts * line.time_base for pair in pairwise(stamps)]
+    assert shown == [2 * t for t in (
+        Fraction(0), Fraction(1, 24), Fraction(60, 1000), Fraction(61, 1000), Fraction(120, 1000),
+        Fraction(1, 8),
+    )]  # fmt: skip
 
 
 def test_doubling_puts_a_moment_halfway():
