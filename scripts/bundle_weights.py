@@ -24,8 +24,8 @@ from interp_cli.training.loop import BEST
 from interp_cli.training.validation import HELD_OUT
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-# Of the options of a run, those that say nothing about what the weights became.
-UNTOLD = (
+# Options of a run that do not affect the weights.
+OMITTED = (
     *("model", "init", "device", "precision", "processes", "resident", "prepare"),
     *("checkpoint_minutes", "validate_minutes", "val_samples"),
 )
@@ -47,7 +47,7 @@ def main() -> None:
     path = WEIGHTS / f"{name}.safetensors"
     step, minutes = best_point(arguments.run, [folder.name for folder in arguments.val])
     digest = save_weights(path, loaded.net, loaded.architecture, loaded.config)
-    options = {k: v for k, v in asdict(checkpoint.options).items() if k not in UNTOLD}
+    options = {k: v for k, v in asdict(checkpoint.options).items() if k not in OMITTED}
     record = {
         "sha256": digest,
         "architecture": loaded.architecture,
