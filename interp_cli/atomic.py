@@ -34,7 +34,7 @@ class AtomicPath:
 
         Args:
             target: Final path.
-            part: Hidden path on the same file system; `None`: beside the target.
+            part: Hidden path on the same file system; `None`: in the folder of the target.
             durable: Whether the content is on the disk before the name is.
         """
         self.target = target

@@ -1,8 +1,8 @@
-"""Motion between two frames: what it is, as files to measure in, and as pictures to look at.
+"""Optical flow as files to measure in and as pictures to look at.
 
-Files are those of the Middlebury optical flow benchmark, which tools for flow read: `.flo` for the
-vectors, and its colour wheel for the pictures (Baker et al. 2011, "A database and evaluation
-methodology for optical flow", with the code published beside it).
+The files are those of the Middlebury optical flow benchmark, which most flow tools read: `.flo` for
+the vectors, and its colour wheel for the pictures (Baker et al. 2011, "A database and evaluation
+methodology for optical flow", and the code published with it).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-# "PIEH" as a float: tells that the bytes are in this order.
+# "PIEH" as a float: a check of the byte order.
 _FLO_TAG = 202021.25
 # Vectors longer than this mean "unknown" in the benchmark's files.
 _UNKNOWN_PX = 1e9
@@ -43,16 +43,16 @@ _UNKNOWN_PX = 1e9
 _WHEEL_STEPS = (15, 6, 4, 11, 13, 6)
 # Side of the picture that explains the colours.
 _LEGEND_PX = 151
-_INDEX, _LEGEND = "motion.json", "colour_wheel.png"
-# In an unfinished folder: a line for each frame, from which the index is made.
-_NOTES = "frames.jsonl"
+_INDEX, _LEGEND = "flow.json", "colour_wheel.png"
+# In an unfinished folder: one line for each frame, from which the index is made.
+_FRAMES = "frames.jsonl"
 _OUR_FILES = re.compile(
     rf"{re.escape(_INDEX)}|{re.escape(_LEGEND)}|\d{{6,}}_(flow_t[01]\.(flo|png)|blend_mask\.png)"
 )
 
 
 def write_flo(path: str | Path, flow: Array) -> None:
-    """Write vectors in Middlebury's format: all numbers little-endian, 32 bits.
+    """Write vectors in Middlebury's format: 32-bit numbers, little-endian.
 
     Args:
         path: The file to make, usually `.flo`.
@@ -96,13 +96,13 @@ def read_flo(path: str | Path) -> Array:
 
 
 def flow_picture(flow: Array, full_px: float) -> npt.NDArray[np.uint8]:
-    """Colour vectors by the wheel: the hue is the direction, the saturation the length.
+    """Colour vectors by the wheel: hue for the direction, saturation for the length.
 
-    White stands still, right is red, down yellow, left cyan, up violet.
+    No motion is white, right is red, down yellow, left cyan, up violet.
 
     Args:
         flow: Offsets in pixels, (H, W, 2), (dx, dy).
-        full_px: Length that gets the full colour; what is longer gets a darker one.
+        full_px: Length in pixels with the full colour; longer vectors are darker.
 
     Returns:
         RGB, (H, W, 3); black where a vector is unknown (not finite, or above 1e9).
@@ -113,25 +113,26 @@ def flow_picture(flow: Array, full_px: float) -> npt.NDArray[np.uint8]:
     length = np.hypot(dx, dy)[..., None]
     place = (np.arctan2(-dy, -dx) / np.pi + 1) / 2 * (len(wheel) - 1)
     first = place.astype(int)
-    share = (place - first)[..., None]
-    colour = (1 - share) * wheel[first] + share * wheel[(first + 1) % len(wheel)]
+    fraction = (place - first)[..., None]
+    colour = (1 - fraction) * wheel[first] + fraction * wheel[(first + 1) % len(wheel)]
     colour = np.where(length <= 1, 1 - length * (1 - colour), 0.75 * colour)
     picture: npt.NDArray[np.uint8] = (255 * colour * known).astype(np.uint8)
     return picture
 
 
 def full_colour_px(width: int, height: int) -> float:
-    """The length that gets the full colour unless one is asked for: 1/64 of the longer side."""
+    """Default length with the full colour in pixels: 1/64 of the longer side, at least 1."""
     return max(1.0, max(width, height) / 64)
 
 
 class FlowWriter:
-    """Fills a folder with the motion of each synthesized frame; a context manager.
+    """Fills a folder with the flow of each synthesized frame; a context manager.
 
     Files are named by the number of the output frame, from 0: `000001_flow_t0.flo` and `.png`,
     `000001_flow_t1.flo` and `.png`, `000001_blend_mask.png` (white: all from `frame0`).
-    `motion.json` says what they belong to and what a full colour means, `colour_wheel.png` shows
-    it: the vector from its centre to a pixel has that pixel's colour, the rim is a full one.
+    `flow.json` holds the video's name, the length of a full colour and the data of each frame.
+    `colour_wheel.png` is the legend: the vector from its centre to a pixel has that pixel's
+    colour, and the rim is a full one.
 
     The folder appears under its name when the block ends without an error; otherwise nothing is
     left.
@@ -141,22 +142,22 @@ class FlowWriter:
         self,
         folder: Path,
         size: tuple[int, int],
-        facts: dict[str, Any],
+        metadata: dict[str, Any],
         scale_px: float | None = None,
         *,
         overwrite: bool = False,
         completed_frames: Callable[[], int] | None = None,
     ) -> None:
-        """Make sure that the folder may be written.
+        """Check that the folder may be written.
 
         Args:
-            folder: Where; it may exist if it is empty.
+            folder: Folder to make; an empty one may exist.
             size: Width and height of the frames.
-            facts: What `motion.json` says besides, such as the video's name.
-            scale_px: Length that gets the full colour; `None`: as `full_colour_px` has it.
-            overwrite: Whether motion that an earlier job left in the folder may be replaced.
-            completed_frames: How many frames of the output are safe by now; their motion stays when
-                the job stops, to go on from. `None`: nothing stays.
+            metadata: Further entries of `flow.json`, such as the video's name.
+            scale_px: Length in pixels with the full colour; `None`: see `full_colour_px`.
+            overwrite: Whether flow of an earlier job in the folder may be replaced.
+            completed_frames: Returns the number of output frames that a resumed job will not make
+                again; their flow stays when the job stops. `None`: nothing stays.
 
         Raises:
             InterpError: The folder holds something, or cannot be made.
@@ -164,21 +165,21 @@ class FlowWriter:
         check_folder(folder, overwrite=overwrite)
         self.folder = folder
         self.scale_px = scale_px or full_colour_px(*size)
-        self._facts = {**facts, "width": size[0], "height": size[1]}
+        self._metadata = {**metadata, "width": size[0], "height": size[1]}
         self._frames: list[dict[str, Any]] = []
         self._longest_px = 0.0
         self._output = AtomicPath(folder)
-        self._kept_frames = completed_frames
+        self._completed_frames = completed_frames
         if completed_frames is not None:
             self._output = AtomicPath(folder, folder.with_name(f".{folder.name}.interp"))
         self._part = self._output.part
 
     def __enter__(self) -> FlowWriter:
         try:
-            if self._kept_frames is not None:
-                self._go_on(self._kept_frames())
+            if self._completed_frames is not None:
+                self._restore(self._completed_frames())
             self._part.mkdir(exist_ok=True)
-            (self._part / _NOTES).touch()
+            (self._part / _FRAMES).touch()
         except OSError as error:
             raise InterpError(f"{self.folder}: cannot be made ({error.strerror}).") from error
         return self
@@ -189,7 +190,7 @@ class FlowWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        stays = self._kept_frames is not None and self._kept_frames() > 0
+        stays = self._completed_frames is not None and self._completed_frames() > 0
         try:
             if error is None:
                 self._publish()
@@ -198,57 +199,56 @@ class FlowWriter:
             if not stays:
                 self._output.discard()
 
-    def write(self, number: int, motion: OpticalFlow, **facts: Any) -> None:
+    def write(self, number: int, flow: OpticalFlow, **metadata: Any) -> None:
         """Add one frame's files.
 
         Args:
-            number: Of the frame in the output, from 0.
-            motion: Its motion, not a batch.
-            facts: What `motion.json` says of the frame, such as its timestep.
+            number: Number of the output frame, from 0.
+            flow: Flow of one frame, not of a batch.
+            metadata: Entries of `flow.json` for the frame, such as its timestep.
 
         Raises:
             InterpError: A file cannot be written.
         """
         longest_px = 0.0
         for name in ("flow_t0", "flow_t1"):
-            flow: Array = getattr(motion, name)
+            vectors: Array = getattr(flow, name)
             stem = self._part / f"{number:06d}_{name}"
-            write_flo(stem.with_suffix(".flo"), flow)
-            _write_png(stem.with_suffix(".png"), flow_picture(flow, self.scale_px))
-            longest = float(np.hypot(flow[..., 0], flow[..., 1]).max())
+            write_flo(stem.with_suffix(".flo"), vectors)
+            _write_png(stem.with_suffix(".png"), flow_picture(vectors, self.scale_px))
+            longest = float(np.hypot(vectors[..., 0], vectors[..., 1]).max())
             longest_px = max(longest_px, longest)
-        mask = np.rint(motion.blend_mask * 255).astype(np.uint8)
+        mask = np.rint(flow.blend_mask * 255).astype(np.uint8)
         _write_png(self._part / f"{number:06d}_blend_mask.png", mask)
         self._longest_px = max(self._longest_px, longest_px)
-        self._frames.append({"number": number, **facts})
+        self._frames.append({"number": number, **metadata})
         try:
-            with (self._part / _NOTES).open("a", encoding="utf-8") as notes:
-                notes.write(json.dumps([longest_px, self._frames[-1]]) + "\n")
+            with (self._part / _FRAMES).open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps([longest_px, self._frames[-1]]) + "\n")
         except OSError as error:
             raise InterpError(f"{self.folder}: cannot be written ({error.strerror}).") from error
 
-    def _go_on(self, frames: int) -> None:
-        """Know again what was written for so many frames of the output; none: begin anew."""
+    def _restore(self, frames: int) -> None:
+        """Read the entries of the first `frames` output frames; 0: discard everything."""
         if not frames:
             self._output.discard()
             return
-        notes = self._part / _NOTES
-        lines = notes.read_text(encoding="utf-8").splitlines()
-        kept = []
-        for line in lines:
+        entries = self._part / _FRAMES
+        completed = []
+        for line in entries.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):  # the last one may be cut off
-                longest_px, facts = json.loads(line)
-                if facts["number"] < frames:
-                    kept.append(line + "\n")
-                    self._frames.append(facts)
+                longest_px, metadata = json.loads(line)
+                if metadata["number"] < frames:
+                    completed.append(line + "\n")
+                    self._frames.append(metadata)
                     self._longest_px = max(self._longest_px, longest_px)
-        notes.write_text("".join(kept), encoding="utf-8")
+        entries.write_text("".join(completed), encoding="utf-8")
 
     def _publish(self) -> None:
         """Put the finished folder in its place."""
         _write_png(self._part / _LEGEND, _legend())
         index = {
-            **self._facts,
+            **self._metadata,
             "full_colour_px": self.scale_px,
             "longest_px": round(self._longest_px, 3),
             "frames": self._frames,
@@ -259,33 +259,33 @@ class FlowWriter:
             if self.folder.exists():
                 shutil.rmtree(self.folder)
             self._output.commit()
-            (self.folder / _NOTES).unlink()
+            (self.folder / _FRAMES).unlink()
         except OSError as error:
             raise InterpError(f"{self.folder}: cannot be replaced ({error.strerror}).") from error
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that motion must not be written to.
+    """Refuse a folder that flow must not be written to.
 
     Raises:
-        InterpError: It is none, lies nowhere, or holds something that must stay.
+        InterpError: It is a file, its parent does not exist, or it holds something that must stay.
     """
     if not folder.parent.is_dir():
         raise InterpError(f"{folder}: the folder {folder.parent} does not exist; create it first.")
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise InterpError(f"{folder}: is a file; a folder for the motion is expected.")
+        raise InterpError(f"{folder}: is a file; a folder for the flow is expected.")
     names = sorted(path.name for path in folder.iterdir())
-    # A crash may have left the notes beside the index; alone they are somebody else's.
-    ours = {_NOTES} if _INDEX in names else set()
+    # After a crash the list of frames may lie next to the index; alone it is somebody else's.
+    ours = {_FRAMES} if _INDEX in names else set()
     foreign = [name for name in names if name not in ours and not _OUR_FILES.fullmatch(name)]
     if foreign:
         raise InterpError(
-            f"{folder}: holds other files than motion, such as {foreign[0]}; choose another folder."
+            f"{folder}: holds other files than flow, such as {foreign[0]}; choose another folder."
         )
     if names and not overwrite:
-        raise InterpError(f"{folder}: holds motion already; use `overwrite` to replace it.")
+        raise InterpError(f"{folder}: holds flow already; use `overwrite` to replace it.")
 
 
 @cache

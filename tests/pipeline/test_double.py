@@ -401,7 +401,7 @@ def test_motion_is_kept_for_each_synthesized_frame(cut_clip, tmp_path):
     synthesized = [n for n in range(1, 31, 2) if n not in (9, 21)]
     assert moved_names(folder) == {f"{n:06d}" for n in synthesized}
     assert len(list(folder.iterdir())) == 13 * 5 + 2
-    index = json.loads((folder / "motion.json").read_text())
+    index = json.loads((folder / "flow.json").read_text())
     assert [frame["number"] for frame in index["frames"]] == synthesized
     assert (index["video"], index["source"], index["model"]) == ("out.mkv", cut_clip.name, "flow")
     assert (index["width"], index["height"], index["full_colour_px"]) == (128, 96, 4.0)
@@ -427,7 +427,7 @@ def test_motion_at_several_timesteps_and_beside_opacity(tmp_path):
     options = replace(LOSSLESS, save_flow=folder, factor=4)
     interpolator = Interpolator("flow", device="cpu", precision="fp32", batch=2)
     assert double_video(clip, tmp_path / "o.mkv", options, interpolator=interpolator).frames_out
-    frames = json.loads((folder / "motion.json").read_text())["frames"]
+    frames = json.loads((folder / "flow.json").read_text())["frames"]
     assert [frame["number"] for frame in frames] == [1, 2, 3, 5, 6, 7]
     assert [frame["timestep"] for frame in frames] == [0.25, 0.5, 0.75] * 2
     assert {frame["interval_seconds"] for frame in frames} == {0.04}
@@ -463,7 +463,7 @@ def test_motion_is_refused_before_any_work(averaging, h264_clip, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "notes.txt").write_text("mine")
     options = DoubleOptions(save_flow=tmp_path / "m", overwrite=True)
-    with pytest.raises(InterpError, match=r"holds other files than motion, such as notes\.txt"):
+    with pytest.raises(InterpError, match=r"holds other files than flow, such as notes\.txt"):
         double_video(h264_clip, tmp_path / "out.mkv", options)
     options = DoubleOptions(save_flow=tmp_path / "new")
     with pytest.raises(WeightsError, match="makes frames without motion"):

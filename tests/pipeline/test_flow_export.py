@@ -98,13 +98,13 @@ def test_a_folder_is_filled_and_explained(flow, tmp_path):
         for k in ("blend_mask.png", "flow_t0.flo", "flow_t0.png", "flow_t1.flo", "flow_t1.png")
     ]
     found = sorted(path.name for path in (tmp_path / "m").iterdir())
-    assert found == [*names, "colour_wheel.png", "motion.json"]
+    assert found == [*names, "colour_wheel.png", "flow.json"]
     np.testing.assert_array_equal(read_flo(tmp_path / "m/000001_flow_t0.flo"), -flow)
     picture = cv2.cvtColor(cv2.imread(str(tmp_path / "m/000012_flow_t1.png")), cv2.COLOR_BGR2RGB)
     np.testing.assert_array_equal(picture, flow_picture(flow / 2, 8.0))
     mask = cv2.imread(str(tmp_path / "m/000001_blend_mask.png"), cv2.IMREAD_UNCHANGED)
     assert (mask.shape, np.unique(mask).tolist()) == ((5, 7), [64])
-    assert json.loads((tmp_path / "m/motion.json").read_text()) == {
+    assert json.loads((tmp_path / "m/flow.json").read_text()) == {
         "source": "a.mp4",
         "width": 7,
         "height": 5,
@@ -143,7 +143,7 @@ def test_what_a_crash_leaves_in_a_finished_folder_may_be_replaced(flow, tmp_path
     other = tmp_path / "other"
     other.mkdir()
     (other / "frames.jsonl").write_text("{}")
-    with pytest.raises(InterpError, match=r"other files than motion, such as frames.jsonl"):
+    with pytest.raises(InterpError, match=r"other files than flow, such as frames.jsonl"):
         FlowWriter(other, (7, 5), {}, overwrite=True)
 
 
@@ -152,14 +152,14 @@ def test_what_lies_in_a_folder_stays(flow, tmp_path):
     folder.mkdir()
     with FlowWriter(folder, (7, 5), {}) as writer:  # empty: fine
         writer.write(1, motion(flow))
-    with pytest.raises(InterpError, match="m: holds motion already; use `overwrite`"):
+    with pytest.raises(InterpError, match="m: holds flow already; use `overwrite`"):
         FlowWriter(folder, (7, 5), {})
     with FlowWriter(folder, (7, 5), {}, overwrite=True) as writer:
         writer.write(3, motion(flow))
     assert not (folder / "000001_flow_t0.flo").exists()
     assert (folder / "000003_flow_t0.flo").exists()
     (folder / "thesis.tex").write_text("years of work")
-    with pytest.raises(InterpError, match=r"other files than motion, such as thesis.tex"):
+    with pytest.raises(InterpError, match=r"other files than flow, such as thesis.tex"):
         FlowWriter(folder, (7, 5), {}, overwrite=True)
     with pytest.raises(InterpError, match="is a file; a folder"):
         FlowWriter(folder / "thesis.tex", (7, 5), {})

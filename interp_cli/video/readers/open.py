@@ -1,4 +1,4 @@
-"""What can be read: a picture sequence, a pipe, an animation or a video; told by name and content.
+"""What can be read: a picture sequence, a pipe, an animation or a video, by name and content.
 
 A new kind of input is one reader and one row of `READERS`.
 """

@@ -1,9 +1,9 @@
-"""A job as durable segments: what is finished stays, in a hidden folder beside the target.
+"""A job as durable segments. Finished ones stay in a hidden folder next to the target.
 
 A journal in that folder describes the job that the segments belong to. New frames of a segment that
-takes long are stored there too (`FrameStore`). Segments and journal are
-written under another name, flushed to the disk and renamed, so a power cut leaves a segment whole
-or not at all. Nothing here knows what a segment holds.
+takes long are stored there too (`FrameStore`). Segments and journal are written under another name,
+flushed to the disk and renamed, so a power cut leaves a segment whole or not at all. Nothing here
+knows what a segment holds.
 """
 
 from __future__ import annotations

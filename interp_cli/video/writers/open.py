@@ -1,4 +1,4 @@
-"""What can be written: a picture sequence, a pipe, an animation or a video; told by its name.
+"""What can be written: a picture sequence, a pipe, an animation or a video, by its name.
 
 A new kind of output is one writer and one row of `WRITERS`.
 """

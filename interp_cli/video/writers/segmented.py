@@ -1,9 +1,8 @@
 """A long video in segments, each complete on the disk before the next but one begins.
 
-Every segment has an encoder process of its own, so that a run that goes on where another stopped
-makes the same segments as one that was never stopped. The encoder of the next starts while the
-last one finishes. In the end the packets of all are copied into one file, with the streams beside
-the video.
+Every segment has an encoder process of its own, so a resumed run makes the same segments as one
+that was never stopped. The next encoder starts while the last one finishes. In the end the packets
+of all segments are copied into one file, with audio and the other streams.
 """
 
 from __future__ import annotations
@@ -206,7 +205,7 @@ class SegmentedWriter(FrameWriter):
     def _joined(
         self, segments: list[Path], part: Path, *limits: str, timeout_seconds: float | None = None
     ) -> bool:
-        """Copy segments and the streams beside the video into a file; whether that went well."""
+        """Copy segments, audio and the other streams into a file; return whether that went well."""
         arguments = self._commands.joining(segments, self._journal.folder / "segments.txt")
         self._join = FfmpegRun([*arguments, *limits], part)
         done = self._join.wait(timeout_seconds)
