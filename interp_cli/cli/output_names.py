@@ -27,7 +27,9 @@ def result_of(source: Path, options: DoubleOptions, suffix: str | None = None) -
     Raises:
         EncodeError: The name would be that of the input, or the input is a pattern of images.
     """
-    if "%" in source.name or "*" in source.name:
+    from interp_cli.video.images.sequence_names import is_sequence
+
+    if is_sequence(source) and not source.is_dir():
         raise EncodeError(f"{source}: a pattern of images needs an output, such as out.mkv.")
     folder = source.resolve().parent if source.name in ("", "..") else source.parent
     suffix = usual_suffix(options) if suffix is None else suffix
@@ -47,7 +49,8 @@ def results_of(sources: list[Path], output_dir: Path, suffix: str) -> dict[Path,
     """
     from interp_cli.video.writers.open import is_written
 
-    ending = Path(suffix).suffix if is_written(Path(f"x{suffix}")) else ""
+    named = Path(f"x{suffix}")
+    ending = named.suffix if is_written(named) else ""
     added = suffix.removesuffix(ending) if ending else suffix
     targets: dict[Path, Path] = {}
     taken = {source.resolve(): source for source in sources}

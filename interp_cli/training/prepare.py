@@ -149,20 +149,31 @@ def prepare(
 def open_prepared(folder: str | Path) -> list[Shot]:
     """Read all shots that `prepare` wrote into a folder.
 
+    A source that was prepared again by a later version counts once, as that version stored it.
+
     Raises:
         TrainingError: A flat file is shorter than its description says, or of another version.
     """
-    shots: list[Shot] = []
-    for record in sorted(Path(folder).glob("*.json")):
-        if record.with_suffix(".yuv").is_file():
-            shots.extend(_read_record(record))
-    return shots
+    records = {
+        record: json.loads(record.read_text("utf-8"))
+        for record in sorted(Path(folder).glob("*.json"))
+        if record.with_suffix(".yuv").is_file()
+    }
+    current = {
+        content.get("name") for content in records.values() if content.get("version") == _VERSION
+    }
+    return [
+        shot
+        for record, content in records.items()
+        if content.get("version") == _VERSION or content.get("name") not in current
+        for shot in _shots_of(record, content)
+    ]
 
 
 def _prepare_one(source: Source, folder: Path, options: PrepareOptions) -> list[Shot]:
     record = folder / f"{_key(source, options)}.json"
     if record.is_file() and record.with_suffix(".yuv").is_file():
-        return _read_record(record)
+        return _shots_of(record, json.loads(record.read_text("utf-8")))
     flat = record.with_suffix(".yuv")
     full = (
         f"{folder}: the disk is full while preparing {source.name}. Make room, or prepare into"
@@ -210,8 +221,7 @@ def _entry(shot: Shot) -> dict[str, Any]:
     return entry
 
 
-def _read_record(record: Path) -> list[Shot]:
-    content = json.loads(record.read_text("utf-8"))
+def _shots_of(record: Path, content: dict[str, Any]) -> list[Shot]:
     file = record.with_suffix(".yuv")
     version = content.get("version")
     if version not in _SHOTS_KEYS:

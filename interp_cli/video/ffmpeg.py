@@ -56,7 +56,7 @@ class FfmpegRun:
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
         self._progress = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
         command = [ffmpeg_path(), "-y", "-v", "error", "-nostdin", "-copyts"]
-        command += ["-progress", "pipe:1", "-stats_period", "60", *arguments, str(output)]
+        command += ["-progress", "pipe:1", "-stats_period", "60", *arguments, f"file:{output}"]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -163,7 +163,8 @@ def open_video(path: str | Path) -> tuple[InputContainer, VideoStream]:
     if path.stat().st_size == 0:
         raise OpenError(f"{path}: the file is empty.")
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        # With the protocol named, a colon in the path is part of a name.
+        container = av.open(f"file:{path}", metadata_errors="replace")
     except av.error.PermissionError as error:
         raise OpenError(f"{path}: may not be read (permission denied).") from error
     except av.error.FFmpegError as error:

@@ -212,10 +212,34 @@ def test_a_result_is_named_for_what_was_done(options, suffix):
         ("in/clip.gif", {"frame_rate": Fraction(60)}, None, "in/clip_60fps.gif"),
         ("in/pictures", {}, None, "in/pictures_2x.mkv"),
         ("clip.mp4", {}, "_new.mkv", "clip_new.mkv"),
+        ("clip.mp4", {}, ".mkv", "clip.mkv"),
     ],
 )
 def test_a_single_result_is_named_after_its_input(source, options, suffix, target):
     assert result_of(Path(source), DoubleOptions(**options), suffix) == Path(target)
+
+
+def test_a_file_with_the_name_of_a_pattern_is_a_file(tmp_path: Path):
+    source = tmp_path / "100%d.mp4"
+    source.touch()
+    assert result_of(source, DoubleOptions()) == tmp_path / "100%d_2x.mp4"
+    for pattern in ("%d.png", "a?.png", "*.png"):
+        with pytest.raises(EncodeError, match="a pattern of images needs an output"):
+            result_of(tmp_path / pattern, DoubleOptions())
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".gif", ".webp"])
+def test_a_colon_in_a_name_is_no_protocol(
+    h264_clip: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Film: one.mp4").write_bytes(h264_clip.read_bytes())
+    arguments = ("double", "Film: one.mp4", f"a:b{ending}", "--model", weights, "--end", 0.1)
+    run = interp(*arguments)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(f"a:b{ending}: 3 frames in, 6 out")
+    run = interp(*arguments, "--overwrite", "--segment-frames", 4)
+    assert run.returncode == 0, run.stderr
 
 
 def test_one_input_is_enough(h264_clip: Path, weights: Path, tmp_path: Path):

@@ -97,6 +97,7 @@ def test_footage_of_version_1_opens_and_its_source_is_prepared_again(tmp_path):
     (again,) = prepare([clip], old.parent)
     assert again.file.parent == old.parent
     assert again.file.name != old.with_suffix(".yuv").name
+    assert open_prepared(old.parent) == [again]
 
 
 def test_footage_of_a_later_version_is_refused(prepared_folder, tmp_path):

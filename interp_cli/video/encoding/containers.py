@@ -324,10 +324,10 @@ def attach_covers(plan: StreamPlan, source: Path, folder: Path) -> list[str]:
         kind = {"mjpeg": "jpeg"}.get(stream.codec, stream.codec)
         name = stream.title if "." in stream.title else f"cover.{kind.replace('jpeg', 'jpg')}"
         path = folder / f"{number}.{kind}"
-        with av.open(str(source)) as container:
+        with av.open(f"file:{source}") as container:
             packets = container.demux(container.streams[stream.index])
             path.write_bytes(next((bytes(packet) for packet in packets if packet.size), b""))
-        arguments += ["-attach", str(path)]
+        arguments += ["-attach", f"file:{path}"]
         for tag in (f"filename={name}", f"mimetype=image/{kind}"):
             arguments += [f"-metadata:s:t:{number}", tag]
     return arguments

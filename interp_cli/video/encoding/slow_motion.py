@@ -69,7 +69,7 @@ def chapters_url(
     Returns:
         URL of an input in the format `ffmetadata`; `None`: there is no chapter.
     """
-    with av.open(str(path), metadata_errors="replace") as container:
+    with av.open(f"file:{path}", metadata_errors="replace") as container:
         chapters = container.chapters()
     lines = [";FFMETADATA1"]
     for chapter in chapters:

@@ -133,7 +133,7 @@ class AnimationWriter(FrameWriter):
             arguments.setdefault("lossless", "1")
         try:
             self._muxer = av.open(
-                str(self._part), "w", format=kind.muxer, options=self._muxer_options(plays)
+                f"file:{self._part}", "w", format=kind.muxer, options=self._muxer_options(plays)
             )
             self._stream = cast(
                 VideoStream, self._muxer.add_stream(kind.encoder, options=arguments)
