@@ -92,6 +92,8 @@ def find_pictures(source: Path) -> PictureFiles:
     """
     files = _matching(source)
     kinds = {kind.name: path for path in files if (kind := image_codec_of(path))}
+    if not kinds and not source.is_dir() and source.suffix and image_codec_of(source) is None:
+        raise OpenError(f"{source}: no such file.")  # a video with brackets in its name
     if not kinds:
         raise OpenError(
             f"{source}: no picture is there; files of one kind are expected ({_ENDINGS})."

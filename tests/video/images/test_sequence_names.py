@@ -93,3 +93,10 @@ def test_a_percent_sign_in_the_name_of_a_video_is_no_pattern(tmp_path: Path):
 def test_a_target_pattern_has_one_number_and_an_ending(tmp_path: Path, name: str):
     with pytest.raises(EncodeError, match="one number and an ending are expected"):
         parse_target(tmp_path / name, None)
+
+
+def test_a_missing_video_with_brackets_in_its_name_is_missing(tmp_path: Path):
+    with pytest.raises(OpenError, match=r"clip \[1\]\.mp4: no such file"):
+        find_pictures(tmp_path / "clip [1].mp4")
+    with pytest.raises(OpenError, match="no picture is there"):
+        find_pictures(tmp_path / "*.png")
