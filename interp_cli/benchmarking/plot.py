@@ -46,7 +46,7 @@ def check_chart(path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise InterpError(
-            f"{path}: drawing a chart needs matplotlib: pip install 'interp-cli[plot]'"
+            f"{path}: drawing a chart needs matplotlib, which interp-cli's extra 'plot' installs"
         ) from error
     endings = Figure().canvas.get_supported_filetypes()
     if path.suffix.lower().removeprefix(".") not in endings or not path.parent.is_dir():

@@ -73,5 +73,5 @@ def test_without_matplotlib_the_remedy_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InterpError, match=r"needs matplotlib: pip install 'interp-cli\[plot\]'$"):
+    with pytest.raises(InterpError, match=r"which interp-cli's extra 'plot' installs$"):
         check_chart(tmp_path / "chart.png")
