@@ -45,7 +45,7 @@ _OTHER_ENCODERS = (
     "h264_videotoolbox",
     "hevc_videotoolbox",
 )
-_REINSTALL = "install it again as docs/install.md says, with `--force-reinstall` for pip"
+_REINSTALL = "remove it and install it again, as docs/install.md says"
 _LITTLE_DISK_BYTES = 1 << 30
 # With fewer cores the encoder and the network wait for each other.
 _FEW_CORES = 4

@@ -294,6 +294,10 @@ class DoubleOptions:
         require_positive(
             self, "max_gap_seconds", "checkpoint_seconds", "white_level", "flow_scale_px"
         )
+        require(
+            self.flow_scale_px is None or self.save_flow is not None,
+            "`flow_scale_px` is for the images of the flow: give `save_flow`, too",
+        )
         _require_frame_rate("input_frame_rate", self.input_frame_rate)
         require_scene_threshold(self.scene_threshold)
 

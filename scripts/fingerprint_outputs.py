@@ -23,6 +23,8 @@ from interp_cli.video.ffmpeg import ffmpeg_path
 
 INTERP = (sys.executable, "-m", "interp_cli", "double")
 VIDEO_ENDINGS = {".mp4", ".mov", ".mkv", ".webm", ".ts", ".avi", ".y4m"}
+# `auto` is settled by timing, and a busy machine may settle it otherwise.
+PRECISION = ("--precision", "fp32")
 # Of each clip, what two cores can double in minutes.
 SHORT, LONG = ("--end", "1"), ("--end", "3")
 SAVE_FLOW = "--save-flow"
@@ -79,7 +81,7 @@ def folder_hash(folder: Path) -> str:
 def run(source: str, target: str, options: tuple[str, ...], stdin: bytes | None = None) -> bytes:
     """Double one input; what it wrote on stdout."""
     done = subprocess.run(
-        [*INTERP, source, target, *options, "--quiet"], input=stdin, capture_output=True
+        [*INTERP, source, target, *PRECISION, *options, "--quiet"], input=stdin, capture_output=True
     )
     if done.returncode:
         sys.exit(f"{source}: {done.stderr.decode()}")

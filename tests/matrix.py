@@ -65,8 +65,8 @@ CONTAINERS = {
     "webm": ("libvpx-vp9", Fraction(1, 1000)),
 }
 LOSSLESS = {"libx264": (("qp", "0"),), "libvpx-vp9": (("lossless", "1"), ("deadline", "realtime"))}
-# What no option can put right, and is warned of: MOV has no place for the range of FFV1's frames.
-TOLD = re.compile(r"\.mov cannot say the range of ffv1's frames")
+# What no option can put right, and is warned of: MOV cannot store the range of FFV1's frames.
+_WARNED = re.compile(r"\.mov cannot store the range of ffv1's frames")
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def check(
     result = double_video(
         source, target, DoubleOptions(encode=options, overwrite=True), interpolator=interpolator
     )
-    if any(TOLD.match(warning) for warning in result.warnings):
+    if any(_WARNED.match(warning) for warning in result.warnings):
         return ["warned"]
     with av.open(str(source)) as container:
         before = list(container.decode(video=0))

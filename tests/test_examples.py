@@ -51,7 +51,7 @@ def test_double_a_clip(tmp_path: Path) -> None:
     done = run_example("double_a_clip.py", source, target)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{target}: 4 frames became 8 at 50 a second, in ")
-    assert done.stderr.splitlines()[-1].endswith("4 of 4 frames")
+    assert done.stderr.splitlines()[-1].endswith("8 of 8 frames")
     assert clips.times(target) == [Fraction(index, 50) for index in range(8)]
     assert clips.packets(target) == clips.packets(source)
 

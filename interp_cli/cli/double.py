@@ -293,6 +293,8 @@ def double(
     """
     if deinterlace and detelecine:
         raise typer.BadParameter("give one of --deinterlace and --detelecine")
+    if no_scenes and scene_threshold != _DEFAULTS.scene_threshold:
+        raise typer.BadParameter("give one of --no-scenes and --scene-threshold")
     options = DoubleOptions(
         start_seconds=start,
         end_seconds=end,

@@ -127,8 +127,8 @@ def _real_time(source: Path, options: DoubleOptions) -> Fraction | None:
 
 def _announce_resume(target: Path, options: DoubleOptions) -> bool:
     """Say where a resumed job continues; whether frames of an earlier run are used."""
-    if not options.resume:
-        return False
+    if not options.resume or (target.exists() and not options.overwrite):
+        return False  # a finished target is refused in a moment
     frames = completed_frames(target)
     text = (
         f"continues after {frames} finished frames"

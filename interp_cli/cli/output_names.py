@@ -45,11 +45,14 @@ def results_of(sources: list[Path], output_dir: Path, suffix: str) -> dict[Path,
         suffix: Addition to the input's name; it may include a file type.
 
     Raises:
-        EncodeError: Two results would have the same name, or a result that of an input.
+        EncodeError: Two results would have the same name, or a result that of an input, or the
+            suffix names a folder.
     """
     from interp_cli.video.writers.open import is_written
 
     named = Path(f"x{suffix}")
+    if named.name != str(named):
+        raise EncodeError(f"--suffix is added to a name, so it cannot contain a folder: {suffix!r}")
     ending = named.suffix if is_written(named) else ""
     added = suffix.removesuffix(ending) if ending else suffix
     targets: dict[Path, Path] = {}

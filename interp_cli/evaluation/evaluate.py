@@ -194,8 +194,8 @@ def _add_predictor(plan: _Plan, predictor: Predictor) -> None:
         return
     if data.kind == "video":
         plan.notes.append(
-            f"{predictor.name} averages RGB pictures, which `double` does not write; without `tta`"
-            " the frames of `double` are scored."
+            f"{predictor.name} averages RGB pictures, which double_video does not write; without"
+            " `tta` the frames that it writes are scored."
         )
     plan.predictors.append(PicturePredictor(predictor, able))
 

@@ -21,6 +21,9 @@ from interp_cli.video.readers.open import STANDARD_STREAM
 _FREE_OPTIONS = ("overwrite", "resume", "audio", "keep_going", "checkpoint_seconds", "inference")
 
 
+_NO_DESCRIPTION = "no description of a job, or one of another version of interp"
+
+
 @dataclass(frozen=True, slots=True)
 class JobDescription:
     """Everything that another process needs to do the same job, and to know that it is the same.
@@ -88,7 +91,7 @@ class JobDescription:
         """
         names = {each.name for each in fields(cls)}
         if not isinstance(data, Mapping) or set(data) != names:
-            raise ValueError("no description of a job, or one of another version of interp")
+            raise ValueError(_NO_DESCRIPTION)
         description = cls(**data)
         _ = description.double_options  # fails for options of another version
         return description
@@ -104,7 +107,10 @@ class JobDescription:
         Raises:
             ValueError: `text` is no description, or one of another version.
         """
-        return cls.from_data(json.loads(text))
+        try:
+            return cls.from_data(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise ValueError(_NO_DESCRIPTION) from error
 
     def differences(self, earlier: Mapping[str, Any]) -> list[str]:
         """What makes frames of an earlier job unusable for this one, in words; none: nothing.

@@ -95,6 +95,13 @@ def test_ways_are_bent_or_straight(h264_clip: Path, tmp_path: Path, trajectory: 
         (["-"], 2, "a pipe as input needs OUT"),
         (["{dir}/%04d.png"], 1, "a pattern of images needs an output"),
         (["{clip}", "out.mkv", "--suffix", "_x"], 2, "OUT is given already"),
+        (["{clip}", "--suffix", "/x"], 1, "--suffix is added to a name"),
+        (["{clip}", "out.mkv", "--flow-scale", "3"], 2, "--flow-scale is for .* give --save-flow"),
+        (
+            ["{clip}", "out.mkv", "--no-scenes", "--scene-threshold", "0.3"],
+            2,
+            "give one of --no-scenes and --scene-threshold",
+        ),
         (["{clip}", "{clip}", "out.mkv"], 2, "3 files without --output-dir"),
         (["{clip}", "out.mkv", "--deinterlace", "--detelecine"], 2, "give one of --deinterlace"),
         (["{clip}", "out.mkv", "--ffmpeg-output", "-map 0"], 2, "-map is not for you to set"),

@@ -96,4 +96,4 @@ def test_a_note_names_flags(h264_clip: Path) -> None:
     arguments = ["--compare", "blend", "--tta", "--no-vmaf", "--worst", "0"]
     done = CliRunner().invoke(app, ["eval", str(h264_clip), *arguments])
     assert done.exit_code == 0
-    assert "without --tta the frames of `double` are scored" in done.stdout
+    assert "without --tta the frames that it writes are scored" in done.stdout

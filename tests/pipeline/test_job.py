@@ -126,6 +126,9 @@ def test_a_description_comes_back_from_json(h264_clip: Path):
     description = JobDescription.of(h264_clip, Path("out.mkv"), [h264_clip], ALL_OPTIONS)
     text = description.to_json()
     again = JobDescription.from_json(text)
+    for broken in ("x", "{}", "[1]"):
+        with pytest.raises(ValueError, match="no description of a job"):
+            JobDescription.from_json(broken)
     assert again == description
     assert again.double_options == ALL_OPTIONS
     assert again.target == str(Path.cwd() / "out.mkv")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from interp_cli.errors import EncodeError, UnknownEncoderError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.ffmpeg import ffmpeg_path, run_ffmpeg
+from interp_cli.video.ffmpeg import run_ffmpeg
 from interp_cli.video.pixel_format import PixelFormat, SampleLayout, format_traits, luma_weights
 
 # Smallest side of a picture that FFV1 can cut into slices.
@@ -191,7 +191,7 @@ def choose_encoder(name: str, layout: PixelFormat, options: EncodeOptions) -> En
         bare = key.partition(":")[0]
         if bare not in encoder_options(name) | generic_options() | _PROGRAM_QUALITY:
             raise EncodeError(
-                f"{name} has no option {bare!r}; all of them: {ffmpeg_path()} -h encoder={name}"
+                f"{name} has no option {bare!r}; all of them: ffmpeg -h encoder={name}"
             )
         arguments += [f"-{key}", setting]
     return EncoderChoice(
@@ -303,7 +303,7 @@ def _help(name: str) -> str:
     if not run.stdout.startswith("Encoder "):
         raise UnknownEncoderError(
             f"unknown encoder {name!r}. Common ones: {', '.join(_COMMON)}; "
-            f"all of them: {ffmpeg_path()} -encoders"
+            f"all of them: ffmpeg -encoders"
         )
     return run.stdout
 
