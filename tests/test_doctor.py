@@ -38,7 +38,7 @@ def test_a_package_that_does_not_load_is_reported(monkeypatch: pytest.MonkeyPatc
     assert checks[-1].name == "torch"
     assert checks[-1].status == "broken"
     assert checks[-1].found == "does not load (No module named 'no_such_module')"
-    assert "pip install" in checks[-1].remedy
+    assert "docs/install.md" in checks[-1].remedy
 
 
 def test_an_ffmpeg_that_cannot_be_run_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
