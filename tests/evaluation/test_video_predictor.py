@@ -104,8 +104,8 @@ def test_tta_of_a_video_averages_rgb_pictures_and_says_so(tmp_path: Path, averag
     (report,) = evaluate(clip, predictors=[predictor]).sets
     assert report.predictors[0].name == "Averaging-tta"
     assert report.notes == (
-        "Averaging-tta averages RGB pictures, which `double` does not write; without `tta` the"
-        " frames of `double` are scored.",
+        "Averaging-tta averages RGB pictures, which double_video does not write; without `tta`"
+        " the frames that it writes are scored.",
     )
 
 
