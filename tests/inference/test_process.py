@@ -120,19 +120,30 @@ def test_tuning_is_what_the_command_does_before_torch_is_loaded():
     assert run_python(code) == [[], True, "passive"]
 
 
-def test_workers_share_the_cores_and_nobody_else_notices():
+@pytest.mark.parametrize("is_tuned", [False, True])
+def test_workers_share_the_cores_and_nobody_else_notices(monkeypatch, is_tuned):
+    """In a tuned process other threads have fewer while a pool is open, and no longer."""
+    monkeypatch.setattr(process, "_is_tuned", is_tuned)
     threads = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
         with worker_pool(2) as pool:
             assert {pool.submit(torch.get_num_threads).result() for _ in range(4)} == {2}
-            found = []
-            other = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
-            other.start()
-            other.join()
-            assert (torch.get_num_threads(), found) == (4, [4])
+            assert torch.get_num_threads() == 4
+            if not is_tuned:
+                assert number_in_new_thread() == 4
+        assert (torch.get_num_threads(), number_in_new_thread()) == (4, 4)
     finally:
         torch.set_num_threads(threads)
+
+
+def number_in_new_thread() -> int:
+    """Torch's threads in a thread that has not used torch yet."""
+    found = []
+    other = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    return found[0]
 
 
 def test_the_last_of_overlapping_pools_sets_opencv_back():
