@@ -208,16 +208,15 @@ def _check_missing_gpu() -> Check:
 
 
 def _check_ffmpeg() -> Iterator[Check]:
-    from interp_cli.video.ffmpeg import ffmpeg_path
+    from interp_cli.video.ffmpeg import ffmpeg_path, run_ffmpeg
 
     try:
-        ffmpeg = ffmpeg_path()
-        said = _run(ffmpeg, "-version").stdout
-    except (RuntimeError, OSError) as error:
-        yield Check("ffmpeg", "broken", f"cannot be run ({error})", _REINSTALL, essential=True)
+        said = run_ffmpeg("-version").stdout
+    except InterpError as error:
+        yield Check("ffmpeg", "broken", str(error), "see docs/install.md", essential=True)
         return
-    yield Check("ffmpeg", "ok", f"{said.partition('Copyright')[0].strip()}, {ffmpeg}")
-    usable = {name: _can_encode(ffmpeg, name) for name in (*_NEEDED_ENCODERS, *_OTHER_ENCODERS)}
+    yield Check("ffmpeg", "ok", f"{said.partition('Copyright')[0].strip()}, {ffmpeg_path()}")
+    usable = {name: _can_encode(name) for name in (*_NEEDED_ENCODERS, *_OTHER_ENCODERS)}
     yield Check("encoders", "ok", ", ".join(name for name, works in usable.items() if works))
     missing = [name for name in _NEEDED_ENCODERS if not usable[name]]
     if missing:
@@ -273,11 +272,13 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _can_encode(ffmpeg: str, encoder: str) -> bool:
+def _can_encode(encoder: str) -> bool:
     """Try it: an encoder that is compiled in may still lack its hardware."""
+    from interp_cli.video.ffmpeg import run_ffmpeg
+
     source = "color=gray:size=256x256:rate=25:duration=0.08"
     arguments = ["-f", "lavfi", "-i", source, "-c:v", encoder, "-f", "null", "-"]
-    return _run(ffmpeg, "-v", "error", *arguments).returncode == 0
+    return run_ffmpeg("-v", "error", *arguments).returncode == 0
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:

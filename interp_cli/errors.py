@@ -75,7 +75,7 @@ class TrainingError(InterpError):
 
 
 class ResourceError(InterpError):
-    """Memory, disk space or a device is missing or does not suffice."""
+    """Memory, disk space, a device or the ffmpeg program is missing or does not suffice."""
 
 
 class OptionError(ValueError):

@@ -8,7 +8,6 @@ a video filter that carries motion from one pair to the next.
 from __future__ import annotations
 
 import math
-import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -20,7 +19,7 @@ import numpy.typing as npt
 
 from interp_cli.errors import VideoError
 from interp_cli.evaluation.dis_flow import MIN_SIDE_PX, BidirectionalFlow, Plane, sample
-from interp_cli.video.ffmpeg import ffmpeg_path
+from interp_cli.video.ffmpeg import feed_ffmpeg
 
 __all__ = [
     "BASELINES",
@@ -110,15 +109,11 @@ class Minterpolate(_AnyTimestep):
             f"format=yuv444p,minterpolate=fps={rate}:{MINTERPOLATE},"
             rf"select=gte(n\,{rate})*({chosen}),format=rgb24"
         )
-        command = [ffmpeg_path(), "-v", "error", "-nostdin"]
+        command = ["-v", "error", "-nostdin"]
         command += [*raw, "-s", size, "-r", "1", "-i", "pipe:0"]
         command += ["-vf", filters, "-fps_mode", "passthrough", *raw, "pipe:1"]
-        done = subprocess.run(
-            command,
-            input=b"".join(frame.tobytes() for frame in (frames[0], *frames, frames[-1])),
-            capture_output=True,
-            check=False,
-        )
+        content = b"".join(frame.tobytes() for frame in (frames[0], *frames, frames[-1]))
+        done = feed_ffmpeg(content, *command)
         found = len(done.stdout) / frames[0].nbytes
         if done.returncode or found != wanted:
             # The first line has the reason, the others only what stopped because of it.

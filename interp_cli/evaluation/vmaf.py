@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from interp_cli.devices import available_cores
 from interp_cli.errors import VideoError
-from interp_cli.video.ffmpeg import ffmpeg_path
+from interp_cli.video.ffmpeg import start_ffmpeg
 
 __all__ = ["MIN_SIDE_PX", "Vmaf"]
 
@@ -46,6 +46,9 @@ class Vmaf:
 
         Args:
             size: Height and width of the frames, at least `MIN_SIDE_PX` each.
+
+        Raises:
+            ResourceError: ffmpeg cannot be started.
         """
         height, width = size
         self._shape = (height, width, 3)
@@ -58,15 +61,19 @@ class Vmaf:
             f"[made][truth]libvmaf=model={_MODEL}:log_fmt=json:log_path={_LOG}"
             f":n_threads={available_cores()}"
         )
-        command = [ffmpeg_path(), "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+        command = ["-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
         command += ["-s", f"{width}x{2 * height}", "-i", "pipe:0", "-filter_complex", filters]
         command += ["-f", "null", "-"]
         self._said = Path(self._folder.name) / "stderr.txt"
         # The log's path is relative, since a filter's arguments cannot hold every character.
-        with self._said.open("wb") as said:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stderr=said, cwd=self._folder.name
-            )
+        try:
+            with self._said.open("wb") as said:
+                self._process = start_ffmpeg(
+                    *command, stdin=subprocess.PIPE, stderr=said, cwd=self._folder.name
+                )
+        except BaseException:
+            self._folder.cleanup()
+            raise
 
     def __enter__(self) -> Vmaf:
         return self

@@ -1,38 +1,105 @@
-"""The ffmpeg program that encodes."""
+"""The ffmpeg program: which one it is, and how it is started."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 
+from interp_cli.errors import ResourceError
+
+# Seconds for a program to say its version. An ffmpeg needs 0.02 on an idle machine.
+_ANSWER_SECONDS = 60
+
 
 def ffmpeg_path() -> str:
-    """The program that `IMAGEIO_FFMPEG_EXE` names, otherwise the one from imageio-ffmpeg."""
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+    """The program that `IMAGEIO_FFMPEG_EXE` names, otherwise the one from imageio-ffmpeg.
+
+    Raises:
+        ResourceError: There is none, or the named program is no ffmpeg.
+    """
+    named = os.environ.get("IMAGEIO_FFMPEG_EXE")
+    if named:
+        _check_version(named)
+        return named
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())  # it has checked that one
+    except RuntimeError as error:
+        raise _not_started("ffmpeg", "imageio-ffmpeg finds none for this system") from error
+
+
+def start_ffmpeg(*arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
+    """Start ffmpeg; every use of the program goes through here.
+
+    Args:
+        arguments: Command line, without the program.
+        popen: Further arguments of `subprocess.Popen`.
+
+    Raises:
+        ResourceError: It cannot be started.
+    """
+    return _start(ffmpeg_path(), "-hide_banner", *arguments, **popen)
 
 
 def run_ffmpeg(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ffmpeg to its end and capture its output; the caller checks the exit code."""
-    return subprocess.run(
-        [ffmpeg_path(), "-hide_banner", *arguments],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        stdin=subprocess.DEVNULL,
-        check=False,
-        env=_environment(),
-    )
+    """Run ffmpeg to its end and capture its output; the caller checks the exit code.
+
+    Raises:
+        ResourceError: It cannot be started.
+    """
+    run = feed_ffmpeg(b"", *arguments)
+    stdout, stderr = (text.decode(errors="replace") for text in (run.stdout, run.stderr))
+    return subprocess.CompletedProcess(run.args, run.returncode, stdout, stderr)
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "SVT_LOG": "1"}  # SVT-AV1 bypasses ffmpeg's log level: errors only
+def feed_ffmpeg(content: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run ffmpeg to its end with `content` as its standard input; otherwise as `run_ffmpeg`."""
+    pipe = subprocess.PIPE
+    with start_ffmpeg(*arguments, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            stdout, stderr = process.communicate(content)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def _start(program: str, *arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "SVT_LOG": "1"}  # SVT-AV1 bypasses ffmpeg's log level: errors only
+    try:
+        return subprocess.Popen([program, *arguments], env=environment, **popen)
+    except OSError as error:
+        raise _not_started(program, error.strerror or str(error)) from error
+
+
+@functools.cache
+def _check_version(program: str) -> None:
+    """Raise a `ResourceError` for a program that does not introduce itself as ffmpeg."""
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    with _start(program, "-version", stdin=nothing, stdout=pipe, stderr=nothing) as process:
+        try:
+            said, _ = process.communicate(timeout=_ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            said = b""
+        finally:
+            process.kill()
+    if not said.startswith(b"ffmpeg version"):
+        raise _not_started(program, "it is no ffmpeg")
+
+
+def _not_started(program: str, reason: str) -> ResourceError:
+    named = "unset IMAGEIO_FFMPEG_EXE, or let it name an ffmpeg"
+    usual = "install imageio-ffmpeg again, or let IMAGEIO_FFMPEG_EXE name an ffmpeg"
+    remedy = named if os.environ.get("IMAGEIO_FFMPEG_EXE") else usual
+    return ResourceError(f"{program}: cannot be run as ffmpeg ({reason}); {remedy}.")
 
 
 class FfmpegRun:
@@ -50,21 +117,28 @@ class FfmpegRun:
         Args:
             arguments: Command line, without the program, the options for logging and the output.
             output: The file to write; one that exists is replaced.
+
+        Raises:
+            ResourceError: It cannot be started.
         """
         self.frames = 0
         self.log: list[str] = []
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
         self._progress = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
-        command = [ffmpeg_path(), "-y", "-v", "error", "-nostdin", "-copyts"]
+        command = ["-y", "-v", "error", "-nostdin", "-copyts"]
         command += ["-progress", "pipe:1", "-stats_period", "60", *arguments, f"file:{output}"]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=self._progress,
-            stderr=self._log_file,
-            start_new_session=True,  # Ctrl-C is for this process, which ends ffmpeg itself
-            env=_environment(),
-        )
+        try:
+            self._process = start_ffmpeg(
+                *command,
+                stdin=subprocess.PIPE,
+                stdout=self._progress,
+                stderr=self._log_file,
+                start_new_session=True,  # Ctrl-C is for this process, which ends ffmpeg itself
+            )
+        except BaseException:
+            self._log_file.close()
+            self._progress.close()
+            raise
         assert self._process.stdin is not None  # for the type checker: PIPE was asked for
         self.pipe = self._process.stdin
 

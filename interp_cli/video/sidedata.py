@@ -18,6 +18,7 @@ from typing import cast
 import av
 import av.sidedata.sidedata
 
+from interp_cli.errors import ResourceError
 from interp_cli.video.ffmpeg import run_ffmpeg
 
 # Side data that cannot be kept, by FFmpeg's names. Some of it describes single frames and would be
@@ -156,7 +157,7 @@ def read_listing(path: Path, video_index: int) -> Listing:
     """
     try:
         text = run_ffmpeg("-v", "verbose", "-i", f"file:{path}").stderr
-    except (OSError, RuntimeError):  # no ffmpeg: the encoder will report that
+    except ResourceError:  # no ffmpeg: the encoder will report that
         text = ""
     blocks = re.split(r"^ +Stream #0:(\d+)", text, flags=re.MULTILINE)
     # Groups of streams name a stream twice, first without its description.

@@ -14,7 +14,7 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from interp_cli.video.ffmpeg import ffmpeg_path
+from interp_cli.video.ffmpeg import start_ffmpeg
 from interp_cli.video.images.animation_timing import AnimationTiming, missing_bytes
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.readers.file import VideoReader
@@ -64,10 +64,9 @@ class WebpReader(PipeReader):
         """Open `path`; see `VideoReader`, and `read_animation_timing` for `timing`."""
         self.plays = timing.plays
         self._delays = timing.delays
-        command = [ffmpeg_path(), "-v", "error", "-nostdin", "-i", f"file:{path}"]
-        command += ["-fps_mode", "passthrough", "-c:v", "rawvideo", "-f", "nut", "-"]
-        self._process = subprocess.Popen(
-            command,
+        self._process = start_ffmpeg(
+            *("-v", "error", "-nostdin", "-i", f"file:{path}"),
+            *("-fps_mode", "passthrough", "-c:v", "rawvideo", "-f", "nut", "-"),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for this process, which ends ffmpeg itself

@@ -5,7 +5,7 @@ import av
 import numpy as np
 import pytest
 
-from interp_cli.errors import EncodeError
+from interp_cli.errors import EncodeError, ResourceError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.encoders import choose_encoder
 from interp_cli.video.encoding.frame_tags import FrameTags
@@ -87,10 +87,11 @@ def test_an_encoder_that_cannot_be_fed_leaves_nothing(tmp_path: Path):
 
 
 def test_an_encoder_that_cannot_be_started_costs_one_line(tmp_path: Path, monkeypatch):
+    write(tmp_path / "first.mkv")  # from now on it is known what the encoder can store
     monkeypatch.setattr("interp_cli.video.ffmpeg.ffmpeg_path", lambda: str(tmp_path / "none"))
-    with pytest.raises(EncodeError, match=r"ffv1 failed \(No such file.*\). No output was kept"):
+    with pytest.raises(ResourceError, match=r"none: cannot be run as ffmpeg \(No such file"):
         write(tmp_path / "out.mkv")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["first.mkv"]
 
 
 def test_a_finished_file_that_cannot_take_its_name_stays(tmp_path: Path):
