@@ -100,6 +100,7 @@ class _Plan:
         name: Name in tables.
         folder: Folder of its pictures, relative to `EvalOptions.output_dir`.
         predictors: Predictors to score.
+        models: Those of them that are networks.
         notes: Remarks for the report.
     """
 
@@ -107,6 +108,7 @@ class _Plan:
     name: str
     folder: Path
     predictors: list[ClipPredictor] = field(default_factory=list)
+    models: list[ModelPredictor] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def size(self, limit: int | None) -> int | None:
@@ -184,6 +186,7 @@ def _add_predictor(plan: _Plan, predictor: Predictor) -> None:
     if not isinstance(predictor, ModelPredictor):
         plan.predictors.append(PicturePredictor(predictor, able))
         return
+    plan.models.append(predictor)
     if predictor.halves and set(able) - {Fraction(1, 2)}:
         plan.notes.append(
             f"{predictor.name} makes only middles: other times are middles of middles."
@@ -223,6 +226,7 @@ def _score_set(plan: _Plan, options: EvalOptions, count_up: Callable[[], None]) 
         for row, vmaf in enumerate(vmafs):
             both = zip(scores[row], vmaf.finish(), strict=True)
             scores[row] = [replace(score, vmaf=value) for score, value in both]
+    notes += [warning for model in plan.models for warning in model.interpolator.warnings]
     found = (
         PredictorScores(predictor.name, tuple(items))
         for predictor, items in zip(plan.predictors, scores, strict=True)

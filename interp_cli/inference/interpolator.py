@@ -174,7 +174,14 @@ class Interpolator:
     @property
     def warnings(self) -> list[str]:
         """Changes of plan so far, such as smaller batches for want of memory."""
-        return [*self.runner.budget.warnings, *self.runner.cuda_graphs.notes]
+        found = [*self.runner.budget.warnings, *self.runner.cuda_graphs.notes]
+        if failed := self.runner.fallback.count:
+            remedy = "" if self.precision == "fp32" else '; `precision="fp32"` may help'
+            found.append(
+                f"{failed} results of {self.name} were not finite numbers, so the nearest original"
+                f" frame is shown there{remedy}."
+            )
+        return found
 
     def flow(self, frame0: Pictures, frame1: Pictures, timestep: float = 0.5) -> OpticalFlow:
         """Estimate the flow that the frame at `timestep` is made from, or for a batch of pairs.

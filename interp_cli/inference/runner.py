@@ -19,6 +19,7 @@ from interp_cli.errors import WeightsError
 from interp_cli.image_ops import constants, padded
 from interp_cli.inference.batching import MemoryBudget, tiles
 from interp_cli.inference.cuda_graphs import CudaGraphs, recorder_for
+from interp_cli.inference.fallback import Fallback
 from interp_cli.inference.trajectory import AdjacentMotion, apply_trajectory
 from interp_cli.models.base import FlowModel, InterpolationModel, SynthesisParams
 from interp_cli.models.pytree import tree_cat, tree_map
@@ -37,6 +38,7 @@ class ModelRunner:
         has_flow: Whether the network makes its frames from optical flow.
         budget: Batch and tile sizes that fit the memory.
         cuda_graphs: Recordings of the network on a GPU.
+        fallback: Replaces results that are not finite.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class ModelRunner:
         self.budget = MemoryBudget(
             device, precision, options.batch, options.tile, has_flow=self.has_flow
         )
+        self.fallback = Fallback()
         self.cuda_graphs = CudaGraphs(
             device, recorder_for(device, precision) if may_record else None
         )
@@ -153,9 +156,10 @@ class ModelRunner:
         rows = self._in_rounds(_Pairs(encoded0, encoded1, flow), timesteps)
         params = SynthesisParams(*torch.split(torch.cat(rows), _PARAMS_CHANNELS, 1))
         counts = [len(times) for times in timesteps]
+        times = timestep_column(list(itertools.chain.from_iterable(timesteps)), params.blend_mask)
         if flow is not None and adjacent is not None:
-            times = timestep_column(list(itertools.chain.from_iterable(timesteps)), flow)
             params = apply_trajectory(params, flow, adjacent, times, counts)
+        params = self.fallback.params(params, times)
         parts = [torch.split(part, counts) for part in params]
         return [SynthesisParams(*row) for row in zip(*parts, strict=True)]
 
@@ -180,7 +184,12 @@ class ModelRunner:
         """
         self._check(timesteps)
         make = self._in_rounds if self._net.supports_timestep else self._by_halving
-        return make(_Pairs.of_pictures(frame0, frame1), timesteps)
+        made = make(_Pairs.of_pictures(frame0, frame1), timesteps)
+        frames = zip(torch.split(frame0, 1), torch.split(frame1, 1), strict=True)
+        return [
+            self.fallback.pictures(row, *pair, timestep_column(times, row))
+            for row, pair, times in zip(made, frames, timesteps, strict=True)
+        ]
 
     def _require_flow(self) -> FlowModel:
         if self._flow_net is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +96,7 @@ def read_record(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(record.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{record}: not JSON ({error}). Install the package again.") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{record}: expected a JSON object. Install the package again.")
@@ -118,7 +119,9 @@ def load_model(name_or_path: str | Path) -> LoadedModel:
     if path in bundled_models().values():
         name, record = path.stem, read_record(path)
         _verify(path, record)
-    tensors, metadata = _read_pickle(path) if path.suffix in _PICKLES else _read_safetensors(path)
+    tensors, metadata = (
+        _pickled_weights(path) if path.suffix in _PICKLES else _read_safetensors(path)
+    )
     architecture, config = _described(path, metadata)
     return LoadedModel(
         net=_fill(path, architecture, config, tensors).eval(),
@@ -191,62 +194,80 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
-def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a `torch.save` file, which may hold tensors and plain values but no code."""
+def read_pickle(path: Path) -> dict[str, Any]:
+    """Read a `torch.save` file, which may hold tensors and plain values but no code.
+
+    Raises:
+        WeightsError: The file is damaged, holds no dictionary, or could run code.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path}: refused, since it holds more than tensors and loading it could run code."
-            " Convert it to .safetensors where you trust it."
+            f"{path}: refused, since it is damaged, or holds more than tensors so that loading it"
+            " could run code. Convert it to .safetensors where you trust it."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # a malformed file makes torch raise nearly any of them
+        is_readable = isinstance(error, RuntimeError | OSError | ValueError)
+        reason = _first_line(error) if is_readable else type(error).__name__
         raise WeightsError(
-            f"{path}: not a complete PyTorch file ({_first_line(error)}). Copy it again, or give"
-            " another file."
+            f"{path}: not a complete PyTorch file ({reason}). Copy it again, or give another file."
         ) from error
     if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a dictionary of tensors, found {type(content)}.")
-    # A checkpoint of `interp train` contains more than weights. The averaged weights are taken.
-    metadata = {
-        "architecture": str(content.get("architecture", "")),
-        "config": json.dumps(content.get("config", {})),
-    }
-    tensors = content.get("ema") or content.get("net") or content
-    return {k: v for k, v in tensors.items() if isinstance(v, Tensor)}, metadata
+        raise WeightsError(
+            f"{path}: expected a dictionary of tensors, found {_type_name(content)}."
+        )
+    return content
 
 
-def _described(path: Path, metadata: dict[str, str]) -> tuple[str, dict[str, Any]]:
+def _pickled_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights in a `torch.save` file; of a checkpoint of `interp train` the averaged ones."""
+    content = read_pickle(path)
+    for name in ("ema", "net"):
+        tensors = content.get(name)
+        if isinstance(tensors, dict) and tensors:
+            break
+    else:
+        tensors = content
+    return {str(k): v for k, v in tensors.items() if isinstance(v, Tensor)}, content
+
+
+def _described(path: Path, metadata: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Check and return the architecture and the configuration that a file names."""
-    architecture = metadata.get("architecture", "")
+    architecture, config = metadata.get("architecture"), metadata.get("config") or {}
     known = ", ".join(sorted(ARCHITECTURES))
     if not architecture:
         raise WeightsError(
             f"{path}: does not say which architecture it is for; expected one of {known}, as"
             " `interp train` writes it."
         )
-    if architecture not in ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise WeightsError(
-            f"{path}: made for the architecture {architecture!r}; this version knows {known}."
+            f"{path}: made for the architecture {_shortened(architecture)}; this version knows"
+            f" {known}."
         )
-    try:
-        config = json.loads(metadata.get("config") or "{}")
-    except ValueError as error:
-        raise WeightsError(f"{path}: its configuration is no JSON ({error}).") from error
-    if not isinstance(config, dict):
+    if isinstance(config, str):
+        try:
+            config = json.loads(config)
+        except (ValueError, RecursionError) as error:
+            raise WeightsError(
+                f"{path}: its configuration is no JSON ({_first_line(error)})."
+            ) from error
+    if not isinstance(config, dict) or not all(isinstance(name, str) for name in config):
         raise WeightsError(f"{path}: its configuration is no JSON object.")
     return architecture, config
 
 
 def _fill(
-    path: Path, architecture: str, config: dict[str, Any], tensors: dict[str, Tensor]
+    path: Path, architecture: str, config: dict[str, Any], tensors: Mapping[str, Tensor]
 ) -> nn.Module:
-    """Build the network and load the tensors, which must be exactly its own."""
+    """Build the network and load the tensors: exactly its own, and finite numbers."""
     try:
         net = create_model(architecture, **config)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"{path}: its configuration {config} does not fit {architecture!r} ({error})."
+            f"{path}: its configuration {_shortened(config)} does not fit {architecture!r}"
+            f" ({_first_line(error)})."
         ) from error
     expected = net.state_dict()
     missing = sorted(expected.keys() - tensors.keys())
@@ -255,13 +276,26 @@ def _fill(
         count = f"{len(missing)} missing and {len(foreign)} unknown"
         raise WeightsError(
             f"{path}: its tensors are not those of {architecture!r} ({count}, such as"
-            f" {(missing or foreign)[0]!r})."
+            f" {_shortened((missing or foreign)[0])})."
         )
     for name, value in expected.items():
-        if tensors[name].shape != value.shape:
+        found = tensors[name]
+        if found.shape != value.shape:
             raise WeightsError(
-                f"{path}: tensor {name!r} is {tuple(tensors[name].shape)}, but {architecture!r}"
+                f"{path}: tensor {name!r} is {tuple(found.shape)}, but {architecture!r}"
                 f" needs {tuple(value.shape)}."
+            )
+        if found.layout != torch.strided or found.device.type != "cpu":
+            raise WeightsError(f"{path}: tensor {name!r} holds no plain values.")
+        if found.is_floating_point() != value.is_floating_point() or found.is_complex():
+            raise WeightsError(
+                f"{path}: tensor {name!r} is of type {_type_name(found.dtype)}, but"
+                f" {architecture!r} needs {_type_name(value.dtype)}."
+            )
+        if not found.float().isfinite().all():
+            raise WeightsError(
+                f"{path}: tensor {name!r} holds values that are no finite numbers (NaN or"
+                " infinity). The file is damaged, or its training diverged."
             )
     net.load_state_dict(tensors)
     return net
@@ -269,3 +303,14 @@ def _fill(
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].strip().rstrip(".")
+
+
+def _shortened(value: object) -> str:
+    """How Python writes a value, on one line of moderate length."""
+    return reprlib.repr(value)
+
+
+def _type_name(value: object) -> str:
+    """Name of a tensor's or an object's type: `int8`, `list`."""
+    name = str(value) if isinstance(value, torch.dtype) else type(value).__name__
+    return name.removeprefix("torch.")

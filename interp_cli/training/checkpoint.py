@@ -7,8 +7,8 @@ state of a random generator.
 from __future__ import annotations
 
 import io
-import pickle
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from interp_cli.atomic import write_whole
 from interp_cli.errors import TrainingError
+from interp_cli.models.weights import read_pickle
 from interp_cli.training.options import PrepareOptions, TrainOptions
 
 CHECKPOINT = "last.pt"
@@ -37,6 +38,32 @@ _RENAMED_PREPARE = {"still_below": "min_motion", "scene_threshold": None}
 _FREE_OPTIONS = {
     *("steps", "epochs", "minutes", "validate_minutes", "checkpoint_minutes"),
     *("device", "precision", "processes", "compile", "resident"),
+}
+
+
+def _is_state(value: object) -> bool:
+    """Whether a value is the state of a network: finite tensors by name."""
+    if not isinstance(value, Mapping):
+        return False
+    return all(
+        isinstance(name, str) and isinstance(x, Tensor) and bool(x.float().isfinite().all())
+        for name, x in value.items()
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not math.isnan(value)
+
+
+# The check of each value of a checkpoint besides the options.
+_EXPECTED: dict[str, Callable[[Any], bool]] = {
+    "net": _is_state,
+    "ema": _is_state,
+    "optimizers": lambda value: isinstance(value, list) and all(isinstance(x, dict) for x in value),
+    "scaler": lambda value: isinstance(value, dict),
+    "step": lambda value: isinstance(value, int) and value >= 0,
+    "minutes": lambda value: _is_number(value) and value >= 0,
+    "best_db": _is_number,
 }
 
 
@@ -103,30 +130,25 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read `last.pt` without running code from it.
 
     Raises:
-        TrainingError: The file is missing or damaged, or of an unknown version.
+        TrainingError: The file is missing, or no checkpoint of a known version.
+        WeightsError: The file is damaged.
     """
     path = folder / CHECKPOINT
     if not path.is_file():
         raise TrainingError(f"{path}: missing; there is no run to resume. Leave out `resume`.")
+    content = read_pickle(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        return Checkpoint(
-            options=_options_of(content),
-            **{f.name: content[f.name] for f in fields(Checkpoint) if f.name != "options"},
-        )
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:
+        options = _options_of(content)
+        if problem := next(
+            (name for name, fits in _EXPECTED.items() if not fits(content[name])), ""
+        ):
+            raise ValueError(f"its {problem} is not what a run stores")
+    except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(
             f"{path}: not a checkpoint of this version ({str(error).splitlines()[0]}). Train into"
             " another folder; `init` starts from weights of this one."
         ) from error
+    return Checkpoint(options, **{name: content[name] for name in _EXPECTED})
 
 
 def _options_of(content: Mapping[str, Any]) -> TrainOptions:

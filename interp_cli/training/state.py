@@ -176,13 +176,13 @@ class TrainingState:
             if self.averaged is not self.net:
                 self.averaged.load_state_dict(checkpoint.ema or checkpoint.net)
             self._optimizers.restore(checkpoint.optimizers)
-        except (RuntimeError, ValueError) as error:
+            if checkpoint.scaler:  # empty if the run had another precision
+                self._scaler.load_state_dict(checkpoint.scaler)
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise TrainingError(
                 f"the checkpoint is of another version of {self.options.model!r}"
                 f" ({str(error).splitlines()[-1].strip()}). Train into another folder."
             ) from error
-        if checkpoint.scaler:  # empty if the run had another precision
-            self._scaler.load_state_dict(checkpoint.scaler)
         self.step, self.best_db = checkpoint.step, checkpoint.best_db
 
     def _apply(self, norm: Tensor) -> None:

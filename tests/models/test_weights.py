@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import random
 
 import pytest
 import torch
@@ -189,3 +190,124 @@ def test_a_damaged_pytorch_file(tmp_path):
 def test_saving_to_an_unknown_architecture_is_a_mistake(net, tmp_path):
     with pytest.raises(ValueError, match="not 'nosuch'"):
         save_weights(tmp_path / "x.safetensors", net, "nosuch")
+
+
+def _with(net, change):
+    """The network's tensors, of which `change` makes another `fuse.bias`."""
+    tensors = dict(net.state_dict())
+    return {**tensors, "fuse.bias": change(tensors["fuse.bias"].clone())}
+
+
+def _one_value(value):
+    def change(tensor):
+        tensor[5] = value
+        return tensor
+
+    return change
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pt"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_one_value(float("nan")), "holds values that are no finite numbers"),
+        (_one_value(float("-inf")), "holds values that are no finite numbers"),
+        (lambda x: x.to(torch.int8), "is of type int8, but 'fusion' needs float32"),
+        (lambda x: x.to(torch.complex64), "is of type complex64, but 'fusion' needs float32"),
+        (lambda x: x > 0, "is of type bool, but 'fusion' needs float32"),
+        (lambda x: x.reshape(2, 64), r"is \(2, 64\), but 'fusion' needs \(128,\)"),
+    ],
+)
+def test_tensors_that_no_network_could_use(net, tmp_path, ending, change, message):
+    path = tmp_path / f"odd{ending}"
+    tensors = _with(net, change)
+    if ending == ".pt":
+        torch.save({"architecture": "fusion", "config": {}, "net": tensors}, path)
+    else:
+        save_file(tensors, path, {"architecture": "fusion", "config": "{}"})
+    with pytest.raises(WeightsError, match=f"'fuse.bias' {message}"):
+        load_model(path)
+
+
+def test_a_sparse_tensor_is_refused(net, tmp_path):
+    path = tmp_path / "odd.pt"
+    torch.save({"architecture": "fusion", "net": _with(net, lambda x: x.to_sparse())}, path)
+    with pytest.raises(WeightsError, match=r"'fuse.bias' holds no plain values"):
+        load_model(path)
+
+
+_NESTED = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "expected a dictionary of tensors, found list"),
+        ("flow", "expected a dictionary of tensors, found str"),
+        ({}, "does not say which architecture"),
+        ({"architecture": ["fusion"]}, r"made for the architecture \['fusion'\]"),
+        ({"architecture": "x" * 9000}, r"made for the architecture 'x.{,40}'; this version"),
+        ({"architecture": "fusion", "config": [1]}, "its configuration is no JSON object"),
+        ({"architecture": "fusion", "config": {1: 2}}, "its configuration is no JSON object"),
+        ({"architecture": "fusion", "config": _NESTED}, "its configuration is no JSON"),
+        ({"architecture": "fusion", "net": "text"}, "its tensors are not those of 'fusion'"),
+        ({"architecture": "fusion", "net": [1], "ema": 5}, "its tensors are not those of"),
+        ({"architecture": "fusion", "net": {7: torch.zeros(1)}}, "missing and 1 unknown"),
+    ],
+)
+def test_a_pytorch_file_of_another_content(tmp_path, content, message):
+    path = tmp_path / "odd.pt"
+    torch.save(content, path)
+    with pytest.raises(WeightsError, match=message) as caught:
+        load_model(path)
+    assert len(str(caught.value)) < 400 + len(str(path))
+
+
+def test_a_configuration_of_endless_brackets(tmp_path):
+    path = tmp_path / "odd.safetensors"
+    save_file({"x": torch.zeros(1)}, path, {"architecture": "fusion", "config": _NESTED})
+    with pytest.raises(WeightsError, match="its configuration is no JSON"):
+        load_model(path)
+
+
+class _Sized(torch.nn.Module):
+    """A network as large as its configuration says."""
+
+    supports_timestep = False
+
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(channels, channels)
+
+
+def test_a_network_that_no_memory_holds(tmp_path, monkeypatch):
+    monkeypatch.setitem(weights.ARCHITECTURES, "sized", _Sized)
+    path = tmp_path / "huge.safetensors"
+    described = {"architecture": "sized", "config": '{"channels": 4000000}'}  # 64 TB
+    save_file({"layer.weight": torch.zeros(1, 1), "layer.bias": torch.zeros(1)}, path, described)
+    with pytest.raises(WeightsError, match=r"\{'channels': 4000000\} does not fit 'sized'"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pt"])
+def test_a_damaged_byte_anywhere_is_one_error_or_none(tmp_path, monkeypatch, ending):
+    monkeypatch.setitem(weights.ARCHITECTURES, "sized", _Sized)
+    path = tmp_path / f"sized{ending}"
+    if ending == ".pt":
+        torch.save({"architecture": "sized", "config": {}, "net": _Sized().state_dict()}, path)
+    else:
+        save_file(_Sized().state_dict(), path, {"architecture": "sized", "config": "{}"})
+    good = path.read_bytes()
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(150):
+        content = bytearray(good)
+        for _ in range(rng.choice((1, 1, 2, 8))):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        path.write_bytes(content[: rng.choice((len(content), rng.randrange(len(content))))])
+        try:
+            load_model(path)
+        except WeightsError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 75

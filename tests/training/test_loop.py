@@ -260,7 +260,34 @@ def test_nothing_to_resume_and_a_damaged_checkpoint(prepared_folder, options, tm
     with pytest.raises(TrainingError, match=r"last.pt: missing; there is no run to resume"):
         train([prepared_folder], tmp_path, options, resume=True)
     (tmp_path / "last.pt").write_bytes(b"half")
-    with pytest.raises(TrainingError, match=r"last.pt: not a checkpoint of this version"):
+    with pytest.raises(WeightsError, match=r"last.pt: not a complete PyTorch file"):
+        train([prepared_folder], tmp_path, options, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("net", [1]),
+        ("net", {"fuse.bias": torch.tensor([torch.nan])}),
+        ("ema", {3: torch.zeros(1)}),
+        ("optimizers", {}),
+        ("optimizers", [{"state": 7}]),
+        ("scaler", "text"),
+        ("step", -1),
+        ("step", "2"),
+        ("minutes", float("nan")),
+        ("options", 5),
+        ("options", {"prepare": 5}),
+    ],
+)
+def test_a_checkpoint_of_another_content_is_one_error(
+    prepared_folder, options, tmp_path, name, value
+):
+    train([prepared_folder], tmp_path, replace(options, steps=1))
+    path = tmp_path / "last.pt"
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, name: value}, path)
+    with pytest.raises(TrainingError, match=r"last.pt: not a checkpoint|of another version"):
         train([prepared_folder], tmp_path, options, resume=True)
 
 
