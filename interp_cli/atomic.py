@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["AtomicPath", "flush", "write_whole"]
+from interp_cli.forced_exit import register
+
+__all__ = ["AtomicPath", "flush", "temporary_folder", "write_whole"]
 
 
 class AtomicPath:
@@ -42,6 +45,7 @@ class AtomicPath:
         self._durable = durable
 
     def __enter__(self) -> Path:
+        register(self.discard)
         return self.part
 
     def __exit__(
@@ -89,6 +93,13 @@ def write_whole(path: Path, content: bytes | str, *, durable: bool = False) -> N
     """
     with AtomicPath(path, durable=durable) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def temporary_folder(prefix: str) -> tempfile.TemporaryDirectory[str]:
+    """A folder in the system's place for such, removed when its block or its owner ends."""
+    folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    register(folder.cleanup)
+    return folder
 
 
 def flush(path: Path) -> None:

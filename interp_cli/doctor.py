@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from interp_cli.atomic import temporary_folder
 from interp_cli.errors import InterpError
 
 __all__ = ["Check", "describe_machine", "diagnose", "self_test"]
@@ -114,7 +115,7 @@ def self_test(double: Callable[[Path, Path], object]) -> Check:
         and has its own time.
     """
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="interp-doctor-") as folder:
+    with temporary_folder("interp-doctor-") as folder:
         source, target = Path(folder) / "drawn.mkv", Path(folder) / "doubled.mkv"
         _draw_clip(source)
         try:

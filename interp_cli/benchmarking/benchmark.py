@@ -6,7 +6,6 @@ meanwhile slows all of them. The report has medians, with the slowest and the fa
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from interp_cli.atomic import temporary_folder
 from interp_cli.benchmarking.contenders import (
     Contender,
     count_frames,
@@ -98,7 +98,7 @@ def benchmark(
         done += 1
 
     peak_teraflops = matrix_teraflops(interpolator.device, interpolator.precision)
-    with tempfile.TemporaryDirectory(prefix="interp-bench-") as name:
+    with temporary_folder("interp-bench-") as name:
         doubling = double_options(options)
         bench = _Bench(
             interpolator, interpolators, options, doubling, Path(name), peak_teraflops, report

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from importlib import import_module
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
+from interp_cli.cli.interruption import interruptible
 from interp_cli.cli.render import results, say_error
 from interp_cli.errors import InterpError, OptionError, PipeClosedError
 from interp_cli.inference.process import tune_process
@@ -60,10 +59,10 @@ def main() -> NoReturn:
 
     Exit codes: 0 done, 1 failure, 2 usage, 130 interrupt, 141 output pipe closed.
     """
-    signal.signal(signal.SIGTERM, _terminate)
-    tune_process()  # before a command loads torch
     try:
-        app()  # exits by itself with 0, 2 or 130
+        with interruptible():
+            tune_process()  # before a command loads torch
+            app()  # exits by itself with 0, 2 or 130
     except PipeClosedError:
         sys.exit(_PIPE_CLOSED)  # the reader had enough: nothing to report
     except OptionError as error:
@@ -73,8 +72,3 @@ def main() -> NoReturn:
         say_error(error)
         sys.exit(1)
     sys.exit(0)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """End like an interrupt, so that no partial output is left."""
-    raise KeyboardInterrupt

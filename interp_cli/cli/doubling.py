@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from interp_cli import forced_exit
 from interp_cli.cli.messages import with_flags
 from interp_cli.cli.progress import Label, ProgressStyle, batch_progress, frame_progress
 from interp_cli.cli.render import console, error_text, print_json, results, say, say_error, warn
@@ -147,6 +148,7 @@ def _notes_shown(target: Path) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         for note in getattr(stop, "__notes__", ("stopped; no frames are kept.",)):
             say(f"{escape(str(target))}: {escape(with_flags(note))}")
+        forced_exit.cancel_all()  # all has been done, and said
         raise
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from interp_cli.atomic import temporary_folder
 from interp_cli.devices import available_cores
 from interp_cli.errors import VideoError
 from interp_cli.video.ffmpeg import start_ffmpeg
@@ -54,7 +54,7 @@ class Vmaf:
         self._shape = (height, width, 3)
         self._count = 0
         self._made: list[int] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="interp-vmaf-")
+        self._folder = temporary_folder("interp-vmaf-")
         part = f"crop={width}:{height}:0:{{}}:exact=1,scale=out_color_matrix=bt709,format=yuv444p"
         filters = (
             f"[0:v]split[a][b];[a]{part.format(0)}[truth];[b]{part.format(height)}[made];"

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from interp_cli import forced_exit
 from interp_cli.atomic import AtomicPath
 from interp_cli.errors import InterpError, OpenError
 from interp_cli.inference.flow import Array, OpticalFlow
@@ -182,6 +183,7 @@ class FlowWriter:
             (self._part / _FRAMES).touch()
         except OSError as error:
             raise InterpError(f"{self.folder}: cannot be made ({error.strerror}).") from error
+        forced_exit.register(self._end_at_once)
         return self
 
     def __exit__(
@@ -190,7 +192,7 @@ class FlowWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        stays = self._completed_frames is not None and self._completed_frames() > 0
+        stays = self._has_completed
         try:
             if error is None:
                 self._publish()
@@ -198,6 +200,16 @@ class FlowWriter:
         finally:
             if not stays:
                 self._output.discard()
+
+    @property
+    def _has_completed(self) -> bool:
+        """Whether a resumed job goes on with what is here."""
+        return self._completed_frames is not None and self._completed_frames() > 0
+
+    def _end_at_once(self) -> None:
+        """Do what the end of the block does after an error."""
+        if not self._has_completed:
+            self._output.discard()
 
     def write(self, number: int, flow: OpticalFlow, **metadata: Any) -> None:
         """Add one frame's files.

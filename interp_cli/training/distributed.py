@@ -12,7 +12,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from interp_cli.atomic import temporary_folder
 from interp_cli.devices import available_cores
 from interp_cli.errors import TrainingError
 
@@ -130,7 +130,7 @@ def start_processes(
         yield ProcessGroup()
         return
     context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory(prefix="interp-processes-") as folder:
+    with temporary_folder("interp-processes-") as folder:
         store = f"file://{Path(folder) / 'store'}"
         others: list[SpawnProcess] = []
         connections: list[Connection] = []

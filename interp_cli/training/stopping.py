@@ -7,7 +7,11 @@ import threading
 from types import FrameType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from interp_cli.forced_exit import stop_requests
+
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 class StopSignal:
@@ -28,6 +32,7 @@ class StopSignal:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
+        stop_requests.expect()
         # Python passes signals to the main thread only.
         if threading.current_thread() is threading.main_thread():
             handler = self._request if self._is_main else signal.SIG_IGN
@@ -35,6 +40,7 @@ class StopSignal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        stop_requests.expect_none()
         self._restore()
 
     def _request(self, number: int, frame: FrameType | None) -> None:

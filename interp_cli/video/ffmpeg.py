@@ -14,6 +14,7 @@ from typing import Any
 
 import imageio_ffmpeg
 
+from interp_cli import forced_exit
 from interp_cli.errors import ResourceError
 
 # Seconds for a program to say its version. An ffmpeg needs 0.02 on an idle machine.
@@ -75,9 +76,11 @@ def feed_ffmpeg(content: bytes, *arguments: str) -> subprocess.CompletedProcess[
 def _start(program: str, *arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "SVT_LOG": "1"}  # SVT-AV1 bypasses ffmpeg's log level: errors only
     try:
-        return subprocess.Popen([program, *arguments], env=environment, **popen)
+        process = subprocess.Popen([program, *arguments], env=environment, **popen)
     except OSError as error:
         raise _not_started(program, error.strerror or str(error)) from error
+    forced_exit.register(process.kill)
+    return process
 
 
 @functools.cache

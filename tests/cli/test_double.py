@@ -4,13 +4,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
 import clips
 import pytest
 import torch
+from children import await_line, ended_by, running_interp
 
 from interp_cli.cli import app
 from interp_cli.cli.output_names import (
@@ -117,21 +117,14 @@ def test_a_mistake_costs_one_line(h264_clip, tmp_path, arguments, code, message)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_nothing(tmp_path: Path, weights: Path, number: signal.Signals):
+def test_an_interrupt_leaves_nothing(tmp_path: Path, weights: Path):
     source = clips.moving_clip(tmp_path / "long.mp4", frames=100, size=(320, 240))
-    arguments = ["double", source, tmp_path / "out.mp4", "--model", weights]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "interp_cli", *arguments],
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    waited = time.monotonic() + 60
-    while not list(tmp_path.glob(".*.part.mp4")) and time.monotonic() < waited:
-        time.sleep(0.05)
-    time.sleep(0.3)
-    process.send_signal(number)
-    assert process.wait(30) == 130
+    arguments = ("double", source, tmp_path / "out.mp4", "--model", weights, "--progress", "plain")
+    every_frame = "import interp_cli.cli.progress as p; p.PLAIN_LINE_SECONDS = 0\n"
+    with running_interp(*arguments, before=every_frame) as process:
+        await_line(process, " of 200 frames")
+        assert list(tmp_path.glob(".*.part.mp4"))
+        assert ended_by(process, signal.SIGTERM)[0] == 130
     assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]
 
 

@@ -17,6 +17,7 @@ import crafted
 import numpy as np
 import pytest
 import torch
+from children import LIMIT_SECONDS, PAUSE_AFTER_SEGMENT, await_line, ended_by, running_interp
 
 from interp_cli.errors import EncodeError
 from interp_cli.inference.interpolator import Interpolator
@@ -267,7 +268,7 @@ def interrupted(
     def stop(done: int, total: int | None) -> None:
         if done < 2 * (EVERY + 4):  # not all frames of two segments are handed over
             return
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + LIMIT_SECONDS  # of which it needs a hundredth
         while completed_frames(target) < 2 * EVERY:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -561,12 +562,9 @@ def test_a_killed_command_goes_on(tmp_path: Path, weights: Path, number: signal.
         "--precision",
         "fp32",
     )
-    process = interp(source, target, *asked)
-    deadline = time.monotonic() + 60
-    while not completed_frames(target) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(number)
-    said = process.communicate(timeout=30)[1]
+    with running_interp("double", source, target, *asked, before=PAUSE_AFTER_SEGMENT) as process:
+        await_line(process, "paused")
+        code, said = ended_by(process, number)
     frames = completed_frames(target)
     assert 16 <= frames < 80
     assert not target.exists()
@@ -574,12 +572,12 @@ def test_a_killed_command_goes_on(tmp_path: Path, weights: Path, number: signal.
         OPTIONS, segment_frames=16, inference=InferenceOptions(str(weights), precision="fp32")
     )
     if number is signal.SIGINT:
-        assert process.returncode == 130
+        assert code == 130
         assert f"out.mp4: {frames} finished frames are kept: the same " in said
         double_video(source, target, replace(options, resume=True))
     else:
         again = interp(source, target, *asked, "--resume")
-        said = again.communicate(timeout=60)[1]
+        said = again.communicate(timeout=LIMIT_SECONDS)[1]
         assert again.returncode == 0, said
         assert f"out.mp4: continues after {frames} finished frames" in said
     double_video(source, whole, options)
@@ -613,7 +611,7 @@ def test_many_videos_go_on(source: Path, tmp_path: Path, weights: Path):
     done.parent.mkdir()
     done.write_bytes(b"done")
     run = interp(source, clip, "--output-dir", done.parent, "--model", weights, "--resume")
-    said = run.communicate(timeout=60)[1]
+    said = run.communicate(timeout=LIMIT_SECONDS)[1]
     assert run.returncode == 0, said
     assert "resume_2x.mp4: already finished" in said
     assert "b_2x.mp4: no finished frames to continue from: starts" in said

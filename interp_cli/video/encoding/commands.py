@@ -7,12 +7,12 @@ rounded once, and the join copies every packet with its time stamps.
 from __future__ import annotations
 
 import re
-import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
+from interp_cli.atomic import temporary_folder
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.containers import (
@@ -132,7 +132,7 @@ class VideoCommands:
             rare = rare_audio_warning(side.source, container)
             self.warnings += (rare,) if rare else ()
         self._filter, self._requested = split_video_filter(options.ffmpeg_output)
-        self._covers = tempfile.TemporaryDirectory()
+        self._covers = temporary_folder("interp-covers-")
 
     def whole(self) -> list[str]:
         """Raw frames in, the finished file out."""

@@ -19,6 +19,7 @@ import numpy as np
 from av.filter import Graph
 from av.video.stream import VideoStream
 
+from interp_cli import forced_exit
 from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
@@ -124,6 +125,7 @@ class AnimationWriter(FrameWriter):
         warnings = _timing_warnings(kind, frame_rate)
         self.warnings = (*tags.warnings, *self._storage.warnings, *warnings)
         self._output = AtomicPath(target)
+        forced_exit.register(self._output.discard)
         self._part = self._output.part
         with reserving(target, target.parent):
             self._part.open("wb").close()

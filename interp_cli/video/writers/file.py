@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 import av.error
 
+from interp_cli import forced_exit
 from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
@@ -154,6 +155,7 @@ class VideoWriter(FrameWriter):
         )
         self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
         self._output = AtomicPath(self.target)
+        forced_exit.register(self._output.discard)
         # Find out now, not after hours, that the target cannot be written.
         with reserving(self.target, self.target.parent):
             self._output.part.open("wb").close()

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from interp_cli import forced_exit
 from interp_cli.atomic import AtomicPath, flush, write_whole
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
@@ -165,6 +166,8 @@ class SegmentJournal:
         self._lock: int | None = None
         self.resumed = 0
         self._mutex = threading.Lock()  # segments are finished in a thread of their own
+        self._ending = threading.Lock()
+        self._kept: str | None = None  # what the end of the block said
         self._checkpoint_seconds = checkpoint_seconds
         self._last_checkpoint = self._begun = time.monotonic()
         self._store: FrameStore | None = None
@@ -209,6 +212,7 @@ class SegmentJournal:
         except BaseException:
             self._unlock()
             raise
+        forced_exit.register(self._end_at_once)
         return self
 
     def __exit__(
@@ -217,21 +221,44 @@ class SegmentJournal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._store is not None and error is not None:
+        with self._ending:
+            if self._store is not None and error is not None:
+                with contextlib.suppress(OSError):
+                    self._checkpoint()
+                self._store.close()
+            if error is not None and self.resumable:
+                with contextlib.suppress(OSError):  # room for those who look for it
+                    self._remove_unfinished()
+                self._kept = self._note_of_kept()
+                error.add_note(self._kept)
+            else:
+                if self._store is not None:
+                    self._store.remove()
+                shutil.rmtree(self.folder, ignore_errors=True)
+            self._unlock()
+
+    def _note_of_kept(self) -> str:
+        return f"{self.resumable} finished frames are kept: the same job with `resume` goes on."
+
+    def _end_at_once(self) -> str:
+        """Do what the end of the block does, in another thread and while the work goes on.
+
+        Returns:
+            What is kept. The locks stay taken, so that nothing is added any more.
+        """
+        self._ending.acquire()
+        if self._lock is not None:
             with contextlib.suppress(OSError):
                 self._checkpoint()
-            self._store.close()
-        if error is not None and self.resumable:
-            with contextlib.suppress(OSError):  # room for those who look for it
-                self._remove_unfinished()
-            error.add_note(
-                f"{self.resumable} finished frames are kept: the same job with `resume` goes on."
-            )
-        else:
-            if self._store is not None:
-                self._store.remove()
-            shutil.rmtree(self.folder, ignore_errors=True)
-        self._unlock()
+            self._mutex.acquire()
+            if self.resumable:
+                with contextlib.suppress(OSError):
+                    self._remove_unfinished()
+                self._kept = self._note_of_kept()
+            else:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            self._unlock()
+        return f"{self._target}: {self._kept or 'stopped; no frames are kept.'}"
 
     def add_file(self, part: Path, name: str, frames: int) -> None:
         """Make a finished segment durable.

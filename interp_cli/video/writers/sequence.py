@@ -13,6 +13,7 @@ from pathlib import Path
 
 import av
 
+from interp_cli import forced_exit
 from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.video.encoding.frame_tags import FrameTags
@@ -84,6 +85,8 @@ class SequenceWriter(FrameWriter):
             part = journal.folder / "pictures"
         self._output = AtomicPath(folder, part)
         self._part = part
+        if journal is None:
+            forced_exit.register(self._output.discard)
         with reserving(folder, home):
             self._part.mkdir(exist_ok=journal is not None)
 
