@@ -293,7 +293,9 @@ def _draw_clip(path: Path) -> None:
     import av
     import numpy as np
 
-    with av.open(str(path), "w") as container:
+    from interp_cli.video.ffmpeg import file_url
+
+    with av.open(file_url(path), "w") as container:
         stream = container.add_stream("ffv1", rate=Fraction(25))
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         ground = np.tile(np.linspace(40, 160, 96).astype(np.uint8)[None, :, None], (64, 1, 3))

@@ -50,7 +50,7 @@ from interp_cli.errors import InterpError, OpenError
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import BenchOptions, DoubleOptions
 from interp_cli.pipeline.double import DoubleResult, double_video
-from interp_cli.video.ffmpeg import run_ffmpeg
+from interp_cli.video.ffmpeg import file_url, input_arguments, run_ffmpeg
 from interp_cli.video.probe import probe
 
 __all__ = ["benchmark", "draw_clip"]
@@ -283,8 +283,8 @@ def _beginning(path: Path, seconds: float, folder: Path) -> Path:
     """The first seconds of a video as a file that everything can take, its packets untouched."""
     info = probe(path)
     clip = folder / "beginning.mkv"
-    source = ["-t", str(seconds), "-i", f"file:{path}", "-map", f"0:{info.video_index}"]
-    done = run_ffmpeg("-y", "-v", "error", *source, "-c", "copy", str(clip))
+    source = ["-t", str(seconds), *input_arguments(path), "-map", f"0:{info.video_index}"]
+    done = run_ffmpeg("-y", "-v", "error", *source, "-c", "copy", file_url(clip))
     if done.returncode:
         said = done.stderr.strip().partition("\n")[0]
         raise OpenError(f"{path}: its beginning cannot be copied ({said}). Measure the whole file.")
@@ -298,7 +298,7 @@ def draw_clip(path: Path, width: int, height: int, frames: int) -> Path:
     ground = _texture(0, height, width + drift_px * frames)
     square = _texture(1, side, side)
     room = width - side
-    with av.open(str(path), "w") as container:
+    with av.open(file_url(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for index in range(frames):

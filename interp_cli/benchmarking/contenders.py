@@ -22,7 +22,7 @@ from interp_cli.options import BenchOptions, DoubleOptions, EncodeOptions
 from interp_cli.pipeline.double import double_video
 from interp_cli.pipeline.job import Job
 from interp_cli.video.encoding.encoders import choose_encoder
-from interp_cli.video.ffmpeg import ffmpeg_path
+from interp_cli.video.ffmpeg import ffmpeg_path, file_url, input_arguments
 from interp_cli.video.probe import open_video
 
 __all__ = ["Contender", "count_frames", "create_contenders", "double_options", "load_interpolators"]
@@ -103,7 +103,7 @@ def create_contenders(
         contenders.append(Contender(name, target, run))
     for line in dict.fromkeys(options.compare_commands):
         target = folder / f"{len(contenders)}.mp4"
-        places = {"{input}": str(source), "{output}": str(target)}
+        places = {"{input}": str(source.absolute()), "{output}": str(target.absolute())}
         words = shlex.split(line)
         for place, path in places.items():
             words = [word.replace(place, path) for word in words]
@@ -131,10 +131,10 @@ def _minterpolate_command(source: Path, target: Path, options: DoubleOptions) ->
     encoder = choose_encoder(str(options.encode.encoder), shallow, options.encode)
     rate = info.frame_rate or 25
     command = [ffmpeg_path(), "-y", "-v", "error", "-nostdin"]
-    command += ["-i", f"file:{source}", "-map", f"0:{info.video_index}"]
+    command += [*input_arguments(source), "-map", f"0:{info.video_index}"]
     command += ["-vf", f"minterpolate=fps={2 * rate}:{MINTERPOLATE}"]
     command += ["-pix_fmt", encoder.pixel_format, "-c:v", encoder.name, *encoder.arguments]
-    return [*command, str(target)]
+    return [*command, file_url(target)]
 
 
 def _runner(name: str, command: Sequence[str], target: Path) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 from typing import Annotated, NoReturn
@@ -59,6 +60,10 @@ def main() -> NoReturn:
 
     Exit codes: 0 done, 1 failure, 2 usage, 130 interrupt, 141 output pipe closed.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # `None` where it is closed
+            # A name may have bytes that are not text.
+            stream.reconfigure(errors="backslashreplace")
     try:
         with interruptible():
             tune_process()  # before a command loads torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -62,7 +63,8 @@ class JobDescription:
         files = tuple(files)
         for path in files:
             status = path.stat()
-            found.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+            found.update(os.fsencode(path.name))
+            found.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
         versions = {name: version(name) for name in ("interp-cli", "torch", "av")}
         return cls(
             source=_absolute(source),

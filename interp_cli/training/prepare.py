@@ -23,7 +23,8 @@ import cv2
 import numpy as np
 
 from interp_cli.atomic import AtomicPath, write_whole
-from interp_cli.errors import OpenError, TrainingError, VideoError, full_disk
+from interp_cli.errors import TrainingError, VideoError, full_disk
+from interp_cli.evaluation.runs import read_picture
 from interp_cli.scenes.base import split_at_cuts
 from interp_cli.scenes.duplicates import is_duplicate
 from interp_cli.scenes.registry import create_detector
@@ -252,11 +253,7 @@ def _source_frames(source: Source) -> Generator[_SourceFrame, None, None]:
                 yield _SourceFrame(frame.image, reader.info.colour, rate, float(frame.seconds))
         return
     for index, path in enumerate(source.pictures):
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise OpenError(f"{path}: not a picture that can be read.")
-        rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
-        image = av.VideoFrame.from_ndarray(rgb, "rgb24")
+        image = av.VideoFrame.from_ndarray(read_picture(path), "rgb24")
         begins = source.group > 0 and index % source.group == 0
         yield _SourceFrame(image, _RGB, source.frame_rate, begins=begins)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from interp_cli.atomic import write_whole
 from interp_cli.errors import TrainingError
 from interp_cli.evaluation.metrics import psnr
+from interp_cli.evaluation.runs import read_picture
 from interp_cli.image_ops import padded
 from interp_cli.training.distributed import ProcessGroup
 from interp_cli.training.sources import find_sources
@@ -49,12 +50,7 @@ class ValidationSet:
         """Read triplet `index`: earlier frame, target, later frame, (3, H, W, 3) uint8 RGB."""
         if self.dataset is not None:
             return self.dataset[index][0]
-        pictures = []
-        for path in self.files[3 * index : 3 * index + 3]:
-            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if picture is None:
-                raise TrainingError(f"{path}: not a picture that can be read.")
-            pictures.append(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+        pictures = [read_picture(path) for path in self.files[3 * index : 3 * index + 3]]
         return np.asarray(np.stack(pictures), np.uint8)
 
 

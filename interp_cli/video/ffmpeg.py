@@ -12,13 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import imageio_ffmpeg
+from av.container import InputContainer
 
 from interp_cli import forced_exit
 from interp_cli.errors import ResourceError
 
 # Seconds for a program to say its version. An ffmpeg needs 0.02 on an idle machine.
 _ANSWER_SECONDS = 60
+
+# Demuxers of kinds of files that may also be one of many pictures.
+_ANIMATIONS = {".gif": "gif", ".png": "apng", ".apng": "apng", ".webp": "webp_anim"}
 
 
 def ffmpeg_path() -> str:
@@ -35,6 +40,36 @@ def ffmpeg_path() -> str:
         return str(imageio_ffmpeg.get_ffmpeg_exe())  # it has checked that one
     except RuntimeError as error:
         raise _not_started("ffmpeg", "imageio-ffmpeg finds none for this system") from error
+
+
+def file_url(path: Path) -> str:
+    """A path as FFmpeg takes it, in the program's arguments and in PyAV.
+
+    With the protocol named, no part of the path is taken for a protocol or an option. It is
+    absolute, so that ffmpeg can run in any folder.
+    """
+    return f"file:{path.absolute()}"
+
+
+def input_arguments(path: Path) -> list[str]:
+    """Arguments with which ffmpeg reads a file."""
+    demuxer = _forced_demuxer(path)
+    return [*(("-f", demuxer) if demuxer else ()), "-i", file_url(path)]
+
+
+def open_input(path: Path) -> InputContainer:
+    """Open a file with PyAV.
+
+    Raises:
+        FFmpegError: FFmpeg cannot read it.
+    """
+    return av.open(file_url(path), format=_forced_demuxer(path), metadata_errors="replace")
+
+
+def _forced_demuxer(path: Path) -> str | None:
+    """The demuxer of an animation whose path FFmpeg would take for a pattern of pictures."""
+    is_pattern = re.search(r"%\d*d", str(path))
+    return _ANIMATIONS.get(path.suffix.lower()) if is_pattern else None
 
 
 def start_ffmpeg(*arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
@@ -114,12 +149,13 @@ class FfmpegRun:
         log: Lines of its log; known after its end.
     """
 
-    def __init__(self, arguments: Sequence[str], output: Path) -> None:
+    def __init__(self, arguments: Sequence[str], output: Path, folder: Path | None = None) -> None:
         """Start the process.
 
         Args:
             arguments: Command line, without the program, the options for logging and the output.
             output: The file to write; one that exists is replaced.
+            folder: Folder to run in; `None`: the current one.
 
         Raises:
             ResourceError: It cannot be started.
@@ -129,13 +165,14 @@ class FfmpegRun:
         self._log_file = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
         self._progress = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
         command = ["-y", "-v", "error", "-nostdin", "-copyts"]
-        command += ["-progress", "pipe:1", "-stats_period", "60", *arguments, f"file:{output}"]
+        command += ["-progress", "pipe:1", "-stats_period", "60", *arguments, file_url(output)]
         try:
             self._process = start_ffmpeg(
                 *command,
                 stdin=subprocess.PIPE,
                 stdout=self._progress,
                 stderr=self._log_file,
+                cwd=folder,
                 start_new_session=True,  # Ctrl-C is for this process, which ends ffmpeg itself
             )
         except BaseException:

@@ -16,6 +16,7 @@ from av.format import Flags as FormatFlags
 from av.video.stream import VideoStream
 
 from interp_cli.errors import DecodeError, OpenError
+from interp_cli.video.ffmpeg import open_input
 from interp_cli.video.sidedata import LightLevel, MasteringDisplay, read_listing, side_data_of
 from interp_cli.video.truncation import missing_bytes
 
@@ -163,8 +164,7 @@ def open_video(path: str | Path) -> tuple[InputContainer, VideoStream]:
     if path.stat().st_size == 0:
         raise OpenError(f"{path}: the file is empty.")
     try:
-        # With the protocol named, a colon in the path is part of a name.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = open_input(path)
     except av.error.PermissionError as error:
         raise OpenError(f"{path}: may not be read (permission denied).") from error
     except av.error.FFmpegError as error:

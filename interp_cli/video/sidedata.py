@@ -19,7 +19,7 @@ import av
 import av.sidedata.sidedata
 
 from interp_cli.errors import ResourceError
-from interp_cli.video.ffmpeg import run_ffmpeg
+from interp_cli.video.ffmpeg import input_arguments, run_ffmpeg
 
 # Side data that cannot be kept, by FFmpeg's names. Some of it describes single frames and would be
 # wrong for new ones; for the others ffmpeg has no option.
@@ -156,7 +156,7 @@ def read_listing(path: Path, video_index: int) -> Listing:
     What ffmpeg does not print counts as unknown, so a file that it cannot open is no error here.
     """
     try:
-        text = run_ffmpeg("-v", "verbose", "-i", f"file:{path}").stderr
+        text = run_ffmpeg("-v", "verbose", *input_arguments(path)).stderr
     except ResourceError:  # no ffmpeg: the encoder will report that
         text = ""
     blocks = re.split(r"^ +Stream #0:(\d+)", text, flags=re.MULTILINE)

@@ -314,7 +314,7 @@ def test_numbered_pictures_follow_each_other_without_gaps(tmp_path, names, parts
 def test_a_picture_that_is_none_is_named(tmp_path):
     clips.write_triplet(tmp_path / "one", *three_frames(0))
     (tmp_path / "one" / "im2.png").write_text("no picture")
-    with pytest.raises(OpenError, match=r"im2.png: not a picture"):
+    with pytest.raises(OpenError, match=r"im2.png: is no picture"):
         prepare([tmp_path], tmp_path / "out")
 
 

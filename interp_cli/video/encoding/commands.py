@@ -26,6 +26,7 @@ from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.encoding.hardware import AUTO_HARDWARE, hardware_encoder
 from interp_cli.video.encoding.passthrough import check_ffmpeg_output, split_video_filter
 from interp_cli.video.encoding.slow_motion import chapters_url
+from interp_cli.video.ffmpeg import input_arguments
 from interp_cli.video.probe import VideoInfo
 
 _AUDIO_CODEC = re.compile(r"-(c|codec):a|-acodec")
@@ -146,7 +147,7 @@ class VideoCommands:
         return [*arguments, *self._container.segment_arguments]
 
     def joining(self, segments: list[Path], playlist: Path) -> list[str]:
-        """Segments in, the finished file out.
+        """Segments in, the finished file out; ffmpeg has to run in the folder of the segments.
 
         Args:
             segments: The segments in order, in one folder.
@@ -154,10 +155,11 @@ class VideoCommands:
         """
         lines = ["ffconcat version 1.0"]
         for path in segments:
-            # Segments have their own times: nothing is added to them.
+            # Segments have their own times: nothing is added to them. The playlist names them as
+            # they lie beside it, because a URL with # or ? in its folder finds nothing.
             lines += [f"file {path.name}", "inpoint 0", "duration 0"]
         playlist.write_text("\n".join([*lines, ""]), encoding="utf-8")
-        arguments = ["-auto_convert", "0", "-f", "concat", "-i", f"file:{playlist}"]
+        arguments = ["-auto_convert", "0", "-f", "concat", "-i", playlist.name]
         arguments += [*self._side_inputs(), "-map", "0:v", *self._side_outputs()]
         if self._choice.traits.alpha and self.encoder.startswith("libvpx"):
             arguments += ["-metadata:s:v:0", "alpha_mode=1"]  # or the opacity would not be shown
@@ -200,7 +202,7 @@ class VideoCommands:
             arguments += ["-noaccurate_seek"]
         if side.shift_seconds:
             arguments += ["-itsoffset", _seconds(-side.shift_seconds)]
-        arguments += ["-i", f"file:{side.source.path}"]
+        arguments += input_arguments(side.source.path)
         url = self._chapters
         return [*arguments, "-f", "ffmetadata", "-i", url] if url else arguments
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
-
 from interp_cli.errors import EncodeError
 from interp_cli.video.encoding.slow_motion import packet_filter, sound_encoder, sound_filter
+from interp_cli.video.ffmpeg import file_url, open_input
 from interp_cli.video.probe import StreamInfo, VideoInfo
 
 _TEXT_SUBTITLES = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "eia_608"})
@@ -324,10 +323,10 @@ def attach_covers(plan: StreamPlan, source: Path, folder: Path) -> list[str]:
         kind = {"mjpeg": "jpeg"}.get(stream.codec, stream.codec)
         name = stream.title if "." in stream.title else f"cover.{kind.replace('jpeg', 'jpg')}"
         path = folder / f"{number}.{kind}"
-        with av.open(f"file:{source}") as container:
+        with open_input(source) as container:
             packets = container.demux(container.streams[stream.index])
             path.write_bytes(next((bytes(packet) for packet in packets if packet.size), b""))
-        arguments += ["-attach", f"file:{path}"]
+        arguments += ["-attach", file_url(path)]
         for tag in (f"filename={name}", f"mimetype=image/{kind}"):
             arguments += [f"-metadata:s:t:{number}", tag]
     return arguments

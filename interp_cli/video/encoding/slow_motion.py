@@ -7,7 +7,7 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
-import av
+from interp_cli.video.ffmpeg import open_input
 
 # atempo takes no less in one step.
 _SLOWEST_TEMPO = Fraction(1, 2)
@@ -69,7 +69,7 @@ def chapters_url(
     Returns:
         URL of an input in the format `ffmetadata`; `None`: there is no chapter.
     """
-    with av.open(f"file:{path}", metadata_errors="replace") as container:
+    with open_input(path) as container:
         chapters = container.chapters()
     lines = [";FFMETADATA1"]
     for chapter in chapters:

@@ -63,9 +63,18 @@ def _is_whole(kind: ImageCodec, content: bytes) -> bool:
         return False
 
 
+def _count_pages(path: Path, content: bytes) -> int:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # bytes that are not UTF-8; OpenCV crashes on such a name
+        pages = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)[1]
+        return len(pages)
+    return cv2.imcount(str(path))
+
+
 def _read_tiff(path: Path, content: bytes) -> av.VideoFrame:
     """Read a TIFF file: with FFmpeg, or with OpenCV if it is big, tiled or floating-point."""
-    pages = cv2.imcount(str(path))
+    pages = _count_pages(path, content)
     if pages > 1:
         raise OpenError(
             f"{path}: holds {pages} pictures; one per file is expected. Split it first, for "

@@ -157,7 +157,9 @@ def _matching(source: Path) -> list[Path]:
         return [path for path in paths if path.is_file() and image_codec_of(path)]
     match = _PATTERN.search(source.name)
     if match is None:
-        found = (Path(name) for name in glob.glob(str(source)))  # noqa: PTH207 - folders too
+        # A folder that is there may have brackets in its name.
+        home = glob.escape(str(source.parent)) if source.parent.is_dir() else str(source.parent)
+        found = (Path(name) for name in glob.glob(f"{home}/{source.name}"))  # noqa: PTH207
         return [path for path in found if path.is_file() and image_codec_of(path)]
     prefix, suffix = source.name[: match.start()], source.name[match.end() :]
     names = NumberedNames(source.parent, prefix, int(match[1] or 1), suffix)

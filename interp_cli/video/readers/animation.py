@@ -14,7 +14,7 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from interp_cli.video.ffmpeg import start_ffmpeg
+from interp_cli.video.ffmpeg import input_arguments, start_ffmpeg
 from interp_cli.video.images.animation_timing import AnimationTiming, missing_bytes
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.readers.file import VideoReader
@@ -65,7 +65,7 @@ class WebpReader(PipeReader):
         self.plays = timing.plays
         self._delays = timing.delays
         self._process = start_ffmpeg(
-            *("-v", "error", "-nostdin", "-i", f"file:{path}"),
+            *("-v", "error", "-nostdin", *input_arguments(path)),
             *("-fps_mode", "passthrough", "-c:v", "rawvideo", "-f", "nut", "-"),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -24,6 +24,7 @@ from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.frame_tags import FrameTags
+from interp_cli.video.ffmpeg import file_url
 from interp_cli.video.images.animation_timing import riff_chunks
 from interp_cli.video.images.codecs import PNG, WEBP, ImageCodec
 from interp_cli.video.images.write import FrameStorage
@@ -135,7 +136,7 @@ class AnimationWriter(FrameWriter):
             arguments.setdefault("lossless", "1")
         try:
             self._muxer = av.open(
-                f"file:{self._part}", "w", format=kind.muxer, options=self._muxer_options(plays)
+                file_url(self._part), "w", format=kind.muxer, options=self._muxer_options(plays)
             )
             self._stream = cast(
                 VideoStream, self._muxer.add_stream(kind.encoder, options=arguments)

@@ -207,7 +207,7 @@ class SegmentedWriter(FrameWriter):
     ) -> bool:
         """Copy segments, audio and the other streams into a file; return whether that went well."""
         arguments = self._commands.joining(segments, self._journal.folder / "segments.txt")
-        self._join = FfmpegRun([*arguments, *limits], part)
+        self._join = FfmpegRun([*arguments, *limits], part, self._journal.folder)
         done = self._join.wait(timeout_seconds)
         return done and (bool(limits) or self._join.frames == self._frames_seen)
 
