@@ -1,8 +1,11 @@
-"""Commands that tests run as processes of their own, and wait for by what they say and write."""
+"""The command in this process, and in one of its own that is waited for by what it says."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -10,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 # Nothing is expected to take so long: it ends a test that would wait for ever.
 LIMIT_SECONDS = 240
@@ -39,6 +44,46 @@ def write(self, *arguments, usual=job.ResumedOutput.write):
 job.ResumedOutput.write = write
 """
 _MAIN = "from interp_cli.cli.app import main\nif __name__ == '__main__':\n    main()\n"
+
+
+def run_interp(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, in this process, which has loaded torch already.
+
+    Args:
+        arguments: Its arguments.
+        environment: Further variables.
+    """
+    from interp_cli.cli.app import main
+
+    return _run_here(main, ["interp", *map(str, arguments)], environment)
+
+
+def run_script(path: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a Python script to its end, in this process."""
+    command = [str(path), *map(str, arguments)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path.parent)  # as Python does for a script
+        return _run_here(lambda: runpy.run_path(str(path), run_name="__main__"), command, {})
+
+
+def _run_here(
+    run: Callable[[], object], command: list[str], environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", command)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                run()
+            except SystemExit as end:
+                code = end.code
+                if isinstance(code, str):  # a script's last words
+                    err.write(f"{code}\n")
+                    code = 1
+    return subprocess.CompletedProcess(command, int(code or 0), out.getvalue(), err.getvalue())
 
 
 @contextmanager

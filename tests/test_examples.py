@@ -1,7 +1,6 @@
 """The scripts in examples/ run as their documentation says."""
 
 import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,17 +9,13 @@ import clips
 import cv2
 import numpy as np
 import pytest
+from children import run_script
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def run_example(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, EXAMPLES / name, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return run_script(EXAMPLES / name, *arguments)
 
 
 def test_the_committed_clip_is_what_the_documentation_says() -> None:

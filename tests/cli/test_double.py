@@ -1,9 +1,6 @@
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import clips
 import pytest
 import torch
 from children import await_line, ended_by, running_interp
+from children import run_interp as interp
 
 from interp_cli.cli import app
 from interp_cli.cli.output_names import (
@@ -31,16 +29,6 @@ def weights(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
     save_weights(path, create_model("fusion"), "fusion", {})
     return path
-
-
-def interp(*arguments: object, **more) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "interp_cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **more},
-    )
 
 
 def test_a_clip_is_doubled_and_summed_up(h264_clip: Path, weights: Path, tmp_path: Path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import children
 import clips
 import pytest
-from children import PAUSE_AFTER_SEGMENT, await_line, ended_by, running_interp
+from children import PAUSE_AFTER_SEGMENT, await_line, ended_by, run_interp, running_interp
 
 from interp_cli.cli.interruption import interruptible
 from interp_cli.forced_exit import Registry, stop_requests
@@ -80,9 +80,7 @@ def test_what_is_finished_survives_a_forced_end(clip, tmp_path):
     names = sorted(path.name for path in (tmp_path / ".out.mkv.interp").iterdir())
     assert names == [*(f"{n:06d}.mkv" for n in range(frames // 4)), "journal.json", "lock"]
     assert [pid for pid in map(int, others) if children.is_running(pid)] == []
-    with running_interp(*command, "--resume") as process:
-        assert process.communicate(timeout=children.LIMIT_SECONDS)[1]
-    assert process.returncode == 0
+    assert run_interp(*command, "--resume").returncode == 0
     assert len(list(clips.decoded(target))) == 32
 
 

@@ -1,9 +1,7 @@
 """What interpolation must hold: it is measured rightly, and the default model holds it."""
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from children import run_script
 
 from interp_cli.errors import OpenError, VideoError
 from interp_cli.evaluation.invariants import (
@@ -215,13 +214,7 @@ def test_still_things_stay_still(flow, fade):
 
 
 def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, SCRIPTS / name, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return run_script(SCRIPTS / name, *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 import errno
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +15,14 @@ import crafted
 import numpy as np
 import pytest
 import torch
-from children import LIMIT_SECONDS, PAUSE_AFTER_SEGMENT, await_line, ended_by, running_interp
+from children import (
+    LIMIT_SECONDS,
+    PAUSE_AFTER_SEGMENT,
+    await_line,
+    ended_by,
+    run_interp,
+    running_interp,
+)
 
 from interp_cli.errors import EncodeError
 from interp_cli.inference.interpolator import Interpolator
@@ -537,16 +542,6 @@ def weights(tmp_path_factory) -> Path:
     return path
 
 
-def interp(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "interp_cli", "double", *map(str, arguments)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"},
-    )
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_command_goes_on(tmp_path: Path, weights: Path, number: signal.Signals):
     source = clips.moving_clip(tmp_path / "in.mp4", 40, audio="aac", cuts=(20,))
@@ -576,8 +571,8 @@ def test_a_killed_command_goes_on(tmp_path: Path, weights: Path, number: signal.
         assert f"out.mp4: {frames} finished frames are kept: the same " in said
         double_video(source, target, replace(options, resume=True))
     else:
-        again = interp(source, target, *asked, "--resume")
-        said = again.communicate(timeout=LIMIT_SECONDS)[1]
+        again = run_interp("double", source, target, *asked, "--resume")
+        said = again.stderr
         assert again.returncode == 0, said
         assert f"out.mp4: continues after {frames} finished frames" in said
     double_video(source, whole, options)
@@ -610,8 +605,10 @@ def test_many_videos_go_on(source: Path, tmp_path: Path, weights: Path):
     done = tmp_path / "out" / "resume_2x.mp4"
     done.parent.mkdir()
     done.write_bytes(b"done")
-    run = interp(source, clip, "--output-dir", done.parent, "--model", weights, "--resume")
-    said = run.communicate(timeout=LIMIT_SECONDS)[1]
+    run = run_interp(
+        "double", source, clip, "--output-dir", done.parent, "--model", weights, "--resume"
+    )
+    said = run.stderr
     assert run.returncode == 0, said
     assert "resume_2x.mp4: already finished" in said
     assert "b_2x.mp4: no finished frames to continue from: starts" in said

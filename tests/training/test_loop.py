@@ -492,6 +492,7 @@ def test_processes_agree_on_parameters_that_an_objective_leaves_unused(
         torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow  # a quarter of a minute of a core
 def test_a_compiled_network_learns_the_same(prepared_folder, options, tmp_path, monkeypatch):
     compiled = []
 

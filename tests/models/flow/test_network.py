@@ -246,6 +246,7 @@ class TestCostVolume:
             cost_volume(torch.rand(1, 2, 4, 4), torch.rand(1, 2, 4, 5), 1)
 
 
+@pytest.mark.slow  # a minute of a core
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++")
 def test_what_training_compiles_can_be_compiled():
     """An odd number of cells, and the search all around, once could not."""
