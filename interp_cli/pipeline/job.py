@@ -84,7 +84,8 @@ class Job:
         self._frames: Iterator[Frame] | None = iter(reader)
         first = next(self._frames, None)
         if first is None:
-            raise DecodeError(f"{source.path}: no frame lies between the start and end asked for.")
+            found = reader.damage or "no frame lies between the start and end asked for"
+            raise DecodeError(f"{source.path}: {found}.")
         self._first = first
         self.pixel_format = pixel_format_of(first.image, self.info.colour)
         self.tags = FrameTags.of(self.info, self.pixel_format)
@@ -381,10 +382,7 @@ class Job:
         yield from interpolator.warnings
         yield from writer.warnings
         if self.reader.damage:
-            yield (
-                f"the input is damaged ({self.reader.damage}); {frames_in} good frames were "
-                "doubled."
-            )
+            yield f"the input is damaged: {self.reader.damage}."
         if self._interlaced and self.options.fields == "refuse":
             yield (
                 f"{self._interlaced} of {frames_in} frames are marked as interlaced; if they look "

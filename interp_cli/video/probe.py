@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import av.error
-from av.codec.context import Flags
 from av.container import InputContainer
 from av.format import Flags as FormatFlags
 from av.video.stream import VideoStream
 
 from interp_cli.errors import DecodeError, OpenError
+from interp_cli.video.decoding import PictureDecoder
 from interp_cli.video.ffmpeg import open_input
 from interp_cli.video.sidedata import LightLevel, MasteringDisplay, read_listing, side_data_of
 from interp_cli.video.truncation import missing_bytes
@@ -23,7 +22,6 @@ from interp_cli.video.truncation import missing_bytes
 # Seconds before the end from which packets are read to find the last time stamp: longer than
 # any usual distance between key frames, short enough to cost nothing.
 _TAIL_SECONDS = 12
-_OPACITY_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,20 +177,6 @@ def open_video(path: str | Path) -> tuple[InputContainer, VideoStream]:
     raise OpenError(f"{path}: has no video stream (found: {', '.join(kinds) or 'nothing'}).")
 
 
-def decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """The pictures of a stream. FFmpeg's own decoders of VP8 and VP9 would drop their opacity."""
-    name = _OPACITY_DECODERS.get(stream.codec_context.name)
-    tags = {key.lower(): value for key, value in stream.metadata.items()}
-    if name is None or tags.get("alpha_mode") != "1":
-        # Cropping within the stream must be exact, not rounded to what suits the processor.
-        stream.codec_context.flags |= Flags.unaligned
-        yield from container.decode(stream)
-        return
-    context = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
-    for packet in container.demux(stream):
-        yield from context.decode(packet if packet.size else None)  # an empty one is the end
-
-
 def probe(path: str | Path) -> VideoInfo:
     """Describe a video file.
 
@@ -202,7 +186,7 @@ def probe(path: str | Path) -> VideoInfo:
     path = Path(path)
     container, stream = open_video(path)
     with container:
-        first = first_picture(decode(container, stream), path)
+        first = first_picture(PictureDecoder(container, stream), path)
         info = describe(container, stream, first, path)
         listing = read_listing(path, stream.index)
         left, right, top, bottom = listing.cropping
@@ -211,7 +195,7 @@ def probe(path: str | Path) -> VideoInfo:
             width=info.width - left - right,
             height=info.height - top - bottom,
             last_duration=_last_duration(container, stream),
-            missing_bytes=missing_bytes(path, first),
+            missing_bytes=missing_bytes(container, stream, first, path),
             streams=tuple(replace(s, tag=listing.tags.get(s.index, "")) for s in info.streams),
             cropping=listing.cropping,
             chroma_location=listing.chroma_location,
@@ -276,17 +260,17 @@ def tags_of(image: av.VideoFrame) -> ColourTags:
     )
 
 
-def first_picture(pictures: Iterator[av.VideoFrame], path: Path) -> av.VideoFrame:
-    """The first picture from a decoder.
+def first_picture(decoder: PictureDecoder, path: Path) -> av.VideoFrame:
+    """The first good picture of a decoder, which is then closed.
 
     Raises:
         OpenError: There is none.
     """
-    try:
+    with contextlib.closing(decoder.pictures()) as pictures:
         for frame in pictures:
             return frame
-    except av.error.FFmpegError as error:
-        raise OpenError(f"{path}: no picture can be decoded ({error.strerror}).") from error
+    if decoder.health.is_damaged:
+        raise OpenError(f"{path}: no picture can be decoded ({decoder.health.reason}).")
     raise OpenError(f"{path}: the video stream holds no picture.")
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from interp_cli.video.health import all_within
 
 # More than any header of YUV4MPEG2.
 Y4M_HEAD_BYTES = 1024
@@ -26,8 +30,20 @@ def y4m_missing_bytes(head: bytes, size: int, first: av.VideoFrame) -> int:
     return -(size - begin) % (len(_Y4M_FRAME) + sum(samples))
 
 
-def missing_bytes(path: Path, first: av.VideoFrame) -> int:
+def missing_bytes(
+    container: InputContainer, stream: VideoStream, first: av.VideoFrame, path: Path
+) -> int:
     """Number of bytes that the container announces beyond the end of the file.
+
+    0 where an index lists every frame and all of them lie within the file: cameras put data behind
+    the last box, and some writers count the outermost size wrongly.
+    """
+    missing = _missing_bytes(path, first)
+    return 0 if missing and all_within(container, stream, path.stat().st_size) else missing
+
+
+def _missing_bytes(path: Path, first: av.VideoFrame) -> int:
+    """Number of bytes that the outermost sizes announce beyond the end of the file.
 
     FFmpeg treats the end of a truncated file as a normal end and reports no error, so this is
     read from the outermost elements: Matroska's Segment, MP4's boxes, RIFF's chunk, YUV4MPEG2's

@@ -42,7 +42,7 @@ class AnimationReader(VideoReader):
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         if not self._delays:
             return super()._decoded(container, stream)
-        return _retimed(container.decode(stream), self._delays)
+        return _retimed(self._pictures(container, stream), self._delays)
 
 
 class WebpReader(PipeReader):
@@ -96,7 +96,7 @@ class WebpReader(PipeReader):
             count += 1
             yield image
         if count < len(self._delays):
-            self.damage = "the next one is damaged or missing"
+            self.health.note("the rest is damaged or missing")
 
     def _end_decoder(self) -> None:
         self._process.kill()

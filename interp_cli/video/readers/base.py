@@ -15,6 +15,7 @@ import av
 import av.error
 
 from interp_cli.errors import DecodeError
+from interp_cli.video.health import Health
 from interp_cli.video.probe import VideoInfo
 
 
@@ -48,8 +49,8 @@ class FrameReader(ABC):
             for frame in reader:
                 ...
 
-    A damaged input raises `DecodeError` at the damage. A reader that was opened with `keep_going`
-    ends there instead, and `damage` says what was found.
+    A damaged input raises `DecodeError`. A reader that was opened with `keep_going` leaves the bad
+    frames out instead, and `damage` says what was found.
 
     Attributes:
         info: Description of the frames that are handed out.
@@ -70,7 +71,7 @@ class FrameReader(ABC):
     @property
     @abstractmethod
     def damage(self) -> str | None:
-        """What is wrong with the input; `None` while nothing was found."""
+        """How many frames are good and what was found; `None` while nothing was."""
 
     @property
     @abstractmethod
@@ -96,9 +97,9 @@ class ThreadedReader(FrameReader):
 
     Attributes:
         frames_read: Number of good frames handed out so far.
+        health: What was found in the input.
     """
 
-    damage: str | None = None
     repaired_times: int = 0
     warnings: tuple[str, ...] = ()
 
@@ -107,11 +108,12 @@ class ThreadedReader(FrameReader):
 
         Args:
             info: Description of the frames.
-            keep_going: Whether damage ends the frames instead of raising.
+            keep_going: Whether bad frames are left out instead of raising.
             depth: Number of decoded frames that may wait, which bounds the memory.
         """
         self.info = info
         self.frames_read = 0
+        self.health = Health()
         self._keep_going = keep_going
         self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(maxsize=depth)
         self._stop = threading.Event()
@@ -125,6 +127,11 @@ class ThreadedReader(FrameReader):
         Raises:
             DecodeError: The input is damaged, and the reader is not to keep going.
         """
+
+    @property
+    def damage(self) -> str | None:
+        """See `FrameReader`."""
+        return self.health.damage
 
     def close(self) -> None:
         """Stop decoding and join the thread; safe to call twice."""
@@ -168,9 +175,8 @@ class ThreadedReader(FrameReader):
                 continue
         return False
 
-    def _damaged(self, good: int) -> DecodeError:
-        total = f" of {self.info.frame_count}" if self.info.frame_count else ""
+    def _damaged(self) -> DecodeError:
         return DecodeError(
-            f"{self.info.path}: decoded {good}{total} frames ({self.damage}). The file is damaged: "
-            "copy it again, or take its good part with `keep_going`."
+            f"{self.info.path}: decoded {self.health.counts} frames ({self.health.reason}). The "
+            "file is damaged: copy it again, or take its good frames with `keep_going`."
         )

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import contextlib
+import copy
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 
 import av
-import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from interp_cli.errors import OpenError
+from interp_cli.errors import DecodeError, OpenError
+from interp_cli.video.continuity import lost_data
+from interp_cli.video.decoding import PictureDecoder
+from interp_cli.video.health import Health
+from interp_cli.video.libav_log import ErrorLog
 from interp_cli.video.pixel_format import cropped, native_format
-from interp_cli.video.probe import VideoInfo, decode, open_video, probe
+from interp_cli.video.probe import VideoInfo, open_video, probe
 from interp_cli.video.readers.base import Frame, ThreadedReader
 
 # From this long before the first picture everything is decoded: decoding times precede shown ones.
@@ -43,7 +48,7 @@ class VideoReader(ThreadedReader):
             start_seconds: Start of the part to read, counted from the first frame; `None`: the
                 first frame.
             end_seconds: End of the part to read (not included); `None`: the end of the file.
-            keep_going: Whether damage ends the frames instead of raising.
+            keep_going: Whether bad frames are left out instead of raising.
             depth: Number of decoded frames that may wait, which bounds the memory.
             info: Description from `probe`, if the caller has it.
 
@@ -51,31 +56,94 @@ class VideoReader(ThreadedReader):
             OpenError: The file cannot be read as a video.
         """
         super().__init__(info or probe(path), keep_going=keep_going, depth=depth)
+        self._is_checked = self._has_lost = False
         origin = self.info.video_start_seconds
         self._start = None if start_seconds is None else origin + Fraction(str(start_seconds))
         self._end = None if end_seconds is None else origin + Fraction(str(end_seconds))
 
+    @property
+    def damage(self) -> str | None:
+        """See `FrameReader`."""
+        return self.health.damage if self._keep_going else None
+
     def _frames(self) -> Generator[Frame]:
+        self.health = self._new_health()
         container, stream = self._open()
-        with container:
-            if self.info.missing_bytes and not self._keep_going:
-                raise self._damaged(sum(1 for _ in self._images(container, stream)))
-            count = 0
-            for frame in self._wanted(container, stream):
+        with container, contextlib.closing(self._wanted(container, stream)) as frames:
+            self._is_checked = self._has_lost = False
+            if self.info.missing_bytes:
+                self._raise_if_damaged()
+            for frame in frames:
+                self._look_at_health()
+                self.health.good += 1
                 yield frame
-                count += 1
-            if self.damage and not self._keep_going:
-                raise self._damaged(count)
+            self._look_at_health()
+        if self.health.at_start:
+            self.warnings += (
+                f"{self.health.at_start} frames at its start need others from before it, and are "
+                "left out.",
+            )
+
+    def _new_health(self) -> Health:
+        is_part = self._start is not None or self._end is not None
+        origin = self.info.video_start_seconds
+        # The decoder knows it for AVI, whose header counts steps of the clock.
+        announced = None if is_part or self.info.container == "avi" else self.info.frame_count
+        return Health(self._start, self._end, origin, announced)
+
+    def _look_at_health(self) -> None:
+        """Raise `DecodeError` if damage was found and confirmed, each looked for once."""
+        if self.health.has_gap and not self._has_lost:
+            self._has_lost = True
+            for reason, seconds in self._lost_data():
+                self.health.note(reason, seconds)
+        if self.health.is_damaged:
+            self._raise_if_damaged()
+
+    def _lost_data(self) -> Iterable[tuple[str, Fraction | None]]:
+        return lost_data(self.info.path, self.info.video_index)
+
+    def _raise_if_damaged(self) -> None:
+        """Read the input a second time, and count the good frames and the bad ones.
+
+        The decoder's threads do not say which picture an error belongs to, or whether one is
+        affected at all. The second reading does.
+
+        Raises:
+            DecodeError: The input is damaged.
+        """
+        if self._keep_going or self._is_checked:
+            return
+        self._is_checked = True
+        again = self._again()
+        if again is not None:
+            with contextlib.closing(again._frames()) as frames:
+                for _ in frames:
+                    if self._stop.is_set():
+                        return
+        health = self.health if again is None else again.health
+        if health.is_damaged:
+            self.health = health
+            raise self._damaged()
+
+    def _again(self) -> VideoReader | None:
+        """A reader of the same frames that leaves bad ones out; `None`: a second is impossible."""
+        again = copy.copy(self)
+        again._keep_going = True
+        return again
 
     def _open(self) -> tuple[InputContainer, VideoStream]:
-        container, stream = open_video(self.info.path)
+        with ErrorLog("") as log:
+            container, stream = log.observe(lambda: open_video(self.info.path))
+            for message in log.take(container.format.name):
+                self.health.note(message)
         stream.thread_type = "AUTO"
         return container, stream
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         """All pictures from shortly before the start."""
         if self._start is None or not stream.time_base:
-            return decode(container, stream)
+            return self._pictures(container, stream)
         # In MPEG-TS and others FFmpeg finds a position but no keyframe. The decoder then begins at
         # the next keyframe, which may be after the start, so the search goes further back.
         back = Fraction(0)
@@ -83,13 +151,22 @@ class VideoReader(ThreadedReader):
             is_all = self._start - back < self.info.video_start_seconds
             place = self._start - back - (_BEFORE_ALL_SECONDS if is_all else 0)
             container.seek(int(place / stream.time_base), stream=stream, backward=not is_all)
-            images = decode(container, stream)
+            images = self._pictures(container, stream, from_start=False)
             first = next(images, None)
             if first is None and is_all:
                 return images
             if first is not None and (is_all or self._begins_well(first)):
                 return chain((first,), images)
+            images.close()
+            self.health = self._new_health()
             back = 2 * back or Fraction(1)
+
+    def _pictures(
+        self, container: InputContainer, stream: VideoStream, *, from_start: bool = True
+    ) -> Generator[av.VideoFrame]:
+        exact, health = self._keep_going, self.health
+        decoder = PictureDecoder(container, stream, health, exact=exact, from_start=from_start)
+        return decoder.pictures()
 
     def _begins_well(self, first: av.VideoFrame) -> bool:
         """Whether decoding from this picture on gives all pictures from the start."""
@@ -97,7 +174,7 @@ class VideoReader(ThreadedReader):
             return True
         return first.key_frame and first.pts * first.time_base <= self._start
 
-    def _wanted(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
+    def _wanted(self, container: InputContainer, stream: VideoStream) -> Generator[Frame]:
         """Frames between start and end, in a native format, with strictly growing times."""
         last: int | None = None
         for image in self._images(container, stream):
@@ -116,26 +193,39 @@ class VideoReader(ThreadedReader):
                 yield Frame(picture, pts, image.duration or 0, time_base)
 
     def _images(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-        """Decode up to the first damage, and set `damage` there."""
+        """The good pictures of the size and format of the first one."""
         left, right, top, bottom = self.info.cropping
         width, height = self.info.width + left + right, self.info.height + top + bottom
         size = (width, height, self.info.pixel_format)
         if self.info.missing_bytes:
-            self.damage = f"the file is {self.info.missing_bytes:,} bytes shorter than it says"
-        try:
-            for image in self._decoded(container, stream):
-                found = (image.width, image.height, image.format.name)
-                if image.is_corrupt:
-                    self.damage = self.damage or "the next one is damaged"
-                    return
-                if found != size:
-                    self.damage = "then the picture changes from {}x{} {} to {}x{} {}".format(
-                        *size, *found
-                    )
-                    return
+            self.health.note(f"the file is {self.info.missing_bytes:,} bytes shorter than it says")
+        for image in self._decoded(container, stream):
+            found = (image.width, image.height, image.format.name)
+            if found == size:
                 yield image
-        except av.error.FFmpegError as error:
-            self.damage = self.damage or error.strerror
+                continue
+            seconds = (image.pts or 0) * (image.time_base or self.info.time_base)
+            if self._keep_going:
+                words = "the picture has another {}".format(
+                    "size" if found[:2] != size[:2] else "pixel format"
+                )
+                self.health.leave_out(words, seconds)
+            elif not self.health.is_damaged and self.health.covers(seconds):
+                raise self._changed(size, found, seconds - self.info.video_start_seconds)
+
+    def _changed(
+        self, size: tuple[int, int, str], found: tuple[int, int, str], seconds: Fraction
+    ) -> DecodeError:
+        if size[:2] != found[:2]:
+            change = "size from {}x{} to {}x{}".format(*size[:2], *found[:2])
+        else:
+            change = f"pixel format from {size[2]} to {found[2]}"
+        return DecodeError(
+            f"{self.info.path}: changes its {change} at {float(seconds):.2f} s. An output has one: "
+            f"double the part before with `end_seconds={float(seconds):.2f}`, or first: "
+            f"ffmpeg -i {self.info.path.name} -vf scale={size[0]}:{size[1]},format={size[2]} "
+            "-c:v ffv1 out.mkv"
+        )
 
     def _step(self, time_base: Fraction) -> int:
         if not self.info.frame_rate:

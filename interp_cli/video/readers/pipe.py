@@ -8,7 +8,8 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -17,7 +18,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from interp_cli.errors import OpenError
-from interp_cli.video.probe import decode, describe, first_picture
+from interp_cli.video.decoding import PictureDecoder
+from interp_cli.video.health import Health
+from interp_cli.video.probe import describe
 from interp_cli.video.readers.file import VideoReader
 from interp_cli.video.truncation import Y4M_HEAD_BYTES, y4m_missing_bytes
 
@@ -74,12 +77,17 @@ class PipeReader(VideoReader):
                 raise OpenError(f"{name}: has no video stream.")
             self._stream = self._container.streams.video[0]
             self._stream.thread_type = "AUTO"
-            pictures = decode(self._container, self._stream)
-            first = first_picture(pictures, Path(name))
+            decoder = PictureDecoder(self._container, self._stream, exact=keep_going)
+            self._decoding = decoder.pictures()
+            first = next(self._decoding, None)
+            if first is None:
+                found = decoder.health.reason or "it is empty"
+                raise OpenError(f"{name}: no picture can be decoded ({found}).")
         except BaseException:
             self._container.close()
             raise
-        self._pictures = itertools.chain((first,), pictures)
+        self._first = first
+        self._decoder = decoder
         info = describe(self._container, self._stream, first, Path(name))
         super().__init__(
             name, start_seconds, end_seconds, keep_going=keep_going, depth=depth, info=info
@@ -92,16 +100,30 @@ class PipeReader(VideoReader):
         """Stop reading, even if the pipe has more."""
         self._input.stop()
         super().close()
+        self._decoding.close()
         self._container.close()
 
     def _open(self) -> tuple[InputContainer, VideoStream]:
         return self._container, self._stream
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-        for image in self._pictures:
+        image = self._first
+        for image in itertools.chain((self._first,), self._decoding):
             yield image
         if self._input.is_cut_off(image):
-            self.damage = "the stream ends within the next one"
+            self.health.note("the stream ends within a frame")
+
+    def _new_health(self) -> Health:
+        health = self._decoder.health  # it has what was found with the first picture
+        health.start_seconds, health.end_seconds = self._start, self._end
+        health.origin_seconds = self.info.video_start_seconds
+        return health
+
+    def _lost_data(self) -> Iterable[tuple[str, Fraction | None]]:
+        return ()
+
+    def _again(self) -> VideoReader | None:
+        return None
 
 
 class _Interruptible(io.RawIOBase):

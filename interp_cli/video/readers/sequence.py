@@ -75,20 +75,26 @@ class SequenceReader(ThreadedReader):
         ]
 
     def _frames(self) -> Generator[Frame]:
-        for count, (path, place) in enumerate(self._wanted):
+        self.health.announced = len(self._wanted)
+        for path, place in self._wanted:
             try:
                 image = read_image(path)
             except DecodeError as error:
-                self.damage = str(error).removesuffix(".")
-                if self._keep_going:
-                    return
-                raise DecodeError(
-                    f"{self.damage}. The {count} pictures before it are good: `keep_going` takes "
-                    "those."
-                ) from error
+                if not self._keep_going:
+                    raise self._damaged_picture(error) from error
+                seconds = place * self.info.time_base
+                self.health.leave_out(str(error).removesuffix("."), seconds)
+                continue
             native = self._native(self._fitting(image, path))
             native.opaque = path
+            self.health.good += 1
             yield Frame(native, place, 1, self.info.time_base)
+
+    def _damaged_picture(self, error: DecodeError) -> DecodeError:
+        return DecodeError(
+            f"{str(error).removesuffix('.')}. The {self.health.good} pictures before it are good: "
+            "`keep_going` leaves bad ones out."
+        )
 
     def _native(self, image: av.VideoFrame) -> av.VideoFrame:
         """The picture in a native format, with floating-point values through the curve."""
