@@ -30,7 +30,7 @@ from interp_cli.video.readers.open import open_source
 _CONTAINERS = """
     3g2 3gp amv apng asf avi dv f4v flv gif gxf h261 h263 h264 hevc ismv ivf m1v m2ts m2v m4v
     mjpeg mkv mov mp4 mpg mts mxf nut obu ogv rm swf ts vob webm webp wmv wtv y4m
-""".split()
+"""
 _SIZES = {"h261": "176x144", "h263": "176x144", "dvvideo": "720x576", "dnxhd": "1280x720"}
 _OPTIONS = {
     "dvvideo": ["-r", "25", "-pix_fmt", "yuv420p"],
@@ -146,7 +146,7 @@ def _made(
             source = folder / f"{encoder}_{shape}.nut"
             if not _encode(source, encoder, frames, chain):
                 continue
-            for ending in _CONTAINERS:
+            for ending in _CONTAINERS.split():
                 for sound in ("", "_sound"):
                     target = folder / f"{encoder}_{shape}{sound}.{ending}"
                     if _copy(source, target, sound=bool(sound)):

@@ -18,6 +18,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from interp_cli.video.ffmpeg import open_input
 from interp_cli.video.libav_log import ErrorLog
 
 _TRANSPORT = "mpegts"
@@ -39,7 +40,7 @@ def lost_data(path: Path, video_index: int) -> Iterator[tuple[str, Fraction | No
     """
     with ErrorLog("", av.logging.DEBUG) as log:
         # What is logged here does not count for a reader that is open meanwhile.
-        container = log.observe(lambda: av.open(f"file:{path}", metadata_errors="replace"))
+        container = log.observe(lambda: open_input(path))
         log.take()
         with container:
             yield from _gaps(container, video_index, log)

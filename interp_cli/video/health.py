@@ -161,9 +161,8 @@ def missing_at_end(
         end_seconds: End of the last packet of all streams; `None`: unknown.
     """
     announced = announced_frames(container, stream)
-    if announced is not None:
-        if packets < announced:
-            return f"{announced - packets} of {announced} frames of the index are missing"
+    if announced is not None and packets < announced:
+        return f"{announced - packets} of {announced} frames of the index are missing"
     if container.format.name not in _TIMED or not container.duration or end_seconds is None:
         return None
     duration = Fraction(container.duration, av.time_base)
