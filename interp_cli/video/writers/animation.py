@@ -123,6 +123,8 @@ class AnimationWriter(FrameWriter):
         self._last_pts = -1
         self._last_seconds = last_seconds
         self._graph: Graph | None = None
+        self._dithered = 0
+        self._waiting: tuple[av.Packet[VideoStream], bool] | None = None
         warnings = _timing_warnings(kind, frame_rate)
         self.warnings = (*tags.warnings, *self._storage.warnings, *warnings)
         self._output = AtomicPath(target)
@@ -179,7 +181,7 @@ class AnimationWriter(FrameWriter):
         try:
             if self._kind is _GIF:
                 stored = self._with_palette(stored)
-            self._muxer.mux(self._stream.encode(stored))
+            self._mux(self._stream.encode(stored), is_clear=_is_clear(stored))
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
         self.frames_written += 1
@@ -192,13 +194,21 @@ class AnimationWriter(FrameWriter):
                 hidden name.
         """
         try:
-            self._muxer.mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None), is_clear=False)
+            if self._waiting is not None:
+                self._muxer.mux(self._waiting[0])
             self._muxer.close()
             if self._kind is _WEBP:
                 self._set_last_webp_delay()
         except (av.error.FFmpegError, OSError) as error:
             self.abort()
             raise self._failure(error) from error
+        if self._dithered:
+            self.warnings += (
+                f"a GIF holds {_COLOURS} colours a frame: {self._dithered} of "
+                f"{self.frames_written} frames have more and are dithered; .webp and .apng keep "
+                "all colours.",
+            )
         publish(self._output)
 
     def kill(self) -> None:
@@ -223,14 +233,37 @@ class AnimationWriter(FrameWriter):
             return {"loop": str(loop), "final_delay": str(delay)}
         return {"loop": str(plays)}
 
+    def _mux(self, packets: list[av.Packet[VideoStream]], *, is_clear: bool) -> None:
+        """Write packets; those of a GIF one frame later, when it is known what follows.
+
+        FFmpeg's encoder lets an opaque frame stand under the next one, where that is clear too.
+
+        Args:
+            packets: Packets of a frame.
+            is_clear: Whether that frame has clear pixels.
+        """
+        if self._kind is not _GIF:
+            self._muxer.mux(packets)
+            return
+        for packet in packets:
+            if self._waiting is not None:
+                waiting, was_clear = self._waiting
+                self._muxer.mux(_cleared_afterwards(waiting) if is_clear > was_clear else waiting)
+            self._waiting = packet, is_clear
+
     def _with_palette(self, image: av.VideoFrame) -> av.VideoFrame:
         """The frame in at most 256 colours: its own where they suffice."""
-        samples = planes_of(image)[0]
-        made = _own_colours(samples)
+        made = _own_colours(planes_of(image)[0])
         if made is None:
             self._graph = self._graph or self._palette_graph()
+            self._dithered += 1
             self._graph.push(image)
-            return cast(av.VideoFrame, self._graph.pull())
+            dithered = cast(av.VideoFrame, self._graph.pull())
+            # FFmpeg's encoder has room for rows as long as those of the first frame, and a filter
+            # pads them: its frame would be written beyond that.
+            made = av.VideoFrame(image.width, image.height, "pal8")
+            planes_of(made)[0][...] = planes_of(dithered)[0]
+            memoryview(made.planes[1])[:] = memoryview(dithered.planes[1])
         made.pts, made.time_base = image.pts, image.time_base
         return made
 
@@ -297,6 +330,41 @@ def _own_colours(samples: Samples) -> av.VideoFrame | None:
     palette[: len(colours)] = colours
     palette[_COLOURS] = 0
     return made
+
+
+def _is_clear(image: av.VideoFrame) -> bool:
+    """Whether a frame with a palette has clear pixels."""
+    return image.format.name == "pal8" and bool((planes_of(image)[0] == _COLOURS).any())
+
+
+def _cleared_afterwards(packet: av.Packet[VideoStream]) -> av.Packet[VideoStream]:
+    """An opaque frame of a GIF that is removed before the next one: "restore to background".
+
+    The background is clear only where the frame names a clear colour, so it gets one that no pixel
+    has.
+
+    Raises:
+        EncodeError: FFmpeg's encoder wrote another sequence of blocks than it does.
+    """
+    content = bytearray(bytes(packet))
+    control = 0
+    if content.startswith(b"GIF8"):  # the first frame: header and palette come before it
+        control = 13 + (3 << content[10] % 8 + 1 if content[10] & 0x80 else 0)
+    flags = control + 8 + 9  # of the image descriptor, which follows the control extension
+    if content[control : control + 3] != b"!\xf9\x04" or content[control + 8] != ord(","):
+        raise EncodeError("FFmpeg's GIF encoder wrote blocks in an unknown order.")
+    if content[flags] & 0x80 and content[flags] % 8 < 7:  # a palette of its own: double it
+        size = 3 << content[flags] % 8 + 1
+        content[flags + 1 + size : flags + 1 + size] = bytes(size)
+        content[flags] += 1
+    colours = 2 << content[flags] % 8 if content[flags] & 0x80 else 256
+    content[control + 3] = 2 << 2 | 1
+    content[control + 6] = colours - 1
+    cleared: av.Packet[VideoStream] = av.Packet(bytes(content))
+    cleared.pts, cleared.dts, cleared.time_base = packet.pts, packet.dts, packet.time_base
+    cleared.duration, cleared.stream = packet.duration, packet.stream
+    cleared.is_keyframe = packet.is_keyframe
+    return cleared
 
 
 def _timing_warnings(kind: _Animation, frame_rate: Fraction) -> list[str]:

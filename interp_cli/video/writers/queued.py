@@ -63,6 +63,7 @@ class QueuedWriter(FrameWriter):
             self._writer.abort()
             raise self._error
         self._writer.close()
+        self.warnings = self._writer.warnings  # some are known at the end only
         self._output_bytes = self._writer.output_bytes
 
     def kill(self) -> None:
