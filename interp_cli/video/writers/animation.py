@@ -360,7 +360,7 @@ def _cleared_afterwards(packet: av.Packet[VideoStream]) -> av.Packet[VideoStream
     colours = 2 << content[flags] % 8 if content[flags] & 0x80 else 256
     content[control + 3] = 2 << 2 | 1
     content[control + 6] = colours - 1
-    cleared: av.Packet[VideoStream] = av.Packet(bytes(content))
+    cleared = cast("av.Packet[VideoStream]", av.Packet(bytes(content)))
     cleared.pts, cleared.dts, cleared.time_base = packet.pts, packet.dts, packet.time_base
     cleared.duration, cleared.stream = packet.duration, packet.stream
     cleared.is_keyframe = packet.is_keyframe

@@ -184,22 +184,11 @@ def covers(kind: str, index: int, width: int) -> np.ndarray:
 
 
 # Rows whose length in memory is and is not what filters and decoders make of it.
-@pytest.mark.parametrize("width", [1, 9, 33, 64, 96, 130])
+@pytest.mark.parametrize("width", [5, 33, 64, 96])
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_what_was_opaque_is_clear_again(double, tmp_path: Path, ending: str, width: int):
-    kinds = [
-        "opaque",
-        "clear",
-        "noise",
-        "noise",
-        "clear",
-        "opaque",
-        "opaque",
-        "empty",
-        "clear",
-        "noise",
-        "empty",
-    ]
+    order = "opaque clear noise noise clear opaque opaque empty clear noise empty"
+    kinds = order.split()
     pictures = [covers(kind, index, width) for index, kind in enumerate(kinds)]
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as file:
