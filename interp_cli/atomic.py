@@ -7,6 +7,7 @@ file system is atomic, so a reader finds the old content, the new one, or nothin
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -15,7 +16,11 @@ from types import TracebackType
 
 from interp_cli.forced_exit import register
 
-__all__ = ["AtomicPath", "flush", "temporary_folder", "write_whole"]
+__all__ = ["AtomicPath", "flush", "hidden", "temporary_folder", "write_whole"]
+
+
+# Length of a name on nearly all file systems.
+_MAX_NAME_BYTES = 255
 
 
 class AtomicPath:
@@ -41,7 +46,7 @@ class AtomicPath:
             durable: Whether the content is on the disk before the name is.
         """
         self.target = target
-        self.part = part or target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+        self.part = part or hidden(target, f".{os.getpid()}.part{target.suffix}", target.stem)
         self._durable = durable
 
     def __enter__(self) -> Path:
@@ -78,6 +83,26 @@ class AtomicPath:
             shutil.rmtree(self.part, ignore_errors=True)
         else:
             self.part.unlink(missing_ok=True)
+
+
+def hidden(path: Path, ending: str, name: str | None = None) -> Path:
+    """The hidden path `.NAMEENDING` in the folder of another path, short enough for a file system.
+
+    Args:
+        path: The other path.
+        ending: End of the hidden name.
+        name: Text before that; `None`: the name of the other path.
+
+    Returns:
+        The same path every time. Of a name that would be too long, a part is replaced by a digest.
+    """
+    name = path.name if name is None else name
+    if len(os.fsencode(f".{name}{ending}")) > _MAX_NAME_BYTES:
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        room = _MAX_NAME_BYTES - len(os.fsencode(f".~{digest}{ending}"))
+        # No character is cut in two.
+        name = f"{os.fsencode(name)[: max(room, 0)].decode(errors='ignore')}~{digest}"
+    return path.with_name(f".{name}{ending}")
 
 
 def write_whole(path: Path, content: bytes | str, *, durable: bool = False) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interp_cli import forced_exit
-from interp_cli.atomic import AtomicPath
+from interp_cli.atomic import AtomicPath, hidden
 from interp_cli.errors import InterpError, OpenError
 from interp_cli.inference.flow import Array, OpticalFlow
 
@@ -172,7 +172,7 @@ class FlowWriter:
         self._output = AtomicPath(folder)
         self._completed_frames = completed_frames
         if completed_frames is not None:
-            self._output = AtomicPath(folder, folder.with_name(f".{folder.name}.interp"))
+            self._output = AtomicPath(folder, hidden(folder, ".interp"))
         self._part = self._output.part
 
     def __enter__(self) -> FlowWriter:

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from interp_cli import forced_exit
-from interp_cli.atomic import AtomicPath, flush, write_whole
+from interp_cli.atomic import AtomicPath, flush, hidden, write_whole
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
 from interp_cli.video.writers.frame_store import FrameStore, StoredFrames, usable_frames
@@ -76,7 +76,7 @@ def journal_folder(target: Path) -> Path:
     home = target.parent
     if "%" in target.name and not home.is_dir():
         home = home.parent  # the folder of a picture sequence appears with its pictures
-    return home / f".{target.name}.interp"
+    return hidden(home / target.name, ".interp")
 
 
 def completed_frames(target: Path) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 
 from interp_cli import forced_exit
-from interp_cli.atomic import AtomicPath
+from interp_cli.atomic import AtomicPath, hidden
 from interp_cli.errors import EncodeError
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.images.codecs import ImageCodec
@@ -78,7 +78,7 @@ class SequenceWriter(FrameWriter):
         self._last_original: Path | None = None
         folder = names.folder
         home = folder if folder.is_dir() else folder.parent
-        part = home / f".{folder.name or 'frames'}.{os.getpid()}.part"
+        part = hidden(home / (folder.name or "frames"), f".{os.getpid()}.part")
         self._journal = journal
         self._unrecorded: list[Path] = []  # not yet in the journal
         if journal is not None:
