@@ -104,6 +104,7 @@ def running_interp(
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300", **environment},
+        start_new_session=True,
     )
     try:
         yield process
@@ -142,8 +143,19 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def ended_by(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
-    """Send a signal; returns the exit code and what was said from then on."""
-    process.send_signal(number)
+def ended_by(
+    process: subprocess.Popen[str], number: signal.Signals, *, with_children: bool = False
+) -> tuple[int, str]:
+    """Send a signal; returns the exit code and what was said from then on.
+
+    Args:
+        process: A command of `running_interp`.
+        number: The signal.
+        with_children: Whether its children get it too, as from a terminal.
+    """
+    if with_children:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     said = process.communicate(timeout=LIMIT_SECONDS)[1]
     return process.returncode, said

@@ -30,12 +30,13 @@ from torch import Tensor
 from interp_cli.atomic import temporary_folder
 from interp_cli.devices import available_cores
 from interp_cli.errors import TrainingError
+from interp_cli.training.stopping import STOP_SIGNALS
 
 # The others wait while rank 0 prepares footage. A process that ends is noticed at once.
 _TIMEOUT = timedelta(hours=12)
 _JOIN_SECONDS = 20
-# After an exception in rank 0 the others may wait for it, so they are not waited for.
-_JOIN_FAILED_SECONDS = 1
+# How long another process that has failed may take to end, so that its exit code is known.
+_FAILED_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def start_processes(
 ) -> Iterator[ProcessGroup]:
     """Start the other processes on this machine's CPU and be rank 0.
 
-    An exception in rank 0 ends the others within a second, whatever they wait for.
+    An exception in rank 0, such as an interrupt, ends the others at once: they may wait for it.
 
     Args:
         world_size: Number of processes.
@@ -134,7 +135,7 @@ def start_processes(
         store = f"file://{Path(folder) / 'store'}"
         others: list[SpawnProcess] = []
         connections: list[Connection] = []
-        patience = _JOIN_FAILED_SECONDS
+        patience = 0
         try:
             for rank in range(1, world_size):
                 ours, theirs = context.Pipe(duplex=False)
@@ -153,7 +154,7 @@ def start_processes(
                     yield group
             patience = _JOIN_SECONDS
         except RuntimeError as error:
-            wait([process.sentinel for process in others], _JOIN_FAILED_SECONDS)
+            wait([process.sentinel for process in others], _FAILED_SECONDS)
             codes = [process.exitcode for process in others if process.exitcode]
             if not codes:
                 raise
@@ -203,7 +204,7 @@ def _run_other(
     arguments: tuple[object, ...],
 ) -> None:
     """Body of a process other than rank 0, which alone decides when to stop."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     started.send(True)

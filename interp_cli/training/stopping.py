@@ -1,4 +1,4 @@
-"""Signals that stop a run: Ctrl-C and SIGTERM."""
+"""Signals that stop a run: Ctrl-C, SIGTERM and SIGHUP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from interp_cli.forced_exit import stop_requests
 
-_SIGNALS = tuple(
+STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 
@@ -36,7 +36,7 @@ class StopSignal:
         # Python passes signals to the main thread only.
         if threading.current_thread() is threading.main_thread():
             handler = self._request if self._is_main else signal.SIG_IGN
-            self._before = {number: signal.signal(number, handler) for number in _SIGNALS}
+            self._before = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:

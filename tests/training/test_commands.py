@@ -3,13 +3,13 @@
 import json
 import re
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 import torch
 import typer
+from children import await_line, ended_by, running_interp
 from typer.testing import CliRunner
 
 from interp_cli.cli.app import main
@@ -212,25 +212,64 @@ def test_videos_that_are_not_there(tmp_path):
     assert "nosuch: missing; expected a video or a folder of videos" in str(result.exception)
 
 
-@pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.slow)])
-def test_ctrl_c_saves_and_says_how_to_go_on(prepared_folder, tmp_path, processes):
-    command = [sys.executable, "-m", "interp_cli", "train", prepared_folder, "--out", tmp_path]
-    command += ["--steps", "100000", *SMALL, "--processes", processes, "--progress", "plain"]
-    with subprocess.Popen(
-        [str(part) for part in command], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
+# Code that says when a part of the training begins.
+SAY_STEP = """
+import sys
+from interp_cli.training.state import TrainingState
+def train_on(*arguments, usual=TrainingState.train_on):
+    print("stepping", file=sys.stderr, flush=True)
+    return usual(*arguments)
+TrainingState.train_on = train_on
+"""
+SAY_VALIDATION = """
+import sys
+from interp_cli.training import validation
+def predict(*arguments, usual=validation.predict):
+    print("validating", file=sys.stderr, flush=True)
+    return usual(*arguments)
+validation.predict = predict
+"""
+
+
+@pytest.mark.parametrize(
+    ("processes", "before", "line", "steps"),
+    [("1", SAY_STEP, "stepping", "100000"), ("2", SAY_VALIDATION, "validating", "1")],
+)
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    prepared_folder, tmp_path, processes, before, line, steps
+):
+    command = ("train", prepared_folder, "--out", tmp_path, *SMALL, "--steps", steps)
+    with running_interp(*command, "--processes", processes, before=before) as process:
+        await_line(process, line)
+        code, rest = ended_by(process, signal.SIGINT, with_children=True)
+    assert code == 130, rest
+    assert "Traceback" not in rest
+    assert rest.rstrip().endswith(f"--out {tmp_path} --resume")
+    assert load_checkpoint(tmp_path).step == 1
+    assert not (tmp_path / "best.safetensors").exists()  # it was not validated to the end
+
+
+def test_a_second_signal_does_not_wait_for_the_step(prepared_folder, tmp_path):
+    before = """
+import sys, threading
+from interp_cli.training.state import TrainingState
+def stay(*_):
+    while True:
         try:
-            for line in process.stderr:
-                if " step " in line:
-                    break
-            process.send_signal(signal.SIGINT)
-            _, rest = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert process.returncode == 130, rest
-    assert "--resume" in rest
-    assert load_checkpoint(tmp_path).step >= 1
+            print("stepping", file=sys.stderr, flush=True)
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            pass
+TrainingState.train_on = stay
+"""
+    command = ("train", prepared_folder, "--out", tmp_path, *SMALL, "--steps", "2")
+    with running_interp(*command, before=before) as process:
+        await_line(process, "stepping")
+        process.send_signal(signal.SIGTERM)
+        code, rest = ended_by(process, signal.SIGINT)
+    assert code == 130
+    assert rest.splitlines()[-1] == "stopped."
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_prepare_without_scenes_makes_one_shot(cut_clip, tmp_path):
