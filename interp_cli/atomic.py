@@ -1,4 +1,4 @@
-"""Files and folders that appear under their names only when they are complete.
+"""Files that appear under their names only when they are complete.
 
 Content goes to a hidden name in the same folder, which is renamed at the end. A rename within a
 file system is atomic, so a reader finds the old content, the new one, or nothing.
@@ -7,24 +7,36 @@ file system is atomic, so a reader finds the old content, the new one, or nothin
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
-import shutil
+import stat
+import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
 
 from interp_cli.forced_exit import register
 
-__all__ = ["AtomicPath", "flush", "hidden", "temporary_folder", "write_whole"]
-
+__all__ = [
+    "AtomicPath",
+    "flush",
+    "hidden",
+    "move_aside",
+    "real_path",
+    "rename_new",
+    "temporary_folder",
+    "write_whole",
+]
 
 # Length of a name on nearly all file systems.
 _MAX_NAME_BYTES = 255
+# Numbers that are tried for a name that is free.
+_MOST_NAMES = 1000
 
 
 class AtomicPath:
-    """A file or a folder that is written under a hidden name; a context manager.
+    """A file that is written under a hidden name; a context manager.
 
         with AtomicPath(target) as part:
             part.write_bytes(content)
@@ -32,24 +44,35 @@ class AtomicPath:
     Leaving the block without an error commits, with one it discards.
 
     Attributes:
-        target: Final path.
+        target: Final path. Where that is a link, the file that it names is written, as `cp` does.
         part: Hidden path until then, with the same suffix. The process id in its name keeps two
             processes apart that write one target.
     """
 
-    def __init__(self, target: Path, part: Path | None = None, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        target: Path,
+        part: Path | None = None,
+        *,
+        durable: bool = False,
+        overwrite: bool = True,
+    ) -> None:
         """Choose the hidden path; nothing is created.
 
         Args:
             target: Final path.
             part: Hidden path on the same file system; `None`: in the folder of the target.
             durable: Whether the content is on the disk before the name is.
+            overwrite: Whether a file that has the name by then is replaced.
         """
-        self.target = target
-        self.part = part or hidden(target, f".{os.getpid()}.part{target.suffix}", target.stem)
+        self.target = real_path(target)
+        ending = f".{os.getpid()}.part{target.suffix}"
+        self.part = part or hidden(self.target, ending, target.stem)
         self._durable = durable
+        self._overwrite = overwrite
 
     def __enter__(self) -> Path:
+        self.discard()  # a link of that name would be written through
         register(self.discard)
         return self.part
 
@@ -65,24 +88,101 @@ class AtomicPath:
         finally:
             self.discard()
 
-    def commit(self) -> None:
-        """Rename the hidden file or folder to the target, which is replaced if it is a file.
+    def create(self) -> None:
+        """Create the hidden file, empty and new.
 
         Raises:
+            OSError: That is not possible.
+        """
+        self.discard()
+        register(self.discard)
+        self.part.open("xb").close()
+
+    def commit(self) -> None:
+        """Rename the hidden file to the target.
+
+        Raises:
+            FileExistsError: Something has that name which must not be replaced.
             OSError: That is not possible; the hidden file stays.
         """
         if self._durable:
             flush(self.part)
-        self.part.replace(self.target)
+        if self._overwrite:
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISREG(self.target.lstat().st_mode):  # a folder, a named pipe
+                    raise FileExistsError(
+                        errno.EEXIST, "something that is no file has the name", str(self.target)
+                    )
+            self.part.replace(self.target)
+        else:
+            rename_new(self.part, self.target)
         if self._durable:
             flush(self.target.parent)
 
     def discard(self) -> None:
-        """Remove the hidden file or folder; safe to call twice and after `commit`."""
-        if self.part.is_dir():
-            shutil.rmtree(self.part, ignore_errors=True)
-        else:
-            self.part.unlink(missing_ok=True)
+        """Remove the hidden file; safe to call twice and after `commit`."""
+        self.part.unlink(missing_ok=True)
+
+
+def real_path(path: Path) -> Path:
+    """The path of the file that a link names, or would name; other paths stay as they are."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def rename_new(path: Path, target: Path) -> None:
+    """Rename a file or a folder to a name that nothing has.
+
+    Raises:
+        FileExistsError: Something has it, which stays.
+        OSError: It cannot be renamed.
+    """
+    if sys.platform == "win32" or stat.S_ISDIR(path.lstat().st_mode):
+        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        path.rename(target)  # which fails for a folder that is not empty by now
+        return
+    try:
+        # The one call that never replaces. A link is renamed itself.
+        os.link(path, target, follow_symlinks=False)
+    except FileExistsError as error:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+    except OSError:  # FAT and some network drives have no second names
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        try:
+            path.replace(target)
+        except OSError:
+            target.unlink()
+            raise
+    else:
+        path.unlink()
+
+
+def move_aside(path: Path, target: Path, word: str) -> Path | None:
+    """Rename a finished file or folder to a free name like its target's.
+
+    Args:
+        path: What is finished.
+        target: The name that it cannot take.
+        word: What is added to that name: `film.WORD.mkv`, `film.WORD2.mkv` and so on.
+
+    Returns:
+        The new path; `None` if that is not possible either.
+    """
+    target = Path(os.path.realpath(target))
+    suffix = "" if path.is_dir() else target.suffix
+    stem = target.name.removesuffix(suffix) if suffix else target.name
+    for number in range(1, _MOST_NAMES):
+        ending = f".{word}{number if number > 1 else ''}{suffix}"
+        other = target.with_name(hidden(target, ending, stem).name.removeprefix("."))
+        try:
+            if not os.path.lexists(other):
+                rename_new(path, other)
+                return other
+        except FileExistsError:
+            continue
+        except OSError:
+            return None
+    return None
 
 
 def hidden(path: Path, ending: str, name: str | None = None) -> Path:
@@ -120,9 +220,14 @@ def write_whole(path: Path, content: bytes | str, *, durable: bool = False) -> N
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def temporary_folder(prefix: str) -> tempfile.TemporaryDirectory[str]:
-    """A folder in the system's place for such, removed when its block or its owner ends."""
-    folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+def temporary_folder(prefix: str, home: Path | None = None) -> tempfile.TemporaryDirectory[str]:
+    """A folder that is removed when its block or its owner ends.
+
+    Args:
+        prefix: Beginning of its name.
+        home: Folder to make it in; `None`: the system's place for such.
+    """
+    folder = tempfile.TemporaryDirectory(prefix=prefix, dir=home, ignore_cleanup_errors=True)
     register(folder.cleanup)
     return folder
 

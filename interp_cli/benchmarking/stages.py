@@ -9,7 +9,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from operator import attrgetter
@@ -98,6 +98,8 @@ class Stages:
         self._source = source
         self._frames = _first_frames(source)
         self._doubled = _first_frames(target)
+        self._folder = target.parent
+        options = replace(options, overwrite=True)  # the stage runs more than once
         with Job.open(source, target.with_name(f"again-{target.name}"), options) as job:
             self._job = job
         self._layout = job.pixel_format
@@ -126,7 +128,7 @@ class Stages:
 
     def _encode(self) -> int:
         unit = self._job.clock.timeline.time_base
-        with self._job.open_writer(with_side_streams=False) as writer:
+        with self._job.open_writer(self._folder, with_side_streams=False) as writer:
             for frame in self._doubled:
                 writer.write(frame.image, round(frame.seconds / unit))
         return len(self._doubled)

@@ -22,6 +22,12 @@ from interp_cli.video.readers.open import STANDARD_STREAM
 _FREE_OPTIONS = ("overwrite", "resume", "audio", "keep_going", "checkpoint_seconds", "inference")
 
 
+# Bytes of an input's content that are compared: its ends, some pieces between, and no more files of
+# a sequence than this. A change of other bytes shows in the time of modification.
+_END_BYTES = 1 << 20
+_PIECE_BYTES, _PIECES = 1 << 16, 32
+_SAMPLED_FILES = 64
+
 _NO_DESCRIPTION = "no description of a job, or one of another version of interp"
 
 
@@ -33,8 +39,8 @@ class JobDescription:
         source: Absolute path of the input, or `-`.
         target: Absolute path of the output, or `-`.
         options: The fields of `DoubleOptions` as plain data.
-        input_hash: Hash of the input files' names, sizes and times of modification; empty for a
-            pipe.
+        input_hash: Hash of the input files' names, sizes and times of modification and of samples
+            of their content; empty for a pipe.
         versions: Versions of the software, by name.
         inference: What an interpolator settled: the model with the hash of its weights, device,
             precision, quality, trajectory, batch and tile; empty before one is known.
@@ -65,6 +71,8 @@ class JobDescription:
             status = path.stat()
             found.update(os.fsencode(path.name))
             found.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
+        for path in files[:: -(-len(files) // _SAMPLED_FILES) or 1]:
+            _add_samples(found, path)
         versions = {name: version(name) for name in ("interp-cli", "torch", "av")}
         return cls(
             source=_absolute(source),
@@ -91,11 +99,22 @@ class JobDescription:
         Raises:
             ValueError: `data` is no description, or one of another version.
         """
-        names = {each.name for each in fields(cls)}
-        if not isinstance(data, Mapping) or set(data) != names:
+        hints = get_type_hints(cls)
+        if not isinstance(data, Mapping) or set(data) != set(hints):
             raise ValueError(_NO_DESCRIPTION)
+        for name, hint in hints.items():
+            if type(data[name]) is not (get_origin(hint) or hint):
+                raise ValueError(f"{name} is {data[name]!r}")
+        for name in ("versions", "inference"):
+            if not all(type(value) is str for value in data[name].values()):
+                raise ValueError(f"{name} is {data[name]!r}")
         description = cls(**data)
-        _ = description.double_options  # fails for options of another version
+        try:
+            options = _plain(description.double_options)
+        except (TypeError, AttributeError, LookupError, ArithmeticError) as error:
+            raise ValueError(f"the options cannot be used ({error})") from error
+        if options != description.options:
+            raise ValueError("an option has a value that is not its own")
         return description
 
     def to_json(self) -> str:
@@ -156,6 +175,24 @@ def settled_inference(options: InferenceOptions, earlier: Mapping[str, Any]) -> 
         return replace(options, precision=cast(Precision, settled))
     except (ValueError, LookupError):  # nothing to go on from, or of another version
         return options
+
+
+def _add_samples(found: hashlib._Hash, path: Path) -> None:
+    """Add bytes of a file to a hash: all of a small one, some of a large one."""
+    if not path.is_file():
+        return  # a named pipe would wait for a writer
+    size_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        if size_bytes <= 2 * _END_BYTES + _PIECES * _PIECE_BYTES:
+            found.update(file.read())
+            return
+        found.update(file.read(_END_BYTES))
+        step = (size_bytes - 2 * _END_BYTES) // _PIECES
+        for number in range(_PIECES):
+            file.seek(_END_BYTES + number * step)
+            found.update(file.read(_PIECE_BYTES))
+        file.seek(size_bytes - _END_BYTES)
+        found.update(file.read(_END_BYTES))
 
 
 def _said(value: object) -> str:

@@ -7,10 +7,9 @@ methodology for optical flow", and the code published with it).
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import shutil
+import stat
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from interp_cli import forced_exit
-from interp_cli.atomic import AtomicPath, hidden
+from interp_cli.atomic import hidden, move_aside, real_path, rename_new
 from interp_cli.errors import InterpError, OpenError
 from interp_cli.inference.flow import Array, OpticalFlow
+from interp_cli.video.writers.work_folder import WorkFolder, remove_files
 
 __all__ = [
     "FlowWriter",
@@ -50,6 +50,8 @@ _FRAMES = "frames.jsonl"
 _OUR_FILES = re.compile(
     rf"{re.escape(_INDEX)}|{re.escape(_LEGEND)}|\d{{6,}}_(flow_t[01]\.(flo|png)|blend_mask\.png)"
 )
+_OLD_FILES = re.compile(rf"{re.escape(_FRAMES)}|{_OUR_FILES.pattern}")
+_UNFINISHED = re.compile(rf"flow/({re.escape(_FRAMES)}|{_OUR_FILES.pattern})")
 
 
 def write_flo(path: str | Path, flow: Array) -> None:
@@ -156,7 +158,8 @@ class FlowWriter:
             size: Width and height of the frames.
             metadata: Further entries of `flow.json`, such as the video's name.
             scale_px: Length in pixels with the full colour; `None`: see `full_colour_px`.
-            overwrite: Whether flow of an earlier job in the folder may be replaced.
+            overwrite: Whether flow of an earlier job in the folder may be replaced, also flow that
+                appears there meanwhile.
             completed_frames: Returns the number of output frames that a resumed job will not make
                 again; their flow stays when the job stops. `None`: nothing stays.
 
@@ -169,20 +172,27 @@ class FlowWriter:
         self._metadata = {**metadata, "width": size[0], "height": size[1]}
         self._frames: list[dict[str, Any]] = []
         self._longest_px = 0.0
-        self._output = AtomicPath(folder)
+        self._overwrite = overwrite
         self._completed_frames = completed_frames
-        if completed_frames is not None:
-            self._output = AtomicPath(folder, hidden(folder, ".interp"))
-        self._part = self._output.part
+        work = hidden(real_path(folder), ".interp-flow")
+        self._work = WorkFolder(work, folder, _UNFINISHED, re.compile("flow"))
+        self._part = work / "flow"
 
     def __enter__(self) -> FlowWriter:
         try:
-            if self._completed_frames is not None:
-                self._restore(self._completed_frames())
+            self._work.__enter__()
+        except OSError as error:
+            raise InterpError(f"{self.folder}: cannot be made ({error.strerror}).") from error
+        try:
+            self._restore(self._completed_frames() if self._completed_frames else 0)
             self._part.mkdir(exist_ok=True)
             (self._part / _FRAMES).touch()
         except OSError as error:
+            self._work.unlock()
             raise InterpError(f"{self.folder}: cannot be made ({error.strerror}).") from error
+        except BaseException:
+            self._work.unlock()
+            raise
         forced_exit.register(self._end_at_once)
         return self
 
@@ -192,14 +202,13 @@ class FlowWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        stays = self._has_completed
         try:
             if error is None:
                 self._publish()
-                stays = False
+            else:
+                self._work.is_kept = self._has_completed
         finally:
-            if not stays:
-                self._output.discard()
+            self._work.close()
 
     @property
     def _has_completed(self) -> bool:
@@ -208,8 +217,8 @@ class FlowWriter:
 
     def _end_at_once(self) -> None:
         """Do what the end of the block does after an error."""
-        if not self._has_completed:
-            self._output.discard()
+        self._work.is_kept = self._has_completed
+        self._work.close()
 
     def write(self, number: int, flow: OpticalFlow, **metadata: Any) -> None:
         """Add one frame's files.
@@ -223,38 +232,59 @@ class FlowWriter:
             InterpError: A file cannot be written.
         """
         longest_px = 0.0
+        files = []
         for name in ("flow_t0", "flow_t1"):
             vectors: Array = getattr(flow, name)
             stem = self._part / f"{number:06d}_{name}"
-            write_flo(stem.with_suffix(".flo"), vectors)
-            _write_png(stem.with_suffix(".png"), flow_picture(vectors, self.scale_px))
+            files += [stem.with_suffix(".flo"), stem.with_suffix(".png")]
+            write_flo(files[-2], vectors)
+            _write_png(files[-1], flow_picture(vectors, self.scale_px))
             longest = float(np.hypot(vectors[..., 0], vectors[..., 1]).max())
             longest_px = max(longest_px, longest)
         mask = np.rint(flow.blend_mask * 255).astype(np.uint8)
-        _write_png(self._part / f"{number:06d}_blend_mask.png", mask)
+        files.append(self._part / f"{number:06d}_blend_mask.png")
+        _write_png(files[-1], mask)
         self._longest_px = max(self._longest_px, longest_px)
         self._frames.append({"number": number, **metadata})
         try:
+            sizes = {path.name: path.stat().st_size for path in files}
             with (self._part / _FRAMES).open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps([longest_px, self._frames[-1]]) + "\n")
+                lines.write(json.dumps([longest_px, self._frames[-1], sizes]) + "\n")
         except OSError as error:
             raise InterpError(f"{self.folder}: cannot be written ({error.strerror}).") from error
 
     def _restore(self, frames: int) -> None:
-        """Read the entries of the first `frames` output frames; 0: discard everything."""
+        """Read the entries of the first `frames` output frames; 0: remove what is there.
+
+        Raises:
+            InterpError: The flow of such a frame is damaged.
+        """
         if not frames:
-            self._output.discard()
+            self._work.clear()
             return
         entries = self._part / _FRAMES
-        completed = []
-        for line in entries.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):  # the last one may be cut off
-                longest_px, metadata = json.loads(line)
-                if metadata["number"] < frames:
-                    completed.append(line + "\n")
-                    self._frames.append(metadata)
-                    self._longest_px = max(self._longest_px, longest_px)
-        entries.write_text("".join(completed), encoding="utf-8")
+        completed, names = [], []
+        content = entries.read_bytes() if entries.exists() else b""
+        for line in content.splitlines(keepends=True):
+            try:
+                longest_px, metadata, sizes = json.loads(line)
+                if metadata["number"] >= frames:
+                    continue
+                self._longest_px = max(self._longest_px, float(longest_px))
+                whole = all((self._part / n).stat().st_size == sizes[n] for n in sizes)
+            except (ValueError, TypeError, LookupError, AttributeError, OSError):
+                whole = False  # unless it is the last one, which a crash may have cut off
+            if whole:
+                completed.append(line)
+                names += [f"{self._part.name}/{name}" for name in sizes]
+                self._frames.append(metadata)
+            elif line.endswith(b"\n"):
+                raise InterpError(
+                    f"{self._part}: the flow that was kept is damaged; start over with `overwrite` "
+                    "and without `resume`."
+                )
+        self._work.clear(keep=frozenset((f"{self._part.name}/{_FRAMES}", *names)))
+        entries.write_bytes(b"".join(completed))
 
     def _publish(self) -> None:
         """Put the finished folder in its place."""
@@ -266,14 +296,20 @@ class FlowWriter:
             "frames": self._frames,
         }
         _write(self._part / _INDEX, (json.dumps(index, indent=1) + "\n").encode())
-        check_folder(self.folder, overwrite=True)  # hours may have passed
         try:
+            (self._part / _FRAMES).unlink()
+            check_folder(self.folder, overwrite=self._overwrite)  # hours may have passed
             if self.folder.exists():
-                shutil.rmtree(self.folder)
-            self._output.commit()
-            (self.folder / _FRAMES).unlink()
-        except OSError as error:
-            raise InterpError(f"{self.folder}: cannot be replaced ({error.strerror}).") from error
+                remove_files(real_path(self.folder), _OLD_FILES)
+            rename_new(self._part, real_path(self.folder))
+        except (InterpError, OSError) as error:
+            kept = move_aside(self._part, self.folder, "finished")
+            where = f" The finished flow is kept as {kept}." if kept else ""
+            if isinstance(error, InterpError):
+                raise InterpError(f"{error}{where}") from error
+            raise InterpError(
+                f"{self.folder}: cannot be replaced ({error.strerror}).{where}"
+            ) from error
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -291,13 +327,22 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     names = sorted(path.name for path in folder.iterdir())
     # After a crash the list of frames may lie next to the index; alone it is somebody else's.
     ours = {_FRAMES} if _INDEX in names else set()
-    foreign = [name for name in names if name not in ours and not _OUR_FILES.fullmatch(name)]
+    foreign = [
+        name
+        for name in names
+        if not (name in ours or _OUR_FILES.fullmatch(name)) or not _is_file(folder / name)
+    ]
     if foreign:
         raise InterpError(
             f"{folder}: holds other files than flow, such as {foreign[0]}; choose another folder."
         )
     if names and not overwrite:
         raise InterpError(f"{folder}: holds flow already; use `overwrite` to replace it.")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path is a file, not a link or a folder."""
+    return stat.S_ISREG(path.lstat().st_mode)
 
 
 @cache

@@ -33,9 +33,14 @@ from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.pixel_format import pixel_format_of
 from interp_cli.video.readers.base import Frame, FrameReader
 from interp_cli.video.readers.interlaced import LOOKED_AT, is_soft_telecine
-from interp_cli.video.readers.open import Source, identify_source, open_whole_frames
+from interp_cli.video.readers.open import (
+    STANDARD_STREAM,
+    Source,
+    identify_source,
+    open_whole_frames,
+)
 from interp_cli.video.writers.base import FrameWriter, reserving
-from interp_cli.video.writers.journal import SegmentJournal, earlier_description
+from interp_cli.video.writers.journal import SegmentJournal, earlier_description, work_folder
 from interp_cli.video.writers.open import (
     Output,
     Target,
@@ -179,11 +184,16 @@ class Job:
         return create_planner(timeline, max_gap, self.pixel_format, self.options)
 
     def open_writer(
-        self, journal: SegmentJournal | None = None, *, with_side_streams: bool = True
+        self,
+        scratch: Path,
+        journal: SegmentJournal | None = None,
+        *,
+        with_side_streams: bool = True,
     ) -> FrameWriter:
         """Open the writer of the output.
 
         Args:
+            scratch: Folder for what is unfinished, on the file system of the output.
             journal: Journal of finished segments; `None`: the output is made in one go.
             with_side_streams: Whether audio and the other streams come along.
 
@@ -199,6 +209,7 @@ class Job:
             timeline.frame_rate,
             timeline.last_seconds,
             self.options,
+            scratch,
             self.clock.side_streams if has_side else None,
             journal,
         )
@@ -233,10 +244,11 @@ class Job:
         expected = self.clock.expected_output_frames
         has_segments = expected is None or expected > self.options.segment_frames
         with (
-            self._open_journal(interpolator) as journal,
+            self._open_work(interpolator) as (scratch, journal),
             self._open_flow_writer(interpolator, journal) as flow_writer,
+            _superseding(journal),
             QueuedWriter(
-                self.open_writer(journal if has_segments else None), WAITING_FRAMES
+                self.open_writer(scratch, journal if has_segments else None), WAITING_FRAMES
             ) as writer,
         ):
             synthesizer = Synthesizer(
@@ -282,7 +294,10 @@ class Job:
             quality=interpolator.quality,
             trajectory=interpolator.trajectory,
             encoder=writer.encoder,
-            warnings=tuple(self._warnings(interpolator, writer, planner.frames_in)),
+            warnings=(
+                *(journal.warnings if journal else ()),
+                *self._warnings(interpolator, writer, planner.frames_in),
+            ),
         )
 
     def _check_model(self, interpolator: Interpolator) -> None:
@@ -317,10 +332,22 @@ class Job:
             yield SourceFrame(index, frame.pts - self.clock.shift, frame.image)
 
     @contextlib.contextmanager
-    def _open_journal(self, interpolator: Interpolator) -> Iterator[SegmentJournal | None]:
-        """The journal of a job that can be resumed; `None` for others."""
+    def _open_work(
+        self, interpolator: Interpolator
+    ) -> Iterator[tuple[Path, SegmentJournal | None]]:
+        """The folder of unfinished work, and its journal if the job can be resumed."""
+        target = self.target.path
+        if target == STANDARD_STREAM:
+            yield target.parent, None  # there is nothing to put there
+            return
         if not self.target.is_resumable:
-            yield None
+            work = work_folder(target)
+            with reserving(target, work.path.parent):
+                work.__enter__()
+            with contextlib.ExitStack() as stack:
+                stack.push(work)
+                work.clear()
+                yield work.path, None
             return
         journal = SegmentJournal(
             self.target.path,
@@ -335,7 +362,7 @@ class Job:
             journal.__enter__()
         with contextlib.ExitStack() as stack:
             stack.push(journal)
-            yield journal
+            yield journal.folder, journal
 
     @contextlib.contextmanager
     def _open_flow_writer(
@@ -397,3 +424,11 @@ class Job:
             )
         if self.reader.repaired_times:
             yield f"{self.reader.repaired_times} time stamps did not grow and were moved."
+
+
+@contextlib.contextmanager
+def _superseding(journal: SegmentJournal | None) -> Iterator[None]:
+    """Once the block has completed the output, no failure afterwards makes its frames needed."""
+    yield
+    if journal is not None:
+        journal.supersede()

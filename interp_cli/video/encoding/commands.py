@@ -77,6 +77,7 @@ class VideoCommands:
         frame_rate: Fraction,
         options: EncodeOptions,
         side: SideStreams | None,
+        scratch: Path | None = None,
     ) -> None:
         """Choose an encoder, and what happens to each other stream.
 
@@ -86,6 +87,7 @@ class VideoCommands:
             frame_rate: The nominal rate.
             options: Encoder settings.
             side: Source of the other streams; `None`: video only.
+            scratch: Folder for temporary files; `None`: that of the system.
 
         Raises:
             EncodeError: The target's kind is not written, or the encoder does not work with these
@@ -133,7 +135,7 @@ class VideoCommands:
             rare = rare_audio_warning(side.source, container)
             self.warnings += (rare,) if rare else ()
         self._filter, self._requested = split_video_filter(options.ffmpeg_output)
-        self._covers = temporary_folder("interp-covers-")
+        self._covers = temporary_folder("covers-", scratch)
 
     def whole(self) -> list[str]:
         """Raw frames in, the finished file out."""

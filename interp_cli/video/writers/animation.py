@@ -19,7 +19,6 @@ import numpy as np
 from av.filter import Graph
 from av.video.stream import VideoStream
 
-from interp_cli import forced_exit
 from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
@@ -96,6 +95,7 @@ class AnimationWriter(FrameWriter):
         options: EncodeOptions,
         plays: int,
         source_format: str = "",
+        output: AtomicPath | None = None,
     ) -> None:
         """Start the file.
 
@@ -108,6 +108,8 @@ class AnimationWriter(FrameWriter):
             options: Encoder settings, of which only `options` are used.
             plays: Number of times that the animation is shown; 0: without end.
             source_format: Pixel format of the input's files, if they are pictures.
+            output: Where the file is until it is complete, and how it then takes its name;
+                `None`: next to the target, and no other file is replaced.
 
         Raises:
             EncodeError: The target cannot be written, or the kind cannot hold such frames.
@@ -127,11 +129,10 @@ class AnimationWriter(FrameWriter):
         self._waiting: tuple[av.Packet[VideoStream], bool] | None = None
         warnings = _timing_warnings(kind, frame_rate)
         self.warnings = (*tags.warnings, *self._storage.warnings, *warnings)
-        self._output = AtomicPath(target)
-        forced_exit.register(self._output.discard)
+        self._output = output or AtomicPath(target, overwrite=False)
         self._part = self._output.part
         with reserving(target, target.parent):
-            self._part.open("wb").close()
+            self._output.create()
         stored_format = "pal8" if kind is _GIF else self._storage.pixel_format
         arguments = {**kind.arguments, **dict(options.options)}
         if kind is _WEBP:
@@ -190,8 +191,8 @@ class AnimationWriter(FrameWriter):
         """Complete the file and give it its name.
 
         Raises:
-            EncodeError: The disk is full, or the file cannot be renamed; then it stays under its
-                hidden name.
+            EncodeError: The disk is full, or the file cannot be renamed; then it is kept under
+                another name.
         """
         try:
             self._mux(self._stream.encode(None), is_clear=False)
@@ -209,7 +210,7 @@ class AnimationWriter(FrameWriter):
                 f"{self.frames_written} frames have more and are dithered; .webp and .apng keep "
                 "all colours.",
             )
-        publish(self._output)
+        publish(self._output, self.target)
 
     def kill(self) -> None:
         """Do nothing: there is no other process, and a `write` under way ends by itself."""

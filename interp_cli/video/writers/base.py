@@ -7,13 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import av
 import av.error
 
-from interp_cli.atomic import AtomicPath
+from interp_cli.atomic import AtomicPath, move_aside
 from interp_cli.errors import EncodeError
+
+if TYPE_CHECKING:
+    from interp_cli.video.writers.journal import SegmentJournal
 
 
 @contextlib.contextmanager
@@ -29,20 +32,42 @@ def reserving(target: Path, home: Path) -> Iterator[None]:
         raise EncodeError(f"{target}: cannot be written ({error.strerror}).") from error
 
 
-def publish(output: AtomicPath) -> None:
+def publish(output: AtomicPath, target: Path, journal: SegmentJournal | None = None) -> None:
     """Give a finished file its name.
 
+    Args:
+        output: The file.
+        target: Its name, as the user gave it.
+        journal: Journal of its frames, which need not be kept if the file is.
+
     Raises:
-        EncodeError: That was not possible: a folder has the name, or a player holds the file. The
-            finished file stays.
+        EncodeError: That is not possible: a file appeared there meanwhile which must not be
+            replaced, a folder has the name, or a player holds the file. The finished file is kept
+            under another name.
     """
     try:
         output.commit()
     except OSError as error:
-        raise EncodeError(
-            f"{output.target}: the finished file cannot take this name ({error.strerror}); it is "
-            f"kept as {output.part}: rename it."
-        ) from error
+        kept = move_aside(output.part, output.target, KEPT_WORD)
+        if kept is not None and journal is not None:
+            journal.supersede()
+        raise EncodeError(f"{target}: {name_taken(error)}{kept_as(kept)}") from error
+
+
+# Added to the name of what is finished and could not have its own.
+KEPT_WORD = "finished"
+
+
+def name_taken(error: OSError) -> str:
+    """Why what is finished cannot have its name, as a sentence."""
+    if isinstance(error, FileExistsError):
+        return "exists by now and was not replaced."
+    return f"the finished output cannot take this name ({error.strerror})."
+
+
+def kept_as(kept: Path | None) -> str:
+    """Where what is finished is now, as a sentence with a space before it."""
+    return f" The finished output is kept as {kept}." if kept is not None else ""
 
 
 class FrameWriter(ABC):
@@ -115,6 +140,8 @@ def explaining(
     except (EncodeError, OSError) as error:
         writer.abort()
         reason = error.strerror if isinstance(error, OSError) else error
+        if not target.absolute().parent.is_dir():
+            reason = f"the folder {target.absolute().parent} was removed or renamed meanwhile"
         lost = "" if segments else " No output was kept."
         raise EncodeError(f"{target}: {writer.encoder} failed ({reason}).{lost}") from error
     except BaseException:

@@ -15,7 +15,6 @@ from pathlib import Path
 import av
 import av.error
 
-from interp_cli import forced_exit
 from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
@@ -135,6 +134,7 @@ class VideoWriter(FrameWriter):
         frame_rate: Fraction,
         options: EncodeOptions | None = None,
         side: SideStreams | None = None,
+        output: AtomicPath | None = None,
     ) -> None:
         """Start the encoder.
 
@@ -145,20 +145,22 @@ class VideoWriter(FrameWriter):
             frame_rate: The nominal rate; its inverse is the duration of the last frame.
             options: Encoder settings.
             side: Source of the other streams; `None`: video only.
+            output: Where the file is until it is complete, and how it then takes its name;
+                `None`: next to the target, and no other file is replaced.
 
         Raises:
             EncodeError: The target cannot be written, or the encoder has no such setting.
         """
         self.target = Path(target)
+        self._output = output or AtomicPath(self.target, overwrite=False)
+        scratch = output.part.parent if output else None
         self._commands = VideoCommands(
-            self.target, tags, frame_rate, options or EncodeOptions(), side
+            self.target, tags, frame_rate, options or EncodeOptions(), side, scratch
         )
         self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
-        self._output = AtomicPath(self.target)
-        forced_exit.register(self._output.discard)
         # Find out now, not after hours, that the target cannot be written.
         with reserving(self.target, self.target.parent):
-            self._output.part.open("wb").close()
+            self._output.create()
         with explaining(self, self.target):
             self._encoding = Encoding(
                 self._commands.whole(), self._output.part, tags.pixel_format, time_base, frame_rate
@@ -192,12 +194,12 @@ class VideoWriter(FrameWriter):
 
         Raises:
             EncodeError: The encoder failed or did not write every frame, or the file cannot be
-                renamed; then it stays under its hidden name.
+                renamed; then it is kept under another name.
         """
         with explaining(self, self.target):
             self._encoding.finish()
         self._commands.close()
-        publish(self._output)
+        publish(self._output, self.target)
 
     def kill(self) -> None:
         """Stop the encoder at once; a `write` under way in another thread fails."""

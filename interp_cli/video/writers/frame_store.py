@@ -12,9 +12,10 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from interp_cli.video.writers.journal_file import StoredFrames, is_unchanged, new_digest
 
 # The command line looks into journals before anything heavy is loaded.
 if TYPE_CHECKING:
@@ -26,50 +27,36 @@ _MAX_BYTES = 2 << 30
 _PACE_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFrames:
-    """A run of frames whose new ones are stored in one file.
-
-    Attributes:
-        name: Name of the file in the journal's folder.
-        first: Number of the first frame in the output.
-        frames: Number of frames, originals included.
-        size_bytes: Bytes of the file that are used.
-    """
-
-    name: str
-    first: int
-    frames: int
-    size_bytes: int
-
-    @property
-    def end(self) -> int:
-        """Number of the frame after the last one."""
-        return self.first + self.frames
-
-
 class _Block:
     """The frames of a segment, as they are stored."""
 
     def __init__(self, folder: Path, known: StoredFrames) -> None:
+        """Go on with what is known, which is whole; without frames it is a new block."""
         self.path = folder / known.name
         self.first, self.frames, self.size_bytes = known.first, known.frames, known.size_bytes
         self.safe = known
         self.begun = time.monotonic()
         self.is_loaded = known.frames > 0
-        self._file = self.path.open("r+b" if known.frames else "w+b")
+        self._digest = new_digest()
+        if not known.frames:
+            self.path.unlink(missing_ok=True)
+        self._file = self.path.open("r+b" if known.frames else "x+b")
         self._file.truncate(self.size_bytes)
-        self._file.seek(self.size_bytes)
+        while piece := self._file.read(1 << 20):
+            self._digest.update(piece)
 
     def add(self, planes: Planes | None) -> None:
         for plane in planes or ():
-            self.size_bytes += self._file.write(plane.tobytes())
+            content = plane.tobytes()
+            self.size_bytes += self._file.write(content)
+            self._digest.update(content)
         self.frames += 1
 
     def mark(self) -> None:
         """Count all frames so far as safe."""
         self._file.flush()
-        self.safe = StoredFrames(self.path.name, self.first, self.frames, self.size_bytes)
+        digest = self._digest.hexdigest()
+        self.safe = StoredFrames(self.path.name, self.first, self.frames, self.size_bytes, digest)
 
     def flush(self) -> None:
         os.fsync(self._file.fileno())
@@ -120,7 +107,7 @@ class FrameStore:
         Returns:
             Number of frames that are there from `first` on.
         """
-        loaded = usable_frames(self._folder, stored, first)
+        loaded = usable_frames(self._folder, stored, first, verify=True)
         self._blocks = [_Block(self._folder, known) for known in loaded]
         self._unread = loaded
         return sum(known.frames for known in loaded)
@@ -156,7 +143,7 @@ class FrameStore:
         """
         if number % self._segment_frames == 0:
             name = f"frames-{number:09d}"
-            self._blocks.append(_Block(self._folder, StoredFrames(name, number, 0, 0)))
+            self._blocks.append(_Block(self._folder, StoredFrames(name, number, 0, 0, "")))
         block = self._blocks[-1] if self._blocks else None
         if block is None or block.first + block.frames != number:
             return  # the block was given up
@@ -205,14 +192,25 @@ class FrameStore:
         return block.frames / elapsed * self._slow_seconds >= length
 
 
-def usable_frames(folder: Path, stored: Iterable[StoredFrames], first: int) -> list[StoredFrames]:
-    """The stored frames that follow `first` without a gap and are all there."""
+def usable_frames(
+    folder: Path, stored: Iterable[StoredFrames], first: int, *, verify: bool = False
+) -> list[StoredFrames]:
+    """The stored frames that follow `first` without a gap and are all there.
+
+    Args:
+        folder: The journal's folder.
+        stored: What the journal says.
+        first: Number of the first frame that no finished segment holds.
+        verify: Whether their content is checked too.
+    """
     usable: list[StoredFrames] = []
     for known in stored:
         path = folder / known.name
         if known.end <= first:
             continue
         if known.first != first or not path.is_file() or path.stat().st_size < known.size_bytes:
+            break
+        if verify and not is_unchanged(path, known.size_bytes, known.digest):
             break
         usable.append(known)
         first = known.end

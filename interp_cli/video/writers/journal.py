@@ -1,39 +1,45 @@
 """A job as durable segments. Finished ones stay in a hidden folder next to the target.
 
-A journal in that folder describes the job that the segments belong to. New frames of a segment that
-takes long are stored there too (`FrameStore`). Segments and journal are written under another name,
-flushed to the disk and renamed, so a power cut leaves a segment whole or not at all. Nothing here
-knows what a segment holds.
+A journal in that folder describes the job that the segments belong to, with a digest of each. New
+frames of a segment that takes long are stored there too (`FrameStore`). Segments and journal are
+written under another name, flushed to the disk and renamed, so a power cut leaves a segment whole
+or not at all. What is damaged all the same is made again. Nothing here knows what a segment holds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from interp_cli import forced_exit
-from interp_cli.atomic import AtomicPath, flush, hidden, write_whole
+from interp_cli.atomic import AtomicPath, flush, hidden, real_path, write_whole
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
-from interp_cli.video.writers.frame_store import FrameStore, StoredFrames, usable_frames
-
-if sys.platform != "win32":
-    import fcntl
+from interp_cli.video.writers.frame_store import FrameStore, usable_frames
+from interp_cli.video.writers.journal_file import (
+    JOURNAL,
+    LIST_ENDING,
+    OUR_FOLDERS,
+    OUR_NAMES,
+    PICTURES,
+    Journal,
+    Segment,
+    StoredFrames,
+    is_unchanged,
+    new_digest,
+    read_journal,
+    unusable,
+)
+from interp_cli.video.writers.work_folder import WorkFolder
 
 if TYPE_CHECKING:
     from interp_cli.video.pixel_format import Planes
-
-_JOURNAL, _LOCK = "journal.json", "lock"
 
 
 class Description(Protocol):
@@ -46,51 +52,40 @@ class Description(Protocol):
         """What makes an earlier job's segments unusable, in words; `ValueError`: all of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A finished part of the output.
-
-    Attributes:
-        name: Name of its file or folder in the hidden folder.
-        frames: Number of frames that it holds.
-        size_bytes: Size of the file; 0 for a folder.
-    """
-
-    name: str
-    frames: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Journal:
-    """The content of the journal's file: see `SegmentJournal`."""
-
-    description: dict[str, Any]
-    batch: int
-    segments: list[Segment]
-    stored: list[StoredFrames]
-
-
 def journal_folder(target: Path) -> Path:
     """Where the work on a target is kept while it is unfinished."""
-    home = target.parent
-    if "%" in target.name and not home.is_dir():
-        home = home.parent  # the folder of a picture sequence appears with its pictures
-    return hidden(home / target.name, ".interp")
+    target = real_path(target)
+    inside = hidden(target, ".interp")
+    if "%" not in target.name or inside.exists():
+        return inside
+    # The folder of a picture sequence appears with its pictures.
+    outside = target.parent.parent / inside.name
+    return outside if outside.exists() or not target.parent.is_dir() else inside
 
 
-def completed_frames(target: Path) -> int:
+def work_folder(target: Path) -> WorkFolder:
+    """The folder of the unfinished work on a target, which is not taken or created yet."""
+    return WorkFolder(journal_folder(target), target, OUR_NAMES, OUR_FOLDERS)
+
+
+def completed_frames(target: Path, *, verify: bool = False) -> int:
     """Number of finished frames that an earlier, unfinished run has left.
 
+    Args:
+        target: The output.
+        verify: Whether the content of the segments is checked, not only their sizes.
+
     Raises:
-        EncodeError: Another version of interp left them.
+        EncodeError: They cannot be used, or the folder that they should be in is not ours.
     """
+    work_folder(target).refuse_foreign()
     folder = journal_folder(target)
-    journal = _read_journal(folder)
+    journal = read_journal(folder)
     if journal is None:
         return 0
-    finished = sum(segment.frames for segment in _whole_segments(folder, journal))
-    stored = usable_frames(folder, journal.stored, finished)
+    segments = _whole_segments(folder, journal, verify=verify)
+    finished = sum(segment.frames for segment in segments)
+    stored = usable_frames(folder, journal.stored, finished, verify=verify)
     return finished + sum(frames.frames for frames in stored)
 
 
@@ -98,24 +93,30 @@ def earlier_description(target: Path) -> dict[str, Any]:
     """Description of the job that an earlier, unfinished run did; empty where there is none.
 
     Raises:
-        EncodeError: Another version of interp left it.
+        EncodeError: It cannot be used.
     """
-    journal = _read_journal(journal_folder(target))
+    work_folder(target).refuse_foreign()
+    journal = read_journal(journal_folder(target))
     return journal.description if journal else {}
 
 
-def check_completed(target: Path, options: DoubleOptions) -> None:
+def check_completed(target: Path, options: DoubleOptions, *, can_resume: bool = True) -> None:
     """Refuse to lose what an earlier run has left, unless that was asked for.
 
+    Args:
+        target: The output.
+        options: Of which `resume` and `overwrite` ask for it.
+        can_resume: Whether this job could go on from it.
+
     Raises:
-        EncodeError: There is something, and neither `resume` nor `overwrite` is set, or another
-            version of interp left it.
+        EncodeError: There is something, and neither is set, or it cannot be used.
     """
     frames = 0 if options.resume or options.overwrite else completed_frames(target)
     if frames:
+        resuming = "`resume` to go on, or " if can_resume else ""
         raise EncodeError(
-            f"{target}: {frames} finished frames of an earlier run are kept; use `resume` to go "
-            "on, or `overwrite` to start over."
+            f"{target}: {frames} finished frames of an earlier run are kept; use {resuming}"
+            "`overwrite` to start over."
         )
 
 
@@ -126,11 +127,12 @@ class SegmentJournal:
     finished or the work took long, and the error gets a note that says so.
 
     Attributes:
-        folder: Folder of the segments, finished or not.
+        folder: Folder of the segments, finished or not, and of whatever else is unfinished.
         segment_frames: Frames of a segment; the last one may have fewer.
         batch: Batch size in frame pairs, as settled by the first run.
         segments: The finished segments, in order.
         resumed: Number of frames that an earlier run made, in segments or stored.
+        warnings: What was kept and cannot be used.
     """
 
     def __init__(
@@ -156,15 +158,17 @@ class SegmentJournal:
                 safe too; `None`: only finished segments are.
             expected_frames: Number of frames of the output; `None`: unknown.
         """
-        self.folder = journal_folder(target)
+        self._work = work_folder(target)
+        self.folder = self._work.path
+        self.warnings: list[str] = []
         self.segment_frames = segment_frames
         self.batch = batch
         self.segments: list[Segment] = []
         self._target = target
         self._description = description
         self._resume = resume
-        self._lock: int | None = None
         self.resumed = 0
+        self._is_superseded = False
         self._mutex = threading.Lock()  # segments are finished in a thread of their own
         self._ending = threading.Lock()
         self._kept: str | None = None  # what the end of the block said
@@ -188,6 +192,11 @@ class SegmentJournal:
         return self.completed + sum(stored.frames for stored in self._safe_frames())
 
     @property
+    def pictures_folder(self) -> Path:
+        """Folder of the pictures of all segments, where those are pictures."""
+        return self.folder / PICTURES
+
+    @property
     def paths(self) -> list[Path]:
         """Paths of the finished segments, in order."""
         return [self.folder / segment.name for segment in self.segments]
@@ -200,17 +209,16 @@ class SegmentJournal:
                 made by another version of interp.
             OSError: It cannot be written.
         """
-        self.folder.mkdir(exist_ok=True)
-        self._lock = self._locked()
+        self._work.__enter__()
         try:
             if self._resume:
-                self._load(_read_journal(self.folder))
+                self._load(read_journal(self.folder))
             self.resumed = self.resumable
             self._remove_unfinished()
             if not self.resumed:
-                (self.folder / _JOURNAL).unlink(missing_ok=True)
+                (self.folder / JOURNAL).unlink(missing_ok=True)
         except BaseException:
-            self._unlock()
+            self._work.unlock()
             raise
         forced_exit.register(self._end_at_once)
         return self
@@ -222,23 +230,32 @@ class SegmentJournal:
         trace: TracebackType | None,
     ) -> None:
         with self._ending:
-            if self._store is not None and error is not None:
-                with contextlib.suppress(OSError):
-                    self._checkpoint()
+            if self._store is not None:
+                if error is not None and not self._is_superseded:
+                    with contextlib.suppress(OSError):
+                        self._checkpoint()
                 self._store.close()
-            if error is not None and self.resumable:
-                with contextlib.suppress(OSError):  # room for those who look for it
-                    self._remove_unfinished()
-                self._kept = self._note_of_kept()
+            if error is not None and self.resumable and not self._is_superseded:
+                self._kept = self._keep()
                 error.add_note(self._kept)
-            else:
-                if self._store is not None:
-                    self._store.remove()
-                shutil.rmtree(self.folder, ignore_errors=True)
-            self._unlock()
+            self._work.close()
 
-    def _note_of_kept(self) -> str:
-        return f"{self.resumable} finished frames are kept: the same job with `resume` goes on."
+    def supersede(self) -> None:
+        """Keep nothing when the block ends: the whole output is kept elsewhere."""
+        self._is_superseded = True
+
+    def _keep(self) -> str:
+        """Leave the folder as it is; what a user should know of it."""
+        with contextlib.suppress(OSError):  # room for those who look for it
+            self._remove_unfinished()
+        try:
+            frames = completed_frames(self._target)  # what is there, not what we remember
+        except EncodeError:
+            frames = 0
+        if not frames:
+            return f"No finished frames are kept: {self.folder} was removed or damaged meanwhile."
+        self._work.is_kept = True
+        return f"{frames} finished frames are kept: the same job with `resume` goes on."
 
     def _end_at_once(self) -> str:
         """Do what the end of the block does, in another thread and while the work goes on.
@@ -247,17 +264,14 @@ class SegmentJournal:
             What is kept. The locks stay taken, so that nothing is added any more.
         """
         self._ending.acquire()
-        if self._lock is not None:
-            with contextlib.suppress(OSError):
-                self._checkpoint()
-            self._mutex.acquire()
-            if self.resumable:
+        if self._work.is_open:
+            if not self._is_superseded:
                 with contextlib.suppress(OSError):
-                    self._remove_unfinished()
-                self._kept = self._note_of_kept()
-            else:
-                shutil.rmtree(self.folder, ignore_errors=True)
-            self._unlock()
+                    self._checkpoint()
+            self._mutex.acquire()
+            if self.resumable and not self._is_superseded:
+                self._kept = self._keep()
+            self._work.close()
         return f"{self._target}: {self._kept or 'stopped; no frames are kept.'}"
 
     def add_file(self, part: Path, name: str, frames: int) -> None:
@@ -271,19 +285,26 @@ class SegmentJournal:
         Raises:
             OSError: The disk is full.
         """
-        size_bytes = part.stat().st_size
+        found, size_bytes = new_digest(), 0
+        with part.open("rb") as file:  # which the system still has in memory
+            while piece := file.read(1 << 20):
+                found.update(piece)
+                size_bytes += len(piece)
         AtomicPath(self.folder / name, part, durable=True).commit()
-        self._note(Segment(name, frames, size_bytes))
+        self._note(Segment(name, frames, size_bytes, found.hexdigest()))
 
-    def add_files(self, files: Sequence[Path], folder: Path) -> None:
-        """Make a segment durable that is some files, a frame each, in a folder for all segments.
+    def add_pictures(self, files: Sequence[Path]) -> None:
+        """Make a segment durable that is some files, a frame each, in `pictures_folder`.
 
         Raises:
             OSError: The disk is full.
         """
-        for path in (*files, folder):
+        for path in (*files, self.pictures_folder):
             flush(path)
-        self._note(Segment(folder.name, len(files), 0))
+        digests = {path.name: new_digest(path.read_bytes()).hexdigest() for path in files}
+        part = self.folder / f"{len(self.segments):06d}.part{LIST_ENDING}"
+        part.write_text(json.dumps(digests, indent=1) + "\n")
+        self.add_file(part, f"{len(self.segments):06d}{LIST_ENDING}", len(files))
 
     def store(self, number: int, planes: Planes | None) -> None:
         """Keep a frame of an unfinished segment, as far as it is worth the space.
@@ -337,17 +358,19 @@ class SegmentJournal:
             return []
         return usable_frames(self.folder, self._store.safe, self.completed)
 
-    def _load(self, journal: _Journal | None) -> None:
+    def _load(self, journal: Journal | None) -> None:
         if journal is None:
             return
-        segments = _whole_segments(self.folder, journal)
+        segments = _whole_segments(self.folder, journal, verify=True)
         finished = sum(segment.frames for segment in segments)
-        if not segments and not usable_frames(self.folder, journal.stored, finished):
+        stored = usable_frames(self.folder, journal.stored, finished, verify=True)
+        self._warn_of_damage(journal, segments, stored)
+        if not segments and not stored:
             return
         try:
             differences = self._description.differences(journal.description)
         except ValueError as error:
-            raise _other_version(self.folder / _JOURNAL) from error
+            raise unusable(self.folder / JOURNAL, str(error)) from error
         if differences:
             raise EncodeError(
                 f"{self._target}: the finished frames that are kept were made in another way "
@@ -358,76 +381,77 @@ class SegmentJournal:
         if self._store is not None:
             self._has_loaded = self._store.load(journal.stored, finished) > 0
 
+    def _warn_of_damage(
+        self, journal: Journal, segments: list[Segment], stored: list[StoredFrames]
+    ) -> None:
+        """Note frames that the journal has and that cannot be used."""
+        announced = sum(segment.frames for segment in journal.segments)
+        known: list[Segment | StoredFrames] = [*journal.segments]
+        known += [frames for frames in journal.stored if frames.end > announced]
+        lost = known[len(segments) + len(stored) :]
+        if lost:
+            frames = sum(each.frames for each in lost)
+            self.warnings.append(
+                f"{self.folder / lost[0].name}: was changed or removed since it was finished, so "
+                f"{frames} frames that had been kept were made again."
+            )
+
     def _remove_unfinished(self) -> None:
-        """Delete everything in the folder that is not finished."""
-        known = {_LOCK, _JOURNAL, *(segment.name for segment in self.segments)}
-        known |= {stored.name for stored in self._safe_frames()}
-        for path in self.folder.iterdir():
-            if path.name not in known:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        """Delete our files that are not finished."""
+        names = [segment.name for segment in self.segments]
+        for path in self.paths:
+            if path.suffix == LIST_ENDING:
+                names += [f"{PICTURES}/{name}" for name in _listed(path)]
+        names += [stored.name for stored in self._safe_frames()]
+        self._work.clear(keep=frozenset((JOURNAL, *names)))
 
     def _note(self, segment: Segment) -> None:
         with self._mutex:
             self.segments.append(segment)
+            self._write_journal()
             if self._store is not None:
                 self._store.drop(self.completed)
-            self._write_journal()
 
     def _write_journal(self) -> None:
-        stored = self._safe_frames()
-        content = asdict(_Journal(self._description.to_data(), self.batch, self.segments, stored))
-        write_whole(self.folder / _JOURNAL, json.dumps(content, indent=1) + "\n", durable=True)
-
-    def _locked(self) -> int:
-        """Take a lock that ends with the process, however that ends."""
-        lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            if sys.platform != "win32":
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(lock)
-            raise EncodeError(
-                f"{self._target}: another run is making it; wait for that, or choose another name."
-            ) from error
-        except OSError:
-            pass  # some network drives know no locks
-        return lock
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        journal = Journal(
+            self._description.to_data(), self.batch, self.segments, self._safe_frames()
+        )
+        write_whole(self.folder / JOURNAL, journal.to_json(), durable=True)
 
 
-def _read_journal(folder: Path) -> _Journal | None:
-    path = folder / _JOURNAL
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        return None
-    try:
-        content = json.loads(text)
-        segments = [Segment(**item) for item in content.pop("segments")]
-        stored = [StoredFrames(**item) for item in content.pop("stored")]
-        return _Journal(**content, segments=segments, stored=stored)
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise _other_version(path) from error
-
-
-def _other_version(path: Path) -> EncodeError:
-    return EncodeError(
-        f"{path}: another version of interp wrote it, or it is damaged, so that the finished "
-        "frames there cannot be used; go on with that version, or start over with `overwrite` and "
-        "without `resume`."
-    )
-
-
-def _whole_segments(folder: Path, journal: _Journal | None) -> list[Segment]:
+def _whole_segments(folder: Path, journal: Journal, *, verify: bool) -> list[Segment]:
     """The finished segments up to the first that is not there as the journal has it."""
     found: list[Segment] = []
-    for segment in journal.segments if journal else ():
+    for segment in journal.segments:
         path = folder / segment.name
-        if not path.exists() or (path.is_file() and path.stat().st_size != segment.size_bytes):
+        if not path.is_file() or path.stat().st_size != segment.size_bytes:
+            break
+        if verify and not is_unchanged(path, segment.size_bytes, segment.digest):
+            break
+        if path.suffix == LIST_ENDING and not _are_there(folder / PICTURES, path, verify=verify):
             break
         found.append(segment)
     return found
+
+
+def _are_there(pictures: Path, listing: Path, *, verify: bool) -> bool:
+    """Whether the pictures of a segment are."""
+    listed = _listed(listing)
+    for name, digest in listed.items():
+        path = pictures / name
+        if not path.is_file():
+            return False
+        if verify and not is_unchanged(path, path.stat().st_size, digest):
+            return False
+    return bool(listed)
+
+
+def _listed(listing: Path) -> dict[str, str]:
+    """Digests of the pictures of a segment, by name; none if the list is damaged."""
+    try:
+        content = json.loads(listing.read_bytes())
+    except ValueError:
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return {Path(name).name: str(digest) for name, digest in content.items()}

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams
@@ -25,7 +26,7 @@ from interp_cli.video.readers.sequence import SequenceReader
 from interp_cli.video.writers.animation import AnimationWriter, animation_encoder, is_animation
 from interp_cli.video.writers.base import FrameWriter
 from interp_cli.video.writers.file import VideoWriter
-from interp_cli.video.writers.journal import SegmentJournal, check_completed
+from interp_cli.video.writers.journal import SegmentJournal, check_completed, work_folder
 from interp_cli.video.writers.pipe import PipeWriter
 from interp_cli.video.writers.segmented import SegmentedWriter
 from interp_cli.video.writers.sequence import SequenceWriter
@@ -45,6 +46,7 @@ class Output:
         frame_rate: Nominal rate.
         last_seconds: Duration of the last frame.
         options: Settings.
+        scratch: Folder for what is unfinished, on the file system of the output.
         side: Source of audio and the other streams; `None`: the video alone.
         journal: Journal of finished segments; `None`: the output is made in one go.
     """
@@ -55,8 +57,14 @@ class Output:
     frame_rate: Fraction
     last_seconds: Fraction
     options: DoubleOptions
+    scratch: Path
     side: SideStreams | None = None
     journal: SegmentJournal | None = None
+
+    def atomic(self, target: Path, name: str = "whole") -> AtomicPath:
+        """Where a file of the output is until it is complete, and how it takes its name."""
+        part = self.scratch / f"{name}{target.suffix}"
+        return AtomicPath(target, part, overwrite=self.options.overwrite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +151,10 @@ def check_target(target: Target, options: DoubleOptions) -> None:
             f"{target.path}: `resume` goes on with a video or with pictures; an animation and a "
             "pipe are made in one go."
         )
+    if target.path != STANDARD_STREAM:
+        work_folder(target.path).refuse_foreign()
     if target.kind.has_segments:
-        check_completed(target.path, options)
+        check_completed(target.path, options, can_resume=target.is_resumable)
     target.kind.check(target, options)
 
 
@@ -218,7 +228,15 @@ def _open_pictures(target: Target, output: Output) -> FrameWriter:
     names, codec = target.found
     source = output.reader if isinstance(output.reader, SequenceReader) else None
     return SequenceWriter(
-        names, codec, output.tags, output.time_base, output.frame_rate, source, output.journal
+        names,
+        codec,
+        output.tags,
+        output.time_base,
+        output.frame_rate,
+        output.scratch,
+        source,
+        output.journal,
+        overwrite=output.options.overwrite,
     )
 
 
@@ -241,6 +259,7 @@ def _open_animation(target: Target, output: Output) -> FrameWriter:
         output.options.encode,
         output.reader.plays,
         info.pixel_format if info.codec == "apng" else "",
+        output.atomic(target.path),
     )
 
 
@@ -252,6 +271,11 @@ def _check_file(target: Target, options: DoubleOptions) -> None:
         raise EncodeError(
             f"{path}: is a folder; a file name is expected, or for pictures a pattern such as "
             f"{path}/%06d.png."
+        )
+    if not path.is_file():
+        raise EncodeError(
+            f"{path}: is a named pipe or a device, not a file; write to - and send that there, as "
+            f"in: interp double IN - > {path}"
         )
     if source.exists() and path.samefile(source):
         raise EncodeError(f"{path}: is the input itself; choose another name.")
@@ -273,8 +297,9 @@ def _open_video(target: Target, output: Output) -> FrameWriter:
         )
     frames = (output.tags, output.time_base, output.frame_rate, output.options.encode, output.side)
     if output.journal is not None:
-        return SegmentedWriter(target.path, *frames, output.journal)
-    return VideoWriter(target.path, *frames)
+        joined = output.atomic(target.path, "joined")
+        return SegmentedWriter(target.path, *frames, output.journal, joined)
+    return VideoWriter(target.path, *frames, output.atomic(target.path))
 
 
 def _refuse_settings(

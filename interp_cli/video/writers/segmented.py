@@ -21,7 +21,7 @@ from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams, VideoCommands
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.ffmpeg import FfmpegRun
-from interp_cli.video.writers.base import FrameWriter, explaining
+from interp_cli.video.writers.base import FrameWriter, explaining, publish
 from interp_cli.video.writers.file import Encoding
 from interp_cli.video.writers.journal import SegmentJournal
 
@@ -49,6 +49,7 @@ class SegmentedWriter(FrameWriter):
         options: EncodeOptions,
         side: SideStreams | None,
         journal: SegmentJournal,
+        output: AtomicPath,
     ) -> None:
         """Settle how the video is written; as for `VideoWriter`.
 
@@ -60,10 +61,12 @@ class SegmentedWriter(FrameWriter):
             options: Encoder settings.
             side: Source of audio and the other streams; `None`: the video alone.
             journal: Journal of the finished segments.
+            output: Where the joined file is until it is complete, and how it takes its name.
         """
         self.target = target
         self._journal = journal
-        self._commands = VideoCommands(target, tags, frame_rate, options, side)
+        self._output = output
+        self._commands = VideoCommands(target, tags, frame_rate, options, side, journal.folder)
         self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
         self._frames = (tags.pixel_format, time_base, frame_rate)
         self._frames_seen = 0  # handed over or skipped
@@ -111,7 +114,8 @@ class SegmentedWriter(FrameWriter):
         """Finish the last segment, join all, and give the file its name.
 
         Raises:
-            EncodeError: That failed; the segments stay.
+            EncodeError: That failed; the segments stay, or the finished file does under another
+                name.
         """
         with explaining(self, self.target, self._journal.segments):
             self._await_last()
@@ -124,17 +128,10 @@ class SegmentedWriter(FrameWriter):
                 raise EncodeError(
                     f"{self._journal.completed} of {self._frames_seen} frames are there"
                 )
-            part = self._journal.folder / f"joined{self.target.suffix}"
-            if not self._joined(self._journal.paths, part):
+            if not self._joined(self._journal.paths, self._output.part):
                 raise EncodeError(self._why())
         self._commands.close()
-        try:
-            AtomicPath(self.target, part).commit()
-        except OSError as error:
-            # The segments stay, of which the file is soon made again.
-            raise EncodeError(
-                f"{self.target}: the finished file cannot take this name ({error.strerror})."
-            ) from error
+        publish(self._output, self.target, self._journal)
 
     def kill(self) -> None:
         """End every process at once; a `write` under way in another thread then fails."""

@@ -6,6 +6,8 @@ the path of its file in `opaque`, by which the writer recognizes an original.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 from fractions import Fraction
@@ -13,22 +15,23 @@ from pathlib import Path
 
 import av
 
-from interp_cli import forced_exit
-from interp_cli.atomic import AtomicPath, hidden
+from interp_cli.atomic import move_aside, real_path, rename_new
 from interp_cli.errors import EncodeError
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.images.codecs import ImageCodec
 from interp_cli.video.images.sequence_names import NumberedNames
 from interp_cli.video.images.write import ImageEncoder, with_colours_of
 from interp_cli.video.readers.sequence import SequenceReader
-from interp_cli.video.writers.base import FrameWriter, reserving
+from interp_cli.video.writers.base import KEPT_WORD, FrameWriter, kept_as, reserving
 from interp_cli.video.writers.journal import SegmentJournal
+from interp_cli.video.writers.journal_file import PICTURES, REPLACED
 
 
 class SequenceWriter(FrameWriter):
     """Writes a picture file for each frame, all or nothing.
 
-    The files go to a hidden folder and are moved to their places when all are complete.
+    The files go to a hidden folder and are moved to their places when all are complete. A file
+    that is there is replaced only if that was asked for, also if it appeared meanwhile.
 
     Attributes:
         frames_written: Number of frames handed over so far.
@@ -43,8 +46,11 @@ class SequenceWriter(FrameWriter):
         tags: FrameTags,
         time_base: Fraction,
         frame_rate: Fraction,
+        scratch: Path,
         source: SequenceReader | None = None,
         journal: SegmentJournal | None = None,
+        *,
+        overwrite: bool = False,
     ) -> None:
         """Make the hidden folder.
 
@@ -54,8 +60,10 @@ class SequenceWriter(FrameWriter):
             tags: Description of the frames.
             time_base: Unit of the time stamps, in seconds.
             frame_rate: Rate of the output, whose frames the numbers in the names count.
+            scratch: Folder for what is unfinished; it belongs to the caller.
             source: Reader of the input, if that is a sequence too.
             journal: Journal that keeps finished pictures; `None`: nothing is kept.
+            overwrite: Whether files of the same kind of name are replaced.
 
         Raises:
             EncodeError: The folder cannot be written, or the kind cannot hold such frames.
@@ -76,18 +84,12 @@ class SequenceWriter(FrameWriter):
         self._first_pts: int | None = None
         self._is_float = tags.pixel_format.is_float
         self._last_original: Path | None = None
-        folder = names.folder
-        home = folder if folder.is_dir() else folder.parent
-        part = hidden(home / (folder.name or "frames"), f".{os.getpid()}.part")
+        self._overwrite = overwrite
         self._journal = journal
         self._unrecorded: list[Path] = []  # not yet in the journal
-        if journal is not None:
-            part = journal.folder / "pictures"
-        self._output = AtomicPath(folder, part)
-        self._part = part
-        if journal is None:
-            forced_exit.register(self._output.discard)
-        with reserving(folder, home):
+        self._scratch = scratch
+        self._part = scratch / PICTURES
+        with reserving(names.folder, scratch):
             self._part.mkdir(exist_ok=journal is not None)
 
     @property
@@ -113,7 +115,7 @@ class SequenceWriter(FrameWriter):
                 target.write_bytes(self._like_the_originals(self._encoder.encode(image)))
             self._unrecorded.append(target)
             if self._journal is not None and len(self._unrecorded) == self._journal.segment_frames:
-                self._journal.add_files(self._unrecorded, self._part)
+                self._journal.add_pictures(self._unrecorded)
                 self._unrecorded = []
         except OSError as error:
             raise EncodeError(
@@ -133,57 +135,64 @@ class SequenceWriter(FrameWriter):
         """Move the files to their places.
 
         Raises:
-            EncodeError: That is not possible. The finished pictures stay, and so do those that
-                they were to replace.
+            EncodeError: That is not possible. The finished pictures are kept in another folder,
+                and those that they were to replace stay.
         """
         folder = self.names.folder
         try:
             if self._journal is not None and self._unrecorded:
-                self._journal.add_files(self._unrecorded, self._part)
+                self._journal.add_pictures(self._unrecorded)
             files = sorted(self._part.iterdir())
-            if len(files) != self.frames_written:
-                raise EncodeError(
-                    f"{folder}: {len(files)} of {self.frames_written} pictures are there; use "
-                    "`overwrite` instead of `resume` to start again."
-                )
             self._output_bytes = sum(path.stat().st_size for path in files)
+        except OSError as error:
+            raise EncodeError(
+                f"{folder}: the finished pictures cannot be read ({error.strerror}): {self._part} "
+                "was changed meanwhile."
+            ) from error
+        if len(files) != self.frames_written:
+            raise EncodeError(
+                f"{folder}: {len(files)} of {self.frames_written} pictures are there; use "
+                "`overwrite` instead of `resume` to start again."
+            )
+        try:
             if folder.is_dir():
                 self._move(files)
             else:
-                self._output.commit()
+                rename_new(self._part, real_path(folder))
         except OSError as error:
-            raise EncodeError(
-                f"{folder}: the finished pictures cannot be put there ({error.strerror}); they are "
-                f"kept in {self._part}."
-            ) from error
+            kept = move_aside(self._part, folder, KEPT_WORD)
+            if kept is not None and self._journal is not None:
+                self._journal.supersede()
+            raise EncodeError(f"{folder}: {_not_placed(error)}{kept_as(kept)}") from error
 
     def kill(self) -> None:
         """Do nothing: there is no other process, and a `write` under way ends by itself."""
 
     def abort(self) -> None:
-        """Leave nothing behind; safe to call twice."""
-        if self._journal is None:
-            self._output.discard()
+        """Do nothing: the hidden folder belongs to the caller."""
 
     def _move(self, files: list[Path]) -> None:
-        """Replace the files that are there, all or none of them."""
+        """Put the files into a folder that exists, all or none of them."""
         folder = self.names.folder
-        replaced = folder / f".replaced.{os.getpid()}"
-        replaced.mkdir()
-        moves = [(path, replaced / path.name) for path in self.names.existing().values()]
+        replaced = self._scratch / REPLACED
+        existing = list(self.names.existing().values())
+        if existing and not self._overwrite:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(existing[0]))
+        replaced.mkdir(exist_ok=True)
+        moves = [(path, replaced / path.name) for path in existing]
         moves += [(path, folder / path.name) for path in files]
         moved = []
         try:
             for source, target in moves:
-                source.replace(target)
+                rename_new(source, target)
                 moved.append((source, target))
         except BaseException:
             for source, target in reversed(moved):
                 target.replace(source)
-            replaced.rmdir()
             raise
-        for path in (replaced, self._part):
-            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # they were to go, and the folder goes in any case
+            for _, target in moves[: len(existing)]:
+                target.unlink()
 
     def _number(self, pts: int) -> int:
         if self._step is None:
@@ -197,3 +206,10 @@ class SequenceWriter(FrameWriter):
         if self._last_original is None:
             return made
         return with_colours_of(self._last_original.read_bytes(), made, self._encoder.kind)
+
+
+def _not_placed(error: OSError) -> str:
+    """Why the finished pictures could not be put where they belong, as a sentence."""
+    if isinstance(error, FileExistsError):
+        return f"{error.filename} exists by now and was not replaced."
+    return f"the finished pictures cannot be put there ({error.strerror})."

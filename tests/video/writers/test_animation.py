@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from interp_cli.atomic import AtomicPath
 from interp_cli.errors import DecodeError, EncodeError
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline.double import DoubleResult, double_video
@@ -227,14 +228,13 @@ def test_a_frame_too_short_for_gif_is_an_error(double, tmp_path: Path):
 def test_a_finished_animation_that_cannot_take_its_name_stays(double, tmp_path: Path, monkeypatch):
     source = animation(tmp_path / "in.gif", seconds(10, 10), 1)
 
-    def locked(path: Path, target: Path) -> None:
+    def locked(output: AtomicPath) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "replace", locked)
-    with pytest.raises(EncodeError, match=r"out.gif: .* name \(Permission denied\); it is kept as"):
+    monkeypatch.setattr(AtomicPath, "commit", locked)
+    with pytest.raises(EncodeError, match=r"out.gif: .* name \(Permission denied\)\. .* kept as"):
         double(source, "out.gif")
-    (kept,) = tmp_path.glob(".out.*.part.gif")
-    assert len(frames(kept)) == 4
+    assert len(frames(tmp_path / "out.finished.gif")) == 4
 
 
 def test_what_only_a_video_can_hold_is_named(double, tmp_path: Path):
