@@ -111,7 +111,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, weights: Path):
     every_frame = "import interp_cli.cli.progress as p; p.PLAIN_LINE_SECONDS = 0\n"
     with running_interp(*arguments, before=every_frame) as process:
         await_line(process, " of 200 frames")
-        assert list(tmp_path.glob(".*.part.mp4"))
+        assert (tmp_path / ".out.mp4.interp" / "whole.mp4").exists()
         assert ended_by(process, signal.SIGTERM)[0] == 130
     assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]
 
