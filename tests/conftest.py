@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -17,8 +18,12 @@ import clips  # noqa: E402
 import leaks  # noqa: E402
 
 
+SAMPLED = 61  # has no factor in common with the numbers of values in tests/matrix.py
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+    parser.addoption("--slow-sample", action="store_true", help="also run a fixed part of those")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -29,10 +34,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # torch takes seconds to load, so it is asked only where a test wants a device.
     if any(item.get_closest_marker("needs_cuda") for item in items):
         skips["needs_cuda"] = _why_no_cuda()
+    sample = _sample_of_slow(items) if config.getoption("--slow-sample") else set()
     for item in items:
         for marker, reason in skips.items():
+            if marker == "slow" and item.nodeid in sample:
+                continue
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _sample_of_slow(items: list[pytest.Item]) -> set[str]:
+    """Of the slow cases of each test function, the first and then one in `SAMPLED`."""
+    seen: Counter[str] = Counter()
+    sample = set()
+    for item in items:
+        if item.get_closest_marker("slow"):
+            function = item.nodeid.partition("[")[0]
+            if seen[function] % SAMPLED == 0:
+                sample.add(item.nodeid)
+            seen[function] += 1
+    return sample
 
 
 def _why_no_footage() -> str | None:
