@@ -197,7 +197,7 @@ class PictureDecoder:
         self, packet: Packet[Stream] | None, number: int, log: ErrorLog
     ) -> Iterator[av.VideoFrame]:
         """Decode one packet; `None`: what the decoder still holds."""
-        if packet is not None and (self._exact or self._has_whole_keys):
+        if packet is not None:
             packet.opaque = number
             if packet.is_keyframe and self._has_whole_keys and not packet.is_discard:
                 self._keys[number] = _seconds(packet)

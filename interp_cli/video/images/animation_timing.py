@@ -49,15 +49,35 @@ def read_animation_timing(path: Path) -> AnimationTiming | None:
 
 
 def missing_bytes(path: Path) -> int:
-    """Number of bytes that a GIF or an APNG lacks of the block within which it ends."""
+    """Number of bytes that an animation lacks of the block within which it ends."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        end = _gif_end(file) if file.read(4) == b"GIF8" else _png_end(file)
+        head = file.read(8)
+        if head.startswith(b"RIFF"):
+            return max(0, int.from_bytes(head[4:], "little") + 8 - size)
+        end = _gif_blocks(file)[0] if head.startswith(b"GIF8") else _png_end(file)
     return max(0, end - size)
 
 
-def _gif_end(file: BinaryIO) -> int:
-    """Least position of the end; 0: the file ends between two blocks, as some do, or later."""
+def strange_bytes(path: Path) -> int:
+    """Number of bytes behind the frames of a GIF or a WebP that are none of its blocks."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(4)
+        if head == b"GIF8":
+            return max(0, size - _gif_blocks(file)[1])
+        if head == b"RIFF":
+            for name, position, _ in riff_chunks(file):
+                if not name.isalnum() and not name.strip().isalnum():
+                    return size - position + 8
+    return 0
+
+
+def _gif_blocks(file: BinaryIO) -> tuple[int, int]:
+    """Least end of the block that is not whole, or 0; and the end of the blocks that are known.
+
+    Some files end between two blocks, without a trailer.
+    """
     file.seek(0)
     try:
         _skip_colours(file, file.read(13)[10])
@@ -68,8 +88,13 @@ def _gif_end(file: BinaryIO) -> int:
             while length := file.read(1)[0]:
                 file.seek(length, os.SEEK_CUR)
     except IndexError:  # no byte there
-        return file.tell() + 1
-    return 0
+        end = file.tell() + 1
+        return end, end
+    known = file.tell() - len(kind)
+    rest = kind + file.read()
+    # Some writers put zeros before the trailer. What stands behind the trailer is of no account.
+    is_whole = not rest or rest.lstrip(b"\0").startswith(b";")
+    return 0, known + len(rest) if is_whole else known
 
 
 def _png_end(file: BinaryIO) -> int:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import accumulate
 from math import lcm
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from interp_cli.errors import OpenError
 from interp_cli.video.ffmpeg import input_arguments, start_ffmpeg
-from interp_cli.video.images.animation_timing import AnimationTiming, missing_bytes
+from interp_cli.video.images.animation_timing import AnimationTiming, missing_bytes, strange_bytes
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.readers.file import VideoReader
 from interp_cli.video.readers.pipe import PipeReader
@@ -40,9 +42,27 @@ class AnimationReader(VideoReader):
         super().__init__(path, start_seconds, end_seconds, keep_going=keep_going, info=info)
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-        if not self._delays:
-            return super()._decoded(container, stream)
-        return _retimed(self._pictures(container, stream), self._delays)
+        found = _words(self.info.path)
+        if found is not None:
+            self.health.note(found)
+        images: Iterator[av.VideoFrame]
+        if self._delays:
+            images = _retimed(self._pictures(container, stream), self._delays)
+        else:
+            images = super()._decoded(container, stream)
+        return self._without_partial(images) if self.info.missing_bytes else images
+
+    def _without_partial(self, images: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """All but the last one, unless the decoder said itself that one is not whole."""
+        last = None
+        for image in images:
+            if last is not None:
+                yield last
+            last = image
+        if last is not None and self.health.left_out:
+            yield last
+        elif last is not None:
+            self.health.leave_out("the last frame is not whole")
 
 
 class WebpReader(PipeReader):
@@ -64,6 +84,7 @@ class WebpReader(PipeReader):
         """Open `path`; see `VideoReader`, and `read_animation_timing` for `timing`."""
         self.plays = timing.plays
         self._delays = timing.delays
+        self._found = _words(path)
         self._process = start_ffmpeg(
             *("-v", "error", "-nostdin", *input_arguments(path)),
             *("-fps_mode", "passthrough", "-c:v", "rawvideo", "-f", "nut", "-"),
@@ -80,6 +101,11 @@ class WebpReader(PipeReader):
                 name=str(path),
                 keep_going=keep_going,
             )
+        except OpenError as error:
+            self._end_decoder()
+            if self._found is None:
+                raise
+            raise OpenError(f"{path}: no frame can be decoded ({self._found}).") from error
         except BaseException:
             self._end_decoder()
             raise
@@ -95,7 +121,9 @@ class WebpReader(PipeReader):
         for image in _retimed(super()._decoded(container, stream), self._delays):
             count += 1
             yield image
-        if count < len(self._delays):
+        if self._found is not None:
+            self.health.note(self._found)
+        elif count < len(self._delays):
             self.health.note("the rest is damaged or missing")
 
     def _end_decoder(self) -> None:
@@ -109,6 +137,14 @@ def animation_info(path: Path, timing: AnimationTiming) -> VideoInfo:
     """Description of a GIF or an APNG, as from `probe`, with its exact delays."""
     info = replace(probe(path), missing_bytes=missing_bytes(path))
     return _timed(info, timing) if timing.delays else info
+
+
+def _words(path: Path) -> str | None:
+    """What is wrong with the blocks of an animation; `None`: nothing."""
+    missing, strange = missing_bytes(path), strange_bytes(path)
+    if missing:
+        return f"the file is {missing:,} bytes shorter than it says"
+    return f"its last {strange:,} bytes are no part of an animation" if strange else None
 
 
 def _timed(info: VideoInfo, timing: AnimationTiming) -> VideoInfo:
@@ -130,13 +166,18 @@ def _timed(info: VideoInfo, timing: AnimationTiming) -> VideoInfo:
 def _retimed(
     images: Iterator[av.VideoFrame], delays: tuple[Fraction, ...]
 ) -> Generator[av.VideoFrame]:
-    """The pictures, each at the sum of the delays before it."""
+    """The pictures, each at the sum of the delays before it.
+
+    Those of a `PictureDecoder` carry the number of their packet, so that one may be missing.
+    """
     unit = _unit_of(delays)
-    pts = 0
-    for image, delay in zip(images, delays, strict=False):
-        image.pts, image.time_base = pts, unit
-        image.duration = int(delay / unit)
-        pts += image.duration
+    starts = list(accumulate(delays, initial=Fraction(0)))
+    for count, image in enumerate(images):
+        index = image.opaque if isinstance(image.opaque, int) else count
+        if index >= len(delays):
+            return
+        image.pts, image.time_base = int(starts[index] / unit), unit
+        image.duration = int(delays[index] / unit)
         yield image
 
 
