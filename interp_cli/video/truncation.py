@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 from av.container import InputContainer
@@ -13,6 +14,11 @@ from interp_cli.video.health import all_within
 # More than any header of YUV4MPEG2.
 Y4M_HEAD_BYTES = 1024
 _Y4M_FRAME = b"FRAME\n"
+_OGG_PAGE = b"OggS"
+_MAX_OGG_PAGE_BYTES = 27 + 255 + 255 * 255
+# Identifiers of ASF's header and of the object within it that has the file's size.
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def y4m_missing_bytes(head: bytes, size: int, first: av.VideoFrame) -> int:
@@ -46,8 +52,9 @@ def _missing_bytes(path: Path, first: av.VideoFrame) -> int:
     """Number of bytes that the outermost sizes announce beyond the end of the file.
 
     FFmpeg treats the end of a truncated file as a normal end and reports no error, so this is
-    read from the outermost elements: Matroska's Segment, MP4's boxes, RIFF's chunk, YUV4MPEG2's
-    frames. Formats without such a size, and live recordings that leave it open, count as complete.
+    read from the outermost elements: Matroska's Segment, MP4's boxes, RIFF's chunk, ASF's header,
+    the last page of Ogg, YUV4MPEG2's frames. Formats without such a size, and live recordings that
+    leave it open, count as complete.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -56,6 +63,10 @@ def _missing_bytes(path: Path, first: av.VideoFrame) -> int:
             return y4m_missing_bytes(head, size, first)
         if head.startswith(b"\x1a\x45\xdf\xa3"):
             return max(0, _matroska_end(head) - size)
+        if head.startswith(_ASF):
+            return max(0, _asf_end(head) - size)
+        if head.startswith(_OGG_PAGE):
+            return max(0, _ogg_end(file, size) - size)
         if head.startswith(b"RIFF"):
             return max(0, int.from_bytes(head[4:8], "little") + 8 - size)
         if head[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
@@ -71,6 +82,27 @@ def _missing_bytes(path: Path, first: av.VideoFrame) -> int:
                 return 0
             position += length
         return max(0, position - size)
+
+
+def _asf_end(head: bytes) -> int:
+    """Size of an ASF file by its file properties; 0 where it was written to a stream."""
+    properties = head.find(_ASF_PROPERTIES)
+    flags = int.from_bytes(head[properties + 88 : properties + 92], "little")
+    if properties < 0 or flags & 1:
+        return 0
+    return int.from_bytes(head[properties + 40 : properties + 48], "little")
+
+
+def _ogg_end(file: BinaryIO, size: int) -> int:
+    """End of the last page of an Ogg file, by the lengths in its header; 0 where none is found."""
+    start = max(0, size - _MAX_OGG_PAGE_BYTES)
+    file.seek(start)
+    tail = file.read()
+    page = tail.rfind(_OGG_PAGE)
+    if page < 0 or page + 27 > len(tail):
+        return size + 1 if page >= 0 else 0
+    count = tail[page + 26]
+    return start + page + 27 + count + sum(tail[page + 27 : page + 27 + count])
 
 
 def _matroska_end(head: bytes) -> int:
