@@ -234,7 +234,7 @@ class DoubleOptions:
         checkpoint_seconds: Seconds of work after which new frames of an unfinished segment survive
             an interruption too, stored uncompressed in at most 2 GiB; `None`: only finished
             segments survive.
-        keep_going: Whether to convert the intact part of a damaged input.
+        keep_going: Whether to leave the bad frames of a damaged input out and convert the others.
         input_frame_rate: Frame rate of an image sequence; `None`: 25.
         white_level: Value of white in floating-point images.
         output_format: Format of an output pipe; `None`: that of the input pipe, else `nut`.

@@ -212,7 +212,7 @@ def double(
         bool,
         typer.Option(
             "--keep-going",
-            help="Convert the intact part of a damaged input.",
+            help="Leave out the bad frames of a damaged input.",
             rich_help_panel=_INPUT,
         ),
     ] = False,
