@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import reprlib
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -104,10 +105,10 @@ class JobDescription:
             raise ValueError(_NO_DESCRIPTION)
         for name, hint in hints.items():
             if type(data[name]) is not (get_origin(hint) or hint):
-                raise ValueError(f"{name} is {data[name]!r}")
+                raise ValueError(f"`{name}` is {reprlib.repr(data[name])}")
         for name in ("versions", "inference"):
             if not all(type(value) is str for value in data[name].values()):
-                raise ValueError(f"{name} is {data[name]!r}")
+                raise ValueError(f"`{name}` is {reprlib.repr(data[name])}")
         description = cls(**data)
         try:
             options = _plain(description.double_options)

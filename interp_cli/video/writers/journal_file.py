@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
@@ -132,13 +133,13 @@ class Journal:
             raise ValueError("it is no JSON object")
         version = data.pop("version", 0)
         if type(version) is not int or version != _VERSION:
-            raise ValueError(f"it has version {version!r}, not {_VERSION}")
+            raise ValueError(f"it has version {_shown(version)}, not {_VERSION}")
         if set(data) != {field.name for field in fields(cls)}:
-            raise ValueError(f"it has the entries {', '.join(sorted(data)) or 'none'}")
+            raise ValueError(f"it has the entries {_shown(sorted(data))}")
         if not isinstance(data["description"], dict):
             raise ValueError("`description` is no object")
         if type(data["batch"]) is not int or not 1 <= data["batch"] <= _MAX_BATCH:
-            raise ValueError(f"`batch` is {data['batch']!r}")
+            raise ValueError(f"`batch` is {_shown(data['batch'])}")
         return cls(
             description=data["description"],
             batch=data["batch"],
@@ -210,6 +211,11 @@ def _digest_of(path: Path, size_bytes: int, state: tuple[int, int]) -> str:
     return found.hexdigest() if size_bytes == 0 else ""
 
 
+def _shown(value: object) -> str:
+    """A value of any length and kind as a few words of a sentence."""
+    return reprlib.repr(value)
+
+
 def _records(kind: type[_Record], name: str, data: object) -> list[_Record]:
     if not isinstance(data, list):
         raise ValueError(f"`{name}` is no list")
@@ -223,7 +229,7 @@ def _record(kind: type[_Record], place: str, data: object) -> _Record:
         raise ValueError(f"`{place}` does not have the entries {', '.join(expected)}")
     for name, value in data.items():
         if type(value) is not expected[name]:
-            raise ValueError(f"`{place}.{name}` is {value!r}")
+            raise ValueError(f"`{place}.{name}` is {_shown(value)}")
     record = kind(**data)
     try:
         record.check()
@@ -234,7 +240,7 @@ def _record(kind: type[_Record], place: str, data: object) -> _Record:
 
 def _check_name(name: str, pattern: re.Pattern[str]) -> None:
     if not pattern.fullmatch(name):
-        raise ValueError(f"name` is {name!r}")
+        raise ValueError(f"name` is {_shown(name)}")
 
 
 def _check_at_least(least: int, **numbers: int) -> None:
@@ -245,4 +251,4 @@ def _check_at_least(least: int, **numbers: int) -> None:
 
 def _check_digest(digest: str) -> None:
     if not _DIGEST.fullmatch(digest):
-        raise ValueError(f"digest` is {digest!r}")
+        raise ValueError(f"digest` is {_shown(digest)}")

@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from interp_cli.atomic import AtomicPath
+from interp_cli.atomic import AtomicPath, real_path
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams
@@ -265,6 +265,8 @@ def _open_animation(target: Target, output: Output) -> FrameWriter:
 
 def _check_file(target: Target, options: DoubleOptions) -> None:
     path, source = target.path, target.source.path
+    if real_path(path).is_symlink():
+        raise EncodeError(f"{path}: is a link that leads back to itself; remove it.")
     if not path.exists():
         return
     if path.is_dir():

@@ -153,7 +153,7 @@ class WorkFolder:
         """Names of what we did not write."""
         for entry in entries:
             if self._is_folder(entry):
-                inner = ((each, f"{entry.name}/{each.name}") for each in os.scandir(entry.path))
+                inner = [(each, f"{entry.name}/{each.name}") for each in os.scandir(entry.path)]
                 yield from (name for each, name in inner if not self._is_ours(each, name))
             elif not self._is_ours(entry):
                 yield entry.name
