@@ -17,7 +17,6 @@ tune_process()  # as the command does, before torch is loaded: the suite has few
 import clips  # noqa: E402
 import leaks  # noqa: E402
 
-
 SAMPLED = 61  # has no factor in common with the numbers of values in tests/matrix.py
 
 
