@@ -49,9 +49,7 @@ def test_a_file_that_appears_meanwhile_stays(source, tmp_path, interpolator, nam
     kept = tmp_path / f"out.finished{target.suffix}"
     options = DoubleOptions(segment_frames=segment_frames)
     with pytest.raises(EncodeError) as caught:
-        double_video(
-            source, target, options, interpolator=interpolator, progress=appearing(target)
-        )
+        double_video(source, target, options, interpolator=interpolator, progress=appearing(target))
     assert str(caught.value) == (
         f"{target}: exists by now and was not replaced. The finished output is kept as {kept}."
     )
@@ -105,7 +103,7 @@ def test_an_output_that_is_a_link_writes_what_it_names(source, tmp_path, interpo
     result = double_video(source, link, interpolator=interpolator)  # it names nothing yet
     assert link.is_symlink()
     assert result.output_bytes == real.stat().st_size > 0
-    with pytest.raises(EncodeError, match="out.mkv: exists; use `overwrite`"):
+    with pytest.raises(EncodeError, match=r"out.mkv: exists; use `overwrite`"):
         double_video(source, link, interpolator=interpolator)
     real.write_text("old")
     double_video(source, link, DoubleOptions(overwrite=True), interpolator=interpolator)

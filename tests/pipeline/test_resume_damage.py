@@ -81,9 +81,7 @@ def test_a_damaged_segment_is_made_again(source, tmp_path, interpolator, monkeyp
     segment = journal_folder(target) / f"{damaged:06d}.mkv"
     flip(segment)
     assert completed_frames(target, verify=True) == damaged * EVERY
-    result = double_video(
-        source, target, replace(OPTIONS, resume=True), interpolator=interpolator
-    )
+    result = double_video(source, target, replace(OPTIONS, resume=True), interpolator=interpolator)
     assert shown(target) == shown(whole)
     assert result.frames_resumed == damaged * EVERY
     assert [text for text in result.warnings if "made again" in text] == [
@@ -122,9 +120,7 @@ def test_damaged_stored_frames_are_made_again(source, tmp_path, interpolator):
     kept = completed_frames(target)
     assert kept >= EVERY
     flip(journal_folder(target) / "frames-000000000", 0.1)
-    result = double_video(
-        source, target, replace(options, resume=True), interpolator=interpolator
-    )
+    result = double_video(source, target, replace(options, resume=True), interpolator=interpolator)
     assert (result.frames_resumed, result.frames_out) == (0, 32)
     assert f"so {kept} frames that had been kept were made again" in result.warnings[0]
     assert shown(target) == shown(whole)

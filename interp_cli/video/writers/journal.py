@@ -254,8 +254,8 @@ class SegmentJournal:
             frames = 0
         if not frames:
             return (
-                f"No finished frames are kept in {self.folder}, which was removed, renamed or damaged "
-                "meanwhile."
+                f"No finished frames are kept in {self.folder}, which was removed, renamed or "
+                "damaged meanwhile."
             )
         self._work.is_kept = True
         return f"{frames} finished frames are kept: the same job with `resume` goes on."
