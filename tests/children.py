@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,7 @@ _USUAL_SIGNALS = (
 PAUSE_AFTER_SEGMENT = """
 import sys, threading
 from pathlib import Path
+from typing import Any
 import interp_cli.pipeline.job as job
 from interp_cli.video.writers.journal import completed_frames
 def pause():
@@ -125,7 +127,7 @@ def await_line(process: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(f"ended without {text!r}: {''.join(read)}")
 
 
-def await_that(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def await_that(condition: Callable[[], object], process: subprocess.Popen[Any]) -> None:
     """Wait until something has happened, which a process that still runs brings about."""
     begun = time.monotonic()
     while not condition():

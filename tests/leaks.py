@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 # How long a thread or process that was told to end may take to do so.
-GRACE_SECONDS = 3.0
+GRACE_SECONDS = 60.0
 
 # multiprocessing keeps one of these for the life of the interpreter.
 KEPT_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")

@@ -122,7 +122,7 @@ def resolved(indexes: Path) -> Callable[[Sequence[str]], dict[str, str]]:
         local = [word.replace(PYTORCH, f"file://{indexes}") for word in arguments]
         done = subprocess.run(
             [sys.executable, "-m", "pip", "install", *options, *local],
-            cwd=ROOT, env=kept | own, capture_output=True, text=True, timeout=120,
+            cwd=ROOT, env=kept | own, capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         found = (item["metadata"] for item in json.loads(done.stdout)["install"])
@@ -194,7 +194,7 @@ def test_uv_asks_the_index_of_the_right_build(
     own |= {f"UV_{name}_DIR": str(tmp_path / name) for name in ("CACHE", "TOOL", "TOOL_BIN")}
     done = subprocess.run(
         [UV, *shlex.split(command)[1:], "--verbose"],
-        cwd=ROOT, env=kept | own, capture_output=True, text=True, timeout=60,
+        cwd=ROOT, env=kept | own, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode != 0
     asked = set(re.findall(rf"GET request for: {PYTORCH}/(\w+)/torch/", done.stderr))
@@ -229,7 +229,7 @@ def make(tmp_path: Path):
                 f"PIP={pip}", f"NVIDIA_DRIVER={tmp_path / 'none'}", *settings,
             ],
             cwd=ROOT, env={"PATH": os.pathsep.join(folders), "REFUSED": refused},
-            capture_output=True, text=True, timeout=60,
+            capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         said = done.stdout + done.stderr
         assert (done.returncode == 0) == (bin_folder / ".installed").exists(), said

@@ -1,8 +1,8 @@
 """The names that users import, and how little it costs to have them."""
 
+import os
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -55,7 +55,7 @@ HEAVY = ["torch", "cv2", "av", "numpy"]
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
 def test_exported_names_are_exactly_these() -> None:
@@ -127,11 +127,12 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_help_answers_quickly() -> None:
-    started = time.perf_counter()
+    before = os.times()
     done = subprocess.run(
-        [sys.executable, "-m", "interp_cli", "--help"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "interp_cli", "--help"], capture_output=True, text=True
     )
-    seconds = time.perf_counter() - started
+    after = os.times()
+    seconds = after.children_user - before.children_user  # of a core, however busy it is
     assert done.returncode == 0
     assert "double" in done.stdout
     # About 0.3 s on one core; with torch it would be 2 s and more.

@@ -18,7 +18,6 @@ from interp_cli.cli.render import console, error_text, print_json, results, say,
 from interp_cli.cli.summary import speed_hint, summary_text
 from interp_cli.errors import InterpError
 from interp_cli.options import DoubleOptions
-from interp_cli.video.writers.journal import completed_frames
 
 if TYPE_CHECKING:
     from interp_cli.inference.interpolator import Interpolator
@@ -130,6 +129,8 @@ def _announce_resume(target: Path, options: DoubleOptions) -> bool:
     """Say where a resumed job continues; whether frames of an earlier run are used."""
     if not options.resume or (target.exists() and not options.overwrite):
         return False  # a finished target is refused in a moment
+    from interp_cli.video.writers.journal import completed_frames
+
     frames = completed_frames(target, verify=True)  # what is damaged is not gone on from
     text = (
         f"continues after {frames} finished frames"

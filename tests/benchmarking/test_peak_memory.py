@@ -3,6 +3,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from children import await_that
 
 from interp_cli.benchmarking import peak_memory as memory
 from interp_cli.benchmarking.peak_memory import MemoryWatch
@@ -41,14 +42,17 @@ def test_each_watch_begins_anew() -> None:
     assert second.host_bytes <= first.host_bytes - 150 * MEGABYTE
 
 
+def _largest(watch: MemoryWatch) -> int:
+    return max((sample.children_bytes for sample in list(watch.samples)), default=0)
+
+
 @needs_proc
 def test_the_course_has_this_process_and_its_children() -> None:
     source = "color=gray:size=640x360:rate=25:duration=20"
     command = [ffmpeg_path(), "-v", "error", "-re", "-f", "lavfi", "-i", source]
     with MemoryWatch(every_seconds=0.01) as watch:
         child = subprocess.Popen([*command, "-c:v", "libx264", "-f", "null", "-"])
-        with pytest.raises(subprocess.TimeoutExpired):
-            child.wait(0.5)
+        await_that(lambda: _largest(watch) > 10 * MEGABYTE, child)
         child.kill()
         child.wait()
     assert watch.children_bytes is not None
@@ -56,8 +60,7 @@ def test_the_course_has_this_process_and_its_children() -> None:
     assert 10 * MEGABYTE < watch.children_bytes < 150 * MEGABYTE
     times = [sample.seconds for sample in watch.samples]
     assert times == sorted(times)
-    assert times[-1] >= 0.4
-    assert max(sample.children_bytes for sample in watch.samples) > 10 * MEGABYTE
+    assert len(times) > 1
     assert all(0 < s.host_bytes <= (watch.host_bytes or 0) for s in watch.samples)
 
 

@@ -2,10 +2,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import clips
 import pytest
 import torch
+from children import LIMIT_SECONDS
 
 from interp_cli.benchmarking import stages
 from interp_cli.benchmarking.stages import NETWORK, Stage, Stages, matrix_teraflops, time_stage
@@ -112,7 +114,7 @@ def test_as_many_steps_run_at_once_as_in_use(h264_clip: Path, tmp_path: Path) ->
 
     def note() -> int:
         names.add(threading.current_thread().name)
-        barrier.wait(5)  # goes on when both are here
+        barrier.wait(LIMIT_SECONDS)  # goes on when both are here
         return 1
 
     barrier = threading.Barrier(2)
@@ -145,16 +147,17 @@ def test_only_so_many_frames_are_kept_as_fit(
 
 
 def test_speed_is_in_frames_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
     monkeypatch.setattr(stages, "_ROUND_SECONDS", 0.1)
+    monkeypatch.setattr(stages, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
-    def sleep() -> int:
-        time.sleep(0.05)
+    def wait() -> int:
+        now[0] += 0.06
         return 10
 
-    # 200 units a second, of which a frame out takes half a one.
-    fps, core_seconds = time_stage(Stage("sleep", 0.5, sleep), CPU)
-    assert 250 < fps <= 400
-    assert core_seconds < 0.25 / fps
+    # 167 units a second, of which a frame out takes half a one.
+    fps, _ = time_stage(Stage("wait", 0.5, wait), CPU)
+    assert fps == pytest.approx(10 / 0.06 / 0.5)
 
 
 def test_cost_is_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from children import LIMIT_SECONDS
 
 from interp_cli.inference.frame_cache import FrameCache
 
@@ -27,20 +28,22 @@ def test_a_value_is_computed_once_while_others_wait_for_it():
 
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(cache.get, frame, "key", slow)
-        assert begun.wait(5)
+        assert begun.wait(LIMIT_SECONDS)
         others = [pool.submit(cache.get, frame, "key", slow) for _ in range(3)]
-        assert {id(other.result(5)) for other in others} == {id(first.result(5))}
+        assert {id(other.result(LIMIT_SECONDS)) for other in others} == {
+            id(first.result(LIMIT_SECONDS))
+        }
     assert calls == [1]
 
 
 def test_another_key_and_another_frame_do_not_wait():
     cache, frame, go_on = FrameCache(), Frame(), threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(cache.get, frame, "slow", lambda: go_on.wait(5))
+        slow = pool.submit(cache.get, frame, "slow", lambda: go_on.wait(LIMIT_SECONDS))
         assert cache.get(frame, "quick", lambda: 1) == 1
         assert cache.get(Frame(), "slow", lambda: 2) == 2
         go_on.set()
-        assert slow.result(5)
+        assert slow.result(LIMIT_SECONDS)
 
 
 def test_none_is_a_value():
@@ -60,11 +63,11 @@ def test_after_a_failure_a_waiting_thread_tries_again():
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(cache.get, frame, "key", fail)
-        assert begun.wait(5)
+        assert begun.wait(LIMIT_SECONDS)
         second = pool.submit(cache.get, frame, "key", lambda: 3)
         with pytest.raises(RuntimeError, match="out of memory"):
-            first.result(5)
-        assert second.result(5) == 3
+            first.result(LIMIT_SECONDS)
+        assert second.result(LIMIT_SECONDS) == 3
 
 
 def test_values_are_released_with_their_frame():

@@ -49,7 +49,7 @@ def run_python(code: str, *arguments: str) -> dict[str, object]:
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         env=environment,
     )
     assert done.returncode == 0, done.stderr
@@ -86,7 +86,7 @@ def test_overlapping_jobs_change_nothing(h264_clip, tmp_path):
         "def job(number):\n"
         "    def progress(done, total):\n"
         "        if done == 2:\n"
-        "            together.wait(30)\n"
+        "            together.wait(240)\n"
         "            states.append(state())\n"
         "    interpolator = interp_cli.Interpolator(Mean(), 'cpu')\n"
         "    target = f'{sys.argv[2]}/{number}.mkv'\n"

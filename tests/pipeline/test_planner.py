@@ -128,7 +128,7 @@ def test_a_small_thing_in_a_still_holds_few_frames_back():
 
 def test_a_plan_needs_no_torch():
     code = "import sys, interp_cli.pipeline.planner as p; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=240).returncode == 0
 
 
 def test_each_picture_is_measured_once(monkeypatch):

@@ -4,6 +4,7 @@ import threading
 
 import clips
 import pytest
+from children import LIMIT_SECONDS
 
 from interp_cli.errors import EncodeError
 from interp_cli.video.writers.base import FrameWriter
@@ -25,7 +26,7 @@ class Recorder(FrameWriter):
             raise EncodeError(f"no {pts}")
         if pts == self.stuck_at:
             self.is_stuck.set()
-            assert self.killed.wait(30)
+            assert self.killed.wait(LIMIT_SECONDS)
             raise EncodeError("killed")
         self.said.append(pts)
 
@@ -87,6 +88,6 @@ def test_an_error_in_the_block_frees_an_encoder_that_is_stuck():
     with pytest.raises(KeyboardInterrupt), QueuedWriter(inner, waiting_frames=2) as writer:
         for pts in range(4):  # one in hand, and the queue is full
             writer.write(IMAGE, pts)
-        assert inner.is_stuck.wait(30)
+        assert inner.is_stuck.wait(LIMIT_SECONDS)
         raise KeyboardInterrupt
     assert inner.said == [0, "abort"]
