@@ -205,6 +205,30 @@ class EncodeOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class InputLimits:
+    """What is accepted as an input.
+
+    Attributes:
+        max_pixels: Largest number of pixels of a picture.
+        allow_playlist_files: Whether a playlist may name files outside its own folder.
+    """
+
+    max_pixels: int = 1 << 27
+    allow_playlist_files: bool = False
+
+    @property
+    def decoder_options(self) -> dict[str, str]:
+        """Options with which FFmpeg's decoders refuse pictures far above the limit.
+
+        They count rows in the length that is allocated, up to 63 pixels more.
+        """
+        return {"max_pixels": str(self.max_pixels + (64 << 16))}
+
+
+DEFAULT_LIMITS = InputLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class DoubleOptions:
     """Options of `double_video`.
 
@@ -235,6 +259,8 @@ class DoubleOptions:
             an interruption too, stored uncompressed in at most 2 GiB; `None`: only finished
             segments survive.
         keep_going: Whether to leave the bad frames of a damaged input out and convert the others.
+        max_pixels: Largest number of pixels of an input frame, 2^27 (16384x8192) by default.
+        allow_playlist_files: Whether a playlist may name files outside its own folder.
         input_frame_rate: Frame rate of an image sequence; `None`: 25.
         white_level: Value of white in floating-point images.
         output_format: Format of an output pipe; `None`: that of the input pipe, else `nut`.
@@ -260,6 +286,8 @@ class DoubleOptions:
     segment_frames: int = 500
     checkpoint_seconds: float | None = 30.0
     keep_going: bool = False
+    max_pixels: int = DEFAULT_LIMITS.max_pixels
+    allow_playlist_files: bool = False
     input_frame_rate: Fraction | None = None
     white_level: float = 1.0
     output_format: OutputFormat | None = None
@@ -280,6 +308,7 @@ class DoubleOptions:
         )
         require_whole(self, 2, "factor", "slow_motion")
         require_whole(self, 4, "segment_frames")
+        require_whole(self, 1, "max_pixels")
         _require_frame_rate("frame_rate", self.frame_rate)
         for other in ("frame_rate", "slow_motion"):
             require(
@@ -300,6 +329,11 @@ class DoubleOptions:
         )
         _require_frame_rate("input_frame_rate", self.input_frame_rate)
         require_scene_threshold(self.scene_threshold)
+
+    @property
+    def input_limits(self) -> InputLimits:
+        """What is accepted as an input."""
+        return InputLimits(self.max_pixels, self.allow_playlist_files)
 
     @property
     def frames_for_each(self) -> int:

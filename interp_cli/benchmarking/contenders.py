@@ -23,7 +23,7 @@ from interp_cli.pipeline.double import double_video
 from interp_cli.pipeline.job import Job
 from interp_cli.video.encoding.encoders import choose_encoder
 from interp_cli.video.ffmpeg import ffmpeg_path, file_url, input_arguments
-from interp_cli.video.probe import open_video
+from interp_cli.video.opening import open_video
 
 __all__ = ["Contender", "count_frames", "create_contenders", "double_options", "load_interpolators"]
 

@@ -216,6 +216,23 @@ def double(
             rich_help_panel=_INPUT,
         ),
     ] = False,
+    max_pixels: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Largest number of pixels of an input frame (default 2^27, 16384x8192).",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
+    ] = _DEFAULTS.max_pixels,
+    allow_playlist_files: Annotated[
+        bool,
+        typer.Option(
+            "--allow-playlist-files",
+            help="Let a playlist (.m3u8, concat) name files outside its own folder.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -313,6 +330,8 @@ def double(
         segment_frames=segment_frames,
         checkpoint_seconds=checkpoint_seconds or None,
         keep_going=keep_going,
+        max_pixels=max_pixels,
+        allow_playlist_files=allow_playlist_files,
         input_frame_rate=parse_frame_rate(input_fps) if input_fps else None,
         white_level=white_level,
         output_format=output_format,

@@ -119,7 +119,7 @@ def _real_time(source: Path, options: DoubleOptions) -> Fraction | None:
     if options.frame_rate is not None:
         return options.frame_rate * (options.slow_motion or 1)
     try:
-        rate = frame_rate_of(source)
+        rate = frame_rate_of(source, options.input_limits)
     except InterpError:
         return None
     return rate and rate * options.frames_for_each

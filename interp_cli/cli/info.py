@@ -111,7 +111,7 @@ def _frame_steps(path: Path) -> tuple[float | None, float | None, bool]:
     """
     from itertools import islice, pairwise
 
-    from interp_cli.video.probe import open_video
+    from interp_cli.video.opening import open_video
 
     container, stream = open_video(path)
     with container:

@@ -21,6 +21,7 @@ from interp_cli.video.health import Health, announced_frames, is_harmless, missi
 from interp_cli.video.libav_log import ErrorLog
 
 _OPACITY_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_UNSPECIFIED = 2  # of matrix, primaries and transfer (ITU-T H.273)
 # Number of packets without a key frame after which decoding begins without one.
 _MAX_BEFORE_KEY = 300
 # Number of packets before the end that are looked at: more than a picture is moved in decoding.
@@ -215,6 +216,8 @@ class PictureDecoder:
         for image in images:
             if image.time_base is None and self._stream.time_base:
                 image.time_base = self._stream.time_base
+            if self._context is not self._stream.codec_context:
+                _add_tags(image, self._stream.codec_context)
             if self._is_good(image, number):
                 yield image
 
@@ -274,7 +277,21 @@ def _context_of(stream: VideoStream) -> av.VideoCodecContext:
         # Cropping within the stream must be exact, not rounded to what suits the processor.
         stream.codec_context.flags |= Flags.unaligned
         return stream.codec_context
-    return cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
+    context = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
+    context.options = stream.codec_context.options
+    return context
+
+
+def _add_tags(image: av.VideoFrame, stated: av.VideoCodecContext) -> None:
+    """Let the container's colour tags hold where the coded stream says nothing."""
+    if image.colorspace == _UNSPECIFIED:
+        # The libraries' range stands for nothing either: without a matrix it is a default.
+        image.colorspace = stated.colorspace
+        image.color_range = stated.color_range or image.color_range
+    if image.color_primaries == _UNSPECIFIED:
+        image.color_primaries = stated.color_primaries
+    if image.color_trc == _UNSPECIFIED:
+        image.color_trc = stated.color_trc
 
 
 def _is_flush(packet: Packet[Stream]) -> bool:

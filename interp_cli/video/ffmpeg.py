@@ -8,9 +8,9 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 import imageio_ffmpeg
@@ -22,6 +22,8 @@ from interp_cli.errors import ResourceError
 # Seconds for a program to say its version. An ffmpeg needs 0.02 on an idle machine.
 _ANSWER_SECONDS = 60
 
+# Demuxers of files that name other files, which FFmpeg then opens.
+NAMING_OTHERS = frozenset({"concat", "dash", "hls", "imf"})
 # Demuxers of kinds of files that may also be one of many pictures.
 _ANIMATIONS = {".gif": "gif", ".png": "apng", ".apng": "apng", ".webp": "webp_anim"}
 
@@ -51,19 +53,51 @@ def file_url(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def input_arguments(path: Path) -> list[str]:
-    """Arguments with which ffmpeg reads a file."""
+def input_arguments(path: Path, container: str = "") -> list[str]:
+    """Arguments with which ffmpeg reads a file.
+
+    Args:
+        path: The file.
+        container: FFmpeg's name of its format, where it is known and its names were checked.
+    """
     demuxer = _forced_demuxer(path)
+    if container == "concat":
+        return ["-f", "concat", "-safe", "0", "-i", file_url(path)]
     return [*(("-f", demuxer) if demuxer else ()), "-i", file_url(path)]
 
 
-def open_input(path: Path) -> InputContainer:
+def open_input(
+    path: Path,
+    *,
+    without: frozenset[str] = frozenset(),
+    opened: Callable[[str, int, dict[str, str]], IO[bytes]] | None = None,
+    safe: bool = False,
+) -> InputContainer:
     """Open a file with PyAV.
+
+    Args:
+        path: The file.
+        without: Names of formats that are refused, in files that it names as well.
+        opened: Opens the file and those that it names, by URL; `None`: FFmpeg does.
+        safe: Whether FFmpeg's `concat` refuses names that are absolute, unusual or lead upwards.
 
     Raises:
         FFmpegError: FFmpeg cannot read it.
     """
-    return av.open(file_url(path), format=_forced_demuxer(path), metadata_errors="replace")
+    return av.open(
+        file_url(path),
+        format=_forced_demuxer(path),
+        container_options={"safe": str(int(safe)), **format_options(without)},
+        metadata_errors="replace",
+        io_open=opened,
+    )
+
+
+def format_options(without: frozenset[str]) -> dict[str, str]:
+    """Options of `av.open` that refuse some formats."""
+    if not without:
+        return {}
+    return {"format_whitelist": ",".join(sorted(av.formats_available - without))}
 
 
 def _forced_demuxer(path: Path) -> str | None:

@@ -14,8 +14,9 @@ from av.format import Flags as FormatFlags
 from av.video.stream import VideoStream
 
 from interp_cli.errors import DecodeError, OpenError
+from interp_cli.options import DEFAULT_LIMITS, InputLimits
 from interp_cli.video.decoding import PictureDecoder
-from interp_cli.video.ffmpeg import open_input
+from interp_cli.video.opening import check_size, open_video
 from interp_cli.video.sidedata import LightLevel, MasteringDisplay, read_listing, side_data_of
 from interp_cli.video.truncation import missing_bytes
 
@@ -148,47 +149,23 @@ class VideoInfo:
         return tuple(stream for stream in self.streams if stream.kind == kind)
 
 
-def open_video(path: str | Path) -> tuple[InputContainer, VideoStream]:
-    """Open a file and choose its video stream, which is no cover picture.
-
-    Raises:
-        OpenError: The file is missing, empty, a folder, no media file, or has no video.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise OpenError(f"{path}: no such file.")
-    if path.is_dir():
-        raise OpenError(f"{path}: is a folder; a video file is expected.")
-    if path.stat().st_size == 0:
-        raise OpenError(f"{path}: the file is empty.")
-    try:
-        container = open_input(path)
-    except av.error.PermissionError as error:
-        raise OpenError(f"{path}: may not be read (permission denied).") from error
-    except av.error.FFmpegError as error:
-        raise OpenError(
-            f"{path}: is no video that FFmpeg can read, or a damaged one ({error.strerror})."
-        ) from error
-    for stream in container.streams.video:
-        if not _is_cover(stream):
-            return container, stream
-    kinds = sorted({stream.type or "unknown" for stream in container.streams})
-    container.close()
-    raise OpenError(f"{path}: has no video stream (found: {', '.join(kinds) or 'nothing'}).")
-
-
-def probe(path: str | Path) -> VideoInfo:
+def probe(path: str | Path, limits: InputLimits = DEFAULT_LIMITS) -> VideoInfo:
     """Describe a video file.
+
+    Args:
+        path: The file.
+        limits: What is accepted.
 
     Raises:
         OpenError: See `open_video`; also where no picture can be decoded at all.
     """
     path = Path(path)
-    container, stream = open_video(path)
+    container, stream = open_video(path, limits)
     with container:
         first = first_picture(PictureDecoder(container, stream), path)
+        check_size(path, first.width, first.height, limits)
         info = describe(container, stream, first, path)
-        listing = read_listing(path, stream.index)
+        listing = read_listing(path, stream.index, container.format.name)
         left, right, top, bottom = listing.cropping
         return replace(
             info,
@@ -274,13 +251,17 @@ def first_picture(decoder: PictureDecoder, path: Path) -> av.VideoFrame:
     raise OpenError(f"{path}: the video stream holds no picture.")
 
 
-def frame_rate_of(path: Path) -> Fraction | None:
+def frame_rate_of(path: Path, limits: InputLimits = DEFAULT_LIMITS) -> Fraction | None:
     """The nominal rate by a video's header; `None` where there is none.
+
+    Args:
+        path: The file.
+        limits: What is accepted.
 
     Raises:
         OpenError: See `open_video`.
     """
-    container, stream = open_video(path)
+    container, stream = open_video(path, limits)
     with container:
         return _nominal_rate(stream, stream.time_base or Fraction(1, 1000))
 
@@ -317,10 +298,6 @@ def _side_stream(stream: av.stream.Stream) -> StreamInfo:
 def _roles(stream: av.stream.Stream) -> tuple[str, ...]:
     found = av.stream.Disposition(int(stream.disposition))
     return tuple(role.name for role in av.stream.Disposition if role in found and role.name)
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    return bool(int(stream.disposition) & av.stream.Disposition.attached_pic.value)
 
 
 def _nominal_rate(stream: VideoStream, time_base: Fraction) -> Fraction | None:

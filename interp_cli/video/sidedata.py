@@ -150,13 +150,18 @@ def side_data_of(frame: av.VideoFrame) -> SideData:
     return SideData(display, light, rotation, mirrored, tuple(dict.fromkeys(dropped)))
 
 
-def read_listing(path: Path, video_index: int) -> Listing:
+def read_listing(path: Path, video_index: int, container: str = "") -> Listing:
     """Ask ffmpeg for what PyAV does not offer (about 20 ms).
 
     What ffmpeg does not print counts as unknown, so a file that it cannot open is no error here.
+
+    Args:
+        path: A file that was opened already.
+        video_index: Number of its video stream.
+        container: FFmpeg's name of its format.
     """
     try:
-        text = run_ffmpeg("-v", "verbose", *input_arguments(path)).stderr
+        text = run_ffmpeg("-v", "verbose", *input_arguments(path, container)).stderr
     except ResourceError:  # no ffmpeg: the encoder will report that
         text = ""
     blocks = re.split(r"^ +Stream #0:(\d+)", text, flags=re.MULTILINE)

@@ -19,6 +19,8 @@ _MAX_OGG_PAGE_BYTES = 27 + 255 + 255 * 255
 # Identifiers of ASF's header and of the object within it that has the file's size.
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+# Elements of Matroska; a Void pads.
+_EBML, _SEGMENT, _VOID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\xec"
 
 
 def y4m_missing_bytes(head: bytes, size: int, first: av.VideoFrame) -> int:
@@ -61,8 +63,8 @@ def _missing_bytes(path: Path, first: av.VideoFrame) -> int:
         head = file.read(Y4M_HEAD_BYTES)
         if head.startswith(b"YUV4MPEG2"):
             return y4m_missing_bytes(head, size, first)
-        if head.startswith(b"\x1a\x45\xdf\xa3"):
-            return max(0, _matroska_end(head) - size)
+        if head.startswith(_EBML):
+            return max(0, _matroska_end(file, size) - size)
         if head.startswith(_ASF):
             return max(0, _asf_end(head) - size)
         if head.startswith(_OGG_PAGE):
@@ -105,19 +107,27 @@ def _ogg_end(file: BinaryIO, size: int) -> int:
     return start + page + 27 + count + sum(tail[page + 27 : page + 27 + count])
 
 
-def _matroska_end(head: bytes) -> int:
-    """End of the Segment of a Matroska file; 0 where its size is left open."""
-
-    def number(position: int) -> tuple[int, int]:
-        """An EBML variable-length size and the position after it (RFC 8794, section 4)."""
-        length = 9 - head[position].bit_length()
-        value = int.from_bytes(head[position : position + length], "big")
-        return value & ((1 << 7 * length) - 1), position + length
-
-    header_size, position = number(4)
-    position += header_size
-    if head[position : position + 4] != b"\x18\x53\x80\x67":
-        return 0
-    size, start = number(position + 4)
-    unknown = (1 << 7 * (start - position - 4)) - 1
-    return 0 if size == unknown else start + size
+def _matroska_end(file: BinaryIO, size_bytes: int) -> int:
+    """End of the Segment of a Matroska file; 0 where its size is left open or cannot be read."""
+    position, value = 0, b""
+    while value != _SEGMENT:
+        if position >= size_bytes:
+            return 0
+        file.seek(position)
+        value = file.read(4)
+        width = 4
+        if value[:1] == _VOID:
+            value, width = _VOID, 1
+        if value not in (_EBML, _VOID, _SEGMENT):
+            return 0
+        file.seek(position + width)
+        number = file.read(8)
+        # An EBML variable-length size (RFC 8794, section 4): zeros before the first 1 count bytes.
+        length = 9 - number[0].bit_length() if number else 9
+        if length > len(number):
+            return 0
+        size = int.from_bytes(number[:length], "big") & ((1 << 7 * length) - 1)
+        if size == (1 << 7 * length) - 1:
+            return 0
+        position += width + length + size
+    return position

@@ -204,7 +204,7 @@ class VideoCommands:
             arguments += ["-noaccurate_seek"]
         if side.shift_seconds:
             arguments += ["-itsoffset", _seconds(-side.shift_seconds)]
-        arguments += input_arguments(side.source.path)
+        arguments += input_arguments(side.source.path, side.source.container)
         url = self._chapters
         return [*arguments, "-f", "ffmetadata", "-i", url] if url else arguments
 

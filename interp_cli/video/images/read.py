@@ -10,17 +10,22 @@ import cv2
 import numpy as np
 
 from interp_cli.errors import DecodeError, OpenError
+from interp_cli.options import DEFAULT_LIMITS, InputLimits
 from interp_cli.video.images.codecs import EXR, JPEG, TIFF, WEBP, ImageCodec, image_codec_of
 from interp_cli.video.images.float_curve import float_image
 from interp_cli.video.images.metadata import is_whole_exr, is_whole_jpeg
 from interp_cli.video.pixel_format import planes_of
 
 
-def read_image(path: Path) -> av.VideoFrame:
+def read_image(path: Path, max_pixels: int = DEFAULT_LIMITS.max_pixels) -> av.VideoFrame:
     """Decode a picture file, in its own pixel format.
 
+    Args:
+        path: The file.
+        max_pixels: Largest number of pixels.
+
     Raises:
-        OpenError: Its suffix is wrong, or its contents are not supported.
+        OpenError: Its suffix is wrong, it is too large, or its contents are not supported.
         DecodeError: It is damaged.
     """
     kind = image_codec_of(path)
@@ -36,21 +41,33 @@ def read_image(path: Path) -> av.VideoFrame:
     if b"acTL" in content[:100] or (kind is WEBP and b"ANIM" in content[:64]):
         raise OpenError(f"{path}: is an animation, not one picture; double it by itself.")
     if kind is TIFF:
-        return _read_tiff(path, content)
-    return _decoded(path, kind, content)
+        return _read_tiff(path, content, max_pixels)
+    return _decoded(path, kind, content, max_pixels)
 
 
-def _decoded(path: Path, kind: ImageCodec, content: bytes) -> av.VideoFrame:
+def _decoded(path: Path, kind: ImageCodec, content: bytes, max_pixels: int) -> av.VideoFrame:
     context = av.CodecContext.create(kind.codec, "r")
     context.thread_type = "SLICE"
+    context.options = InputLimits(max_pixels).decoder_options
     assert isinstance(context, av.VideoCodecContext)
     try:
         frames = [*context.decode(av.Packet(content)), *context.decode(None)]
+    except av.error.ArgumentError as error:
+        raise _too_large(path, max_pixels) from error
     except av.error.FFmpegError as error:
         raise DecodeError(f"{path}: cannot be decoded ({error.strerror}).") from error
+    if frames and frames[0].width * frames[0].height > max_pixels:
+        raise _too_large(path, max_pixels)
     if not frames or frames[0].is_corrupt or not _is_whole(kind, content):
         raise DecodeError(f"{path}: is damaged or cut off; copy it again.")
     return frames[0]
+
+
+def _too_large(path: Path, max_pixels: int) -> OpenError:
+    return OpenError(
+        f"{path}: its size is impossible, or exceeds {max_pixels:,} pixels. Doubling accepts more "
+        "with `max_pixels`."
+    )
 
 
 def _is_whole(kind: ImageCodec, content: bytes) -> bool:
@@ -72,7 +89,7 @@ def _count_pages(path: Path, content: bytes) -> int:
     return cv2.imcount(str(path))
 
 
-def _read_tiff(path: Path, content: bytes) -> av.VideoFrame:
+def _read_tiff(path: Path, content: bytes, max_pixels: int) -> av.VideoFrame:
     """Read a TIFF file: with FFmpeg, or with OpenCV if it is big, tiled or floating-point."""
     pages = _count_pages(path, content)
     if pages > 1:
@@ -81,12 +98,15 @@ def _read_tiff(path: Path, content: bytes) -> av.VideoFrame:
             f"example: tiffsplit {path.name}"
         )
     try:
-        image = _decoded(path, TIFF, content)
+        image = _decoded(path, TIFF, content, max_pixels)
         if not image.format.name.startswith("rgb") or "f32" not in image.format.name:
             return image
     except DecodeError:
         pass
-    samples = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        samples = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:  # its own limits of width, height and pixels
+        raise OpenError(f"{path}: cannot be decoded by OpenCV ({error.err}).") from error
     if samples is None:
         raise DecodeError(f"{path}: cannot be decoded; it may be damaged: copy it again.")
     if samples.dtype not in (np.uint8, np.uint16, np.float32):

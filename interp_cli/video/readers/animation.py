@@ -16,8 +16,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from interp_cli.errors import OpenError
+from interp_cli.options import DEFAULT_LIMITS, InputLimits
 from interp_cli.video.ffmpeg import input_arguments, start_ffmpeg
 from interp_cli.video.images.animation_timing import AnimationTiming, missing_bytes, strange_bytes
+from interp_cli.video.opening import check_size
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.readers.file import VideoReader
 from interp_cli.video.readers.pipe import PipeReader
@@ -34,12 +36,15 @@ class AnimationReader(VideoReader):
         end_seconds: float | None = None,
         *,
         keep_going: bool = False,
+        limits: InputLimits = DEFAULT_LIMITS,
     ) -> None:
         """Open `path`; see `VideoReader`, and `read_animation_timing` for `timing`."""
         self.plays = timing.plays
         self._delays = timing.delays
-        info = animation_info(path, timing)
-        super().__init__(path, start_seconds, end_seconds, keep_going=keep_going, info=info)
+        info = animation_info(path, timing, limits)
+        super().__init__(
+            path, start_seconds, end_seconds, keep_going=keep_going, info=info, limits=limits
+        )
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         found = _words(self.info.path)
@@ -80,6 +85,7 @@ class WebpReader(PipeReader):
         end_seconds: float | None = None,
         *,
         keep_going: bool = False,
+        limits: InputLimits = DEFAULT_LIMITS,
     ) -> None:
         """Open `path`; see `VideoReader`, and `read_animation_timing` for `timing`."""
         self.plays = timing.plays
@@ -100,6 +106,7 @@ class WebpReader(PipeReader):
                 end_seconds,
                 name=str(path),
                 keep_going=keep_going,
+                limits=limits,
             )
         except OpenError as error:
             self._end_decoder()
@@ -133,9 +140,18 @@ class WebpReader(PipeReader):
             self._process.stdout.close()
 
 
-def animation_info(path: Path, timing: AnimationTiming) -> VideoInfo:
+def _canvas_of_webp(path: Path) -> tuple[int, int]:
+    """Width and height of an animated WebP, which its extended header holds."""
+    with path.open("rb") as file:
+        head = file.read(30)
+    return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+
+
+def animation_info(
+    path: Path, timing: AnimationTiming, limits: InputLimits = DEFAULT_LIMITS
+) -> VideoInfo:
     """Description of a GIF or an APNG, as from `probe`, with its exact delays."""
-    info = replace(probe(path), missing_bytes=missing_bytes(path))
+    info = replace(probe(path, limits), missing_bytes=missing_bytes(path))
     return _timed(info, timing) if timing.delays else info
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -14,12 +15,14 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from interp_cli.errors import DecodeError, OpenError
+from interp_cli.options import DEFAULT_LIMITS, InputLimits
 from interp_cli.video.continuity import lost_data
 from interp_cli.video.decoding import PictureDecoder
 from interp_cli.video.health import Health
 from interp_cli.video.libav_log import ErrorLog
+from interp_cli.video.opening import open_video
 from interp_cli.video.pixel_format import cropped, native_format
-from interp_cli.video.probe import VideoInfo, open_video, probe
+from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.readers.base import Frame, ThreadedReader
 
 # From this long before the first picture everything is decoded: decoding times precede shown ones.
@@ -40,6 +43,7 @@ class VideoReader(ThreadedReader):
         keep_going: bool = False,
         depth: int = 8,
         info: VideoInfo | None = None,
+        limits: InputLimits = DEFAULT_LIMITS,
     ) -> None:
         """Open `path`.
 
@@ -51,12 +55,15 @@ class VideoReader(ThreadedReader):
             keep_going: Whether bad frames are left out instead of raising.
             depth: Number of decoded frames that may wait, which bounds the memory.
             info: Description from `probe`, if the caller has it.
+            limits: What is accepted.
 
         Raises:
             OpenError: The file cannot be read as a video.
         """
-        super().__init__(info or probe(path), keep_going=keep_going, depth=depth)
+        super().__init__(info or probe(path, limits), keep_going=keep_going, depth=depth)
         self._is_checked = self._has_lost = False
+        # A playlist was checked when it was described.
+        self._limits = replace(limits, allow_playlist_files=True)
         origin = self.info.video_start_seconds
         self._start = None if start_seconds is None else origin + Fraction(str(start_seconds))
         self._end = None if end_seconds is None else origin + Fraction(str(end_seconds))
@@ -134,7 +141,7 @@ class VideoReader(ThreadedReader):
 
     def _open(self) -> tuple[InputContainer, VideoStream]:
         with ErrorLog("") as log:
-            container, stream = log.observe(lambda: open_video(self.info.path))
+            container, stream = log.observe(lambda: open_video(self.info.path, self._limits))
             for message in log.take(container.format.name):
                 self.health.note(message)
         stream.thread_type = "AUTO"

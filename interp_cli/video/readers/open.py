@@ -19,7 +19,7 @@ from interp_cli.video.readers.animation import AnimationReader, WebpReader
 from interp_cli.video.readers.base import FrameReader
 from interp_cli.video.readers.file import VideoReader
 from interp_cli.video.readers.interlaced import FieldReader
-from interp_cli.video.readers.pipe import PipeReader
+from interp_cli.video.readers.pipe import NamedPipeReader, PipeReader
 from interp_cli.video.readers.sequence import SequenceReader
 
 STANDARD_STREAM = Path("-")
@@ -132,24 +132,29 @@ def _open_pictures(source: Source, options: DoubleOptions) -> FrameReader:
         options.start_seconds,
         options.end_seconds,
         white_level=options.white_level,
+        max_pixels=options.max_pixels,
         keep_going=options.keep_going,
     )
 
 
 def _open_pipe(source: Source, options: DoubleOptions) -> FrameReader:
-    start, end = options.start_seconds, options.end_seconds
-    return PipeReader(_STANDARD_INPUT, start, end, keep_going=options.keep_going)
+    start, end, limits = options.start_seconds, options.end_seconds, options.input_limits
+    if source.path == STANDARD_STREAM:
+        return PipeReader(_STANDARD_INPUT, start, end, keep_going=options.keep_going, limits=limits)
+    return NamedPipeReader(source.path, start, end, keep_going=options.keep_going, limits=limits)
 
 
 def _open_animation(source: Source, options: DoubleOptions) -> FrameReader:
     reader = WebpReader if source.path.suffix.lower() == ".webp" else AnimationReader
     start, end = options.start_seconds, options.end_seconds
-    return reader(source.path, source.found, start, end, keep_going=options.keep_going)
+    keep_going, limits = options.keep_going, options.input_limits
+    return reader(source.path, source.found, start, end, keep_going=keep_going, limits=limits)
 
 
 def _open_file(source: Source, options: DoubleOptions) -> FrameReader:
     start, end = options.start_seconds, options.end_seconds
-    return VideoReader(source.path, start, end, keep_going=options.keep_going)
+    keep_going, limits = options.keep_going, options.input_limits
+    return VideoReader(source.path, start, end, keep_going=keep_going, limits=limits)
 
 
 # The first that recognizes an input takes it; a video takes what nothing else does.
@@ -159,7 +164,12 @@ READERS: list[ReaderKind] = [
         lambda path: find_pictures(path) if is_sequence(path) else None,
         _open_pictures,
     ),
-    ReaderKind("pipe", lambda path: path == STANDARD_STREAM or None, _open_pipe, can_repeat=False),
+    ReaderKind(
+        "pipe",
+        lambda path: path == STANDARD_STREAM or path.is_fifo() or None,
+        _open_pipe,
+        can_repeat=False,
+    ),
     ReaderKind("animation", read_animation_timing, _open_animation),
     ReaderKind("video", lambda path: path, _open_file),
 ]

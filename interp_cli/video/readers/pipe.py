@@ -18,8 +18,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from interp_cli.errors import OpenError
+from interp_cli.options import DEFAULT_LIMITS, InputLimits
 from interp_cli.video.decoding import PictureDecoder
+from interp_cli.video.ffmpeg import NAMING_OTHERS, format_options
 from interp_cli.video.health import Health
+from interp_cli.video.opening import check_size, choose_video
 from interp_cli.video.probe import describe
 from interp_cli.video.readers.file import VideoReader
 from interp_cli.video.truncation import Y4M_HEAD_BYTES, y4m_missing_bytes
@@ -46,6 +49,7 @@ class PipeReader(VideoReader):
         name: str = "standard input",
         keep_going: bool = False,
         depth: int = 8,
+        limits: InputLimits = DEFAULT_LIMITS,
     ) -> None:
         """Wait for the header and the first picture.
 
@@ -56,6 +60,7 @@ class PipeReader(VideoReader):
             name: Name of the pipe in messages.
             keep_going: See `VideoReader`.
             depth: See `VideoReader`.
+            limits: See `VideoReader`.
 
         Raises:
             OpenError: The pipe carries no video.
@@ -65,7 +70,12 @@ class PipeReader(VideoReader):
         self._input = _Interruptible(pipe)
         try:
             self._container = av.open(
-                self._input, "r", metadata_errors="replace", buffer_size=_BUFFER_BYTES
+                self._input,
+                "r",
+                # A playlist in a pipe has no folder whose files it may name.
+                container_options=format_options(NAMING_OTHERS),
+                metadata_errors="replace",
+                buffer_size=_BUFFER_BYTES,
             )
         except av.error.FFmpegError as error:
             raise OpenError(
@@ -73,14 +83,17 @@ class PipeReader(VideoReader):
                 "YUV4MPEG2, NUT, Matroska or MPEG-TS is expected."
             ) from error
         try:
-            if not self._container.streams.video:
-                raise OpenError(f"{name}: has no video stream.")
-            self._stream = self._container.streams.video[0]
+            self._stream = choose_video(self._container, Path(name))
+            context = self._stream.codec_context
+            check_size(Path(name), context.width, context.height, limits)
+            context.options = limits.decoder_options
             self._stream.thread_type = "AUTO"
             decoder = PictureDecoder(self._container, self._stream, exact=keep_going)
             self._decoding = decoder.pictures()
             first = next(self._decoding, None)
-            if first is None:
+            if first is not None:
+                check_size(Path(name), first.width, first.height, limits)
+            else:
                 found = decoder.health.reason or "it is empty"
                 raise OpenError(f"{name}: no picture can be decoded ({found}).")
         except BaseException:
@@ -124,6 +137,42 @@ class PipeReader(VideoReader):
 
     def _again(self) -> VideoReader | None:
         return None
+
+
+class NamedPipeReader(PipeReader):
+    """Reads the frames of a video from a pipe that has a path, such as `<(command)` in a shell."""
+
+    def __init__(
+        self,
+        path: Path,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        *,
+        keep_going: bool = False,
+        limits: InputLimits = DEFAULT_LIMITS,
+    ) -> None:
+        """Wait for a program that writes to `path`; see `PipeReader`."""
+        try:
+            self._file = path.open("rb", buffering=0)
+        except OSError as error:
+            raise OpenError(f"{path}: cannot be read ({error.strerror}).") from error
+        try:
+            super().__init__(
+                self._file.fileno(),
+                start_seconds,
+                end_seconds,
+                name=str(path),
+                keep_going=keep_going,
+                limits=limits,
+            )
+        except BaseException:
+            self._file.close()
+            raise
+
+    def close(self) -> None:
+        """Stop reading, even if the pipe has more."""
+        super().close()
+        self._file.close()
 
 
 class _Interruptible(io.RawIOBase):

@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from interp_cli.errors import DecodeError
+from interp_cli.options import DEFAULT_LIMITS
 from interp_cli.video.images.float_curve import FloatCurve, float_image, float_planes
 from interp_cli.video.images.read import read_image
 from interp_cli.video.images.sequence_names import PictureFiles, find_pictures
@@ -39,6 +40,7 @@ class SequenceReader(ThreadedReader):
         end_seconds: float | None = None,
         *,
         white_level: float = 1.0,
+        max_pixels: int = DEFAULT_LIMITS.max_pixels,
         keep_going: bool = False,
         depth: int = 8,
     ) -> None:
@@ -50,6 +52,7 @@ class SequenceReader(ThreadedReader):
             start_seconds: See `VideoReader`.
             end_seconds: See `VideoReader`.
             white_level: The floating-point value that the network sees as white.
+            max_pixels: Largest number of pixels of a picture.
             keep_going: See `VideoReader`.
             depth: See `VideoReader`.
 
@@ -58,7 +61,8 @@ class SequenceReader(ThreadedReader):
         """
         self.pictures = find_pictures(source) if isinstance(source, Path) else source
         self.curve = FloatCurve(white_level)
-        first = read_image(self.pictures.files[0])
+        self._max_pixels = max_pixels
+        first = read_image(self.pictures.files[0], max_pixels)
         super().__init__(
             _info(self.pictures, first, frame_rate), keep_going=keep_going, depth=depth
         )
@@ -78,7 +82,7 @@ class SequenceReader(ThreadedReader):
         self.health.announced = len(self._wanted)
         for path, place in self._wanted:
             try:
-                image = read_image(path)
+                image = read_image(path, self._max_pixels)
             except DecodeError as error:
                 if not self._keep_going:
                     raise self._damaged_picture(error) from error
