@@ -100,6 +100,7 @@ class WebpReader(PipeReader):
         )
         assert self._process.stdout is not None  # for the type checker: PIPE was asked for
         try:
+            check_size(path, *_canvas_of_webp(path), limits)
             super().__init__(
                 self._process.stdout.fileno(),
                 start_seconds,
