@@ -90,7 +90,6 @@ class WebpReader(PipeReader):
         """Open `path`; see `VideoReader`, and `read_animation_timing` for `timing`."""
         self.plays = timing.plays
         self._delays = timing.delays
-        self._found = _words(path)
         self._process = start_ffmpeg(
             *("-v", "error", "-nostdin", *input_arguments(path)),
             *("-fps_mode", "passthrough", "-c:v", "rawvideo", "-f", "nut", "-"),
@@ -100,6 +99,7 @@ class WebpReader(PipeReader):
         )
         assert self._process.stdout is not None  # for the type checker: PIPE was asked for
         try:
+            self._found = _words(path)
             check_size(path, *_canvas_of_webp(path), limits)
             super().__init__(
                 self._process.stdout.fileno(),
