@@ -112,12 +112,14 @@ def _frame_steps(path: Path) -> tuple[float | None, float | None, bool]:
     from itertools import islice, pairwise
 
     from interp_cli.video.opening import open_video
+    from interp_cli.video.timestamps import PictureClock
 
     container, stream = open_video(path)
+    clock = PictureClock(container, stream)
     with container:
         stamps = sorted(
             packet.pts
-            for packet in islice(container.demux(stream), _TIMED_FRAMES)
+            for packet in islice(clock.corrected(container.demux(stream)), _TIMED_FRAMES)
             if packet.pts is not None
         )
         unit = float(stream.time_base or 0)

@@ -38,7 +38,8 @@ class SourceClock:
         end, whole = options.end_seconds, info.duration_seconds
         # An end that the user chose is followed by another frame a nominal step later.
         chosen = end is not None and (whole is None or end < whole)
-        last = step if chosen else info.last_duration or first.duration or step
+        stated = first.duration if 2 * first.duration >= step else step  # a tick is no duration
+        last = step if chosen else info.last_duration or stated
         self.times = InputTimes(first.time_base, first.pts - self.shift, last, nominal)
 
     @property

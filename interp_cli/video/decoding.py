@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from interp_cli.video.continuity import WITHOUT_INDEX
 from interp_cli.video.health import Health, announced_frames, is_harmless, missing_at_end
 from interp_cli.video.libav_log import ErrorLog
+from interp_cli.video.timestamps import PictureClock
 
 _OPACITY_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _UNSPECIFIED = 2  # of matrix, primaries and transfer (ITU-T H.273)
@@ -50,6 +51,7 @@ class PictureDecoder:
         stream: VideoStream,
         health: Health | None = None,
         *,
+        clock: PictureClock | None = None,
         exact: bool = False,
         from_start: bool = True,
     ) -> None:
@@ -59,12 +61,14 @@ class PictureDecoder:
             container: The open file.
             stream: Its video.
             health: Where findings are noted.
+            clock: Corrects the times; `None`: a new one that knows nothing of the file.
             exact: Whether each error is assigned to its picture; takes one thread.
             from_start: Whether the file is read from its start; only then is what it announces
                 compared.
         """
         self.health = health or Health()
         self._container, self._stream = container, stream
+        self._clock = clock or PictureClock(container, stream)
         self._context = _context_of(stream)
         self._exact, self._from_start = exact, from_start
         # Without a picture yet; kept in order, as pictures come late from several threads.
@@ -153,6 +157,8 @@ class PictureDecoder:
                     self.health.note(message, None if waiting is None else _seconds(waiting))
             if packet is None:
                 break
+            if packet.stream_index == self._stream.index:
+                self._clock.correct(packet)
             self._note_end(packet)
             if packet.stream_index != self._stream.index or _is_flush(packet):
                 continue
@@ -218,6 +224,7 @@ class PictureDecoder:
                 image.time_base = self._stream.time_base
             if self._context is not self._stream.codec_context:
                 _add_tags(image, self._stream.codec_context)
+            image.pts = self._clock.time(image)
             if self._is_good(image, number):
                 yield image
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,14 +11,16 @@ from pathlib import Path
 import av
 import av.error
 from av.container import InputContainer
-from av.format import Flags as FormatFlags
 from av.video.stream import VideoStream
 
 from interp_cli.errors import DecodeError, OpenError
 from interp_cli.options import DEFAULT_LIMITS, InputLimits
+from interp_cli.video.clock_scan import ClockScan, StreamClock, may_start_anew, scan_clock
 from interp_cli.video.decoding import PictureDecoder
+from interp_cli.video.frame_rates import likely_last_duration, likely_rate, usual_rate
 from interp_cli.video.opening import check_size, open_video
 from interp_cli.video.sidedata import LightLevel, MasteringDisplay, read_listing, side_data_of
+from interp_cli.video.timestamps import PictureClock, has_only_decoding_times, is_arbitrary
 from interp_cli.video.truncation import missing_bytes
 
 # Seconds before the end from which packets are read to find the last time stamp: longer than
@@ -85,15 +88,16 @@ class VideoInfo:
         sample_aspect: Width of a pixel over its height; 1 where unknown.
         rotation: Degrees counter-clockwise that a player turns the picture.
         interlaced: Whether the first picture holds two fields.
-        frame_rate: The nominal rate; `None` where there is none.
+        frame_rate: The nominal rate; `None` where there is none. A stated rate that no step between
+            pictures comes near is replaced by that of the usual step.
         time_base: Unit of the video's time stamps, in seconds.
         frame_count: Number of frames by the header or the index; `None` where the file does not
             say.
         duration_seconds: Duration of the whole file; `None` where unknown.
         start_seconds: Start of the earliest stream.
         video_start_seconds: Time of the video's first picture, on the same clock.
-        last_duration: Duration of the last picture, in units of `time_base`; `None` where the
-            file does not say.
+        last_duration: Duration of the last picture, in units of `time_base`; the usual step where
+            the file states next to nothing, `None` where it does not say.
         missing_bytes: Number of bytes that the file is shorter than its header says; 0 where it
             is complete.
         clock_is_arbitrary: Whether the format's clock starts anywhere (MPEG-TS), so that only
@@ -110,6 +114,12 @@ class VideoInfo:
         mastering_display: The display that an HDR video was graded on.
         light_level: The greatest brightness of an HDR video.
         dropped_metadata: Further data of the pictures that no output can keep, in words.
+        has_only_decoding_times: Whether the file says when pictures are decoded, not when they are
+            shown.
+        discontinuities: Number of times that the file's clock starts anew.
+        side_clocks: How the clocks of the other streams are corrected then.
+        pauses: Decoding times, in units of `time_base`, to which the clock leaps over a pause of
+            the video: sound goes on meanwhile.
     """
 
     path: Path
@@ -143,6 +153,15 @@ class VideoInfo:
     mastering_display: MasteringDisplay | None = None
     light_level: LightLevel | None = None
     dropped_metadata: tuple[str, ...] = ()
+    has_only_decoding_times: bool = False
+    discontinuities: int = 0
+    side_clocks: tuple[StreamClock, ...] = ()
+    pauses: tuple[int, ...] = ()
+
+    @property
+    def can_seek(self) -> bool:
+        """Whether a time stamp leads to a place in the file."""
+        return not (self.discontinuities or self.has_only_decoding_times)
 
     def streams_of(self, kind: str) -> tuple[StreamInfo, ...]:
         """All side streams of one kind, in file order."""
@@ -162,16 +181,19 @@ def probe(path: str | Path, limits: InputLimits = DEFAULT_LIMITS) -> VideoInfo:
     path = Path(path)
     container, stream = open_video(path, limits)
     with container:
-        first = first_picture(PictureDecoder(container, stream), path)
+        in_decoding_order = _has_only_decoding_times(path, stream, limits)
+        clock = PictureClock(container, stream, in_decoding_order=in_decoding_order)
+        first = first_picture(PictureDecoder(container, stream, clock=clock), path)
         check_size(path, first.width, first.height, limits)
         info = describe(container, stream, first, path)
         listing = read_listing(path, stream.index, container.format.name)
         left, right, top, bottom = listing.cropping
-        return replace(
+        tail = _tail(container, stream)
+        scan = _clock_scan(path, limits) if tail is None else None
+        info = replace(
             info,
             width=info.width - left - right,
             height=info.height - top - bottom,
-            last_duration=_last_duration(container, stream),
             missing_bytes=missing_bytes(container, stream, first, path),
             streams=tuple(replace(s, tag=listing.tags.get(s.index, "")) for s in info.streams),
             cropping=listing.cropping,
@@ -179,7 +201,49 @@ def probe(path: str | Path, limits: InputLimits = DEFAULT_LIMITS) -> VideoInfo:
             dropped_metadata=tuple(
                 dict.fromkeys((*info.dropped_metadata, *listing.dropped_metadata))
             ),
+            has_only_decoding_times=in_decoding_order,
         )
+    return _timed(info, scan.tail if scan else tail or (), scan)
+
+
+def _timed(info: VideoInfo, tail: Sequence[tuple[int, int]], scan: ClockScan | None) -> VideoInfo:
+    """Complete a description by what the packets say about time."""
+    stamps = [pts for pts, _ in tail]
+    usual = usual_rate(stamps, info.time_base)
+    last = likely_last_duration(tail, usual, info.time_base)
+    info = replace(
+        info,
+        frame_rate=likely_rate(info.frame_rate, stamps, info.time_base),
+        last_duration=last,
+        pauses=scan.pauses if scan else (),
+    )
+    if not scan or not scan.discontinuities:
+        return info
+    end = (max(stamps) + (last or 0)) * info.time_base
+    return replace(
+        info,
+        duration_seconds=float(end - info.start_seconds),
+        discontinuities=scan.discontinuities,
+        side_clocks=scan.side_clocks,
+    )
+
+
+def _has_only_decoding_times(path: Path, stream: VideoStream, limits: InputLimits) -> bool:
+    """See `has_only_decoding_times`; the file is opened again only where it is possible."""
+    if not stream.codec_context.has_b_frames:
+        return False
+    container, stream = open_video(path, limits)
+    with container:
+        try:
+            return has_only_decoding_times(container, stream)
+        except (av.error.FFmpegError, OSError):  # what is wrong is said by whoever decodes
+            return False
+
+
+def _clock_scan(path: Path, limits: InputLimits) -> ClockScan:
+    container, stream = open_video(path, limits)
+    with container:
+        return scan_clock(container, stream)
 
 
 def describe(
@@ -212,7 +276,7 @@ def describe(
         video_start_seconds=(first.pts or 0) * time_base,
         last_duration=None,
         missing_bytes=0,
-        clock_is_arbitrary=FormatFlags.ts_discont in FormatFlags(container.format.flags),
+        clock_is_arbitrary=is_arbitrary(container),
         video_index=stream.index,
         streams=tuple(_side_stream(s) for s in container.streams if s.index != stream.index),
         chapters=len(container.chapters()),
@@ -252,7 +316,7 @@ def first_picture(decoder: PictureDecoder, path: Path) -> av.VideoFrame:
 
 
 def frame_rate_of(path: Path, limits: InputLimits = DEFAULT_LIMITS) -> Fraction | None:
-    """The nominal rate by a video's header; `None` where there is none.
+    """The nominal rate of a video, as in `VideoInfo`; `None` where there is none.
 
     Args:
         path: The file.
@@ -263,7 +327,9 @@ def frame_rate_of(path: Path, limits: InputLimits = DEFAULT_LIMITS) -> Fraction 
     """
     container, stream = open_video(path, limits)
     with container:
-        return _nominal_rate(stream, stream.time_base or Fraction(1, 1000))
+        time_base = stream.time_base or Fraction(1, 1000)
+        stamps = [pts for pts, _ in _tail(container, stream) or ()]
+        return likely_rate(_nominal_rate(stream, time_base), stamps, time_base)
 
 
 def refuse_interlaced(info: VideoInfo) -> None:
@@ -308,12 +374,21 @@ def _nominal_rate(stream: VideoStream, time_base: Fraction) -> Fraction | None:
     return stream.guessed_rate or stream.average_rate
 
 
-def _last_duration(container: InputContainer, stream: VideoStream) -> int | None:
-    """Duration of the picture with the greatest time stamp, from packets near the end."""
+def _tail(container: InputContainer, stream: VideoStream) -> list[tuple[int, int]] | None:
+    """Time stamps and durations of the packets near the end.
+
+    They are empty if the format cannot seek, and `None` if they do not tell: the clock may start
+    anew anywhere in the file, or does so near the end.
+    """
+    if may_start_anew(container):
+        return None
     end = (container.start_time or 0) + (container.duration or 0)
+    clock = PictureClock(container, stream)
     try:
         container.seek(max(0, end - _TAIL_SECONDS * av.time_base), backward=True)
-        tail = [(p.pts, p.duration) for p in container.demux(stream) if p.pts is not None]
-    except (av.error.FFmpegError, OSError):  # the format cannot seek
+        packets = list(clock.corrected(container.demux(stream)))
+    except (av.error.FFmpegError, OSError):
+        return []
+    if clock.discontinuities:
         return None
-    return max(tail)[1] or None if tail else None
+    return [(p.pts, p.duration or 0) for p in packets if p.pts is not None]

@@ -15,6 +15,7 @@ from pathlib import Path
 from interp_cli.atomic import temporary_folder
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
+from interp_cli.video.clock_scan import StreamClock
 from interp_cli.video.encoding.containers import (
     attach_covers,
     container_of,
@@ -60,6 +61,12 @@ class SideStreams:
     def length_seconds(self) -> Fraction | None:
         """End of what is kept, after the shift; `None`: that of the source."""
         return None if self.end_seconds is None else self.end_seconds - self.shift_seconds
+
+    @property
+    def limit_seconds(self) -> Fraction | None:
+        """The same with the last frame, which may last beyond that."""
+        length = self.length_seconds
+        return None if length is None else length + self.tail_seconds
 
 
 class VideoCommands:
@@ -198,7 +205,12 @@ class VideoCommands:
         if side is None:
             return []
         arguments = []
-        if side.start_seconds is not None:  # ffmpeg counts from the file's own start
+        for clock in side.source.side_clocks:
+            begin = None if side.start_seconds is None else Fraction(0)
+            arguments += clock_arguments(clock, begin, side.limit_seconds)
+        # Packets are counted from the file's start on where its clock starts anew.
+        if side.start_seconds is not None and side.source.can_seek:
+            # ffmpeg counts from the file's own start.
             arguments += ["-ss", _seconds(side.start_seconds - side.source.start_seconds)]
             # Otherwise decoded streams are cut at the unshifted start, which loses as much again.
             arguments += ["-noaccurate_seek"]
@@ -218,12 +230,14 @@ class VideoCommands:
         arguments += plan.arguments
         if side.stretch > 1:
             arguments += ["-map_chapters", "2" if self._chapters else "-1"]
+        if side.source.side_clocks:
+            # Cutting uses the clock before its correction, so packets are dropped where they enter.
+            return [*arguments, *attach_covers(plan, side.source.path, Path(self._covers.name))]
         # Seeking lands early; copied packets from before the start would move everything.
         arguments += ["-ss", "0"] if side.start_seconds is not None else []
-        if side.length_seconds is not None:
-            # The limit applies to the video too, whose last frame may last beyond the end.
-            span = (side.length_seconds + side.tail_seconds) * side.stretch
-            arguments += ["-t", _seconds(span)]
+        if side.limit_seconds is not None:
+            # The limit applies to the video too.
+            arguments += ["-t", _seconds(side.limit_seconds * side.stretch)]
         return [*arguments, *attach_covers(plan, side.source.path, Path(self._covers.name))]
 
     @cached_property
@@ -238,3 +252,29 @@ class VideoCommands:
 def _seconds(value: Fraction) -> str:
     """A time for ffmpeg, which counts in microseconds."""
     return f"{float(value):.6f}"
+
+
+def clock_arguments(clock: StreamClock, begin: Fraction | None, end: Fraction | None) -> list[str]:
+    """Arguments for an input that correct a stream's clock.
+
+    Args:
+        clock: What is known of the stream.
+        begin: Time before which its packets are left out, corrected and shifted; `None`: from the
+            start.
+        end: Time from which they are left out; `None`: to the end.
+    """
+    filters, before, terms = list[str](), Fraction(0), list[str]()
+    for number, offset in clock.offsets:
+        terms.append(rf"gte(N\,{number})*({offset - before})/TB")
+        before = offset
+    if terms:
+        shift = f"round({'+'.join(terms)})"
+        filters.append(f"setts=pts=PTS+{shift}:dts=DTS+{shift}")  # TS stands for DTS alone
+    dropped = [rf"between(n\,{first}\,{last})" for first, last in clock.overlapping]
+    if begin is not None:
+        dropped.append(rf"lt(pts*tb\,{_seconds(begin)})")
+    if end is not None:
+        dropped.append(rf"gte(pts*tb\,{_seconds(end)})")
+    if dropped:
+        filters.append(f"noise=drop={'+'.join(dropped)}")
+    return [f"-bsf:{clock.index}", ",".join(filters)] if filters else []

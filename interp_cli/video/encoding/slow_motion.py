@@ -49,7 +49,7 @@ def packet_filter(stretch: int, end_seconds: Fraction | None) -> str:
         stretch: Factor of slow motion.
         end_seconds: Time from which packets are left out; `None`: all are kept.
     """
-    scale = f"setts=ts=TS*{stretch}:duration=DURATION*{stretch}"
+    scale = f"setts=pts=PTS*{stretch}:dts=DTS*{stretch}:duration=DURATION*{stretch}"
     if end_seconds is None:
         return scale
     return rf"noise=drop=gte(pts*tb\,{float(end_seconds):.6f}),{scale}"

@@ -24,9 +24,16 @@ from interp_cli.video.opening import open_video
 from interp_cli.video.pixel_format import cropped, native_format
 from interp_cli.video.probe import VideoInfo, probe
 from interp_cli.video.readers.base import Frame, ThreadedReader
+from interp_cli.video.timestamps import GrowingTimes, PictureClock
 
 # From this long before the first picture everything is decoded: decoding times precede shown ones.
 _BEFORE_ALL_SECONDS = 10
+
+
+def discontinuity_warning(count: int) -> str:
+    """What a user should know of a clock that starts anew."""
+    times = "once" if count == 1 else f"{count} times"
+    return f"the input's clock starts anew {times}: its parts follow one another without a gap."
 
 
 class VideoReader(ThreadedReader):
@@ -64,6 +71,9 @@ class VideoReader(ThreadedReader):
         self._is_checked = self._has_lost = False
         # A playlist was checked when it was described.
         self._limits = replace(limits, allow_playlist_files=True)
+        self._clock: PictureClock | None = None
+        if self.info.discontinuities:
+            self.warnings = (discontinuity_warning(self.info.discontinuities),)
         origin = self.info.video_start_seconds
         self._start = None if start_seconds is None else origin + Fraction(str(start_seconds))
         self._end = None if end_seconds is None else origin + Fraction(str(end_seconds))
@@ -149,7 +159,7 @@ class VideoReader(ThreadedReader):
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         """All pictures from shortly before the start."""
-        if self._start is None or not stream.time_base:
+        if self._start is None or not stream.time_base or not self.info.can_seek:
             return self._pictures(container, stream)
         # In MPEG-TS and others FFmpeg finds a position but no keyframe. The decoder then begins at
         # the next keyframe, which may be after the start, so the search goes further back.
@@ -172,7 +182,13 @@ class VideoReader(ThreadedReader):
         self, container: InputContainer, stream: VideoStream, *, from_start: bool = True
     ) -> Generator[av.VideoFrame]:
         exact, health = self._keep_going, self.health
-        decoder = PictureDecoder(container, stream, health, exact=exact, from_start=from_start)
+        in_decoding_order = self.info.has_only_decoding_times
+        self._clock = PictureClock(
+            container, stream, in_decoding_order=in_decoding_order, pauses=self.info.pauses
+        )
+        decoder = PictureDecoder(
+            container, stream, health, clock=self._clock, exact=exact, from_start=from_start
+        )
         return decoder.pictures()
 
     def _begins_well(self, first: av.VideoFrame) -> bool:
@@ -183,21 +199,26 @@ class VideoReader(ThreadedReader):
 
     def _wanted(self, container: InputContainer, stream: VideoStream) -> Generator[Frame]:
         """Frames between start and end, in a native format, with strictly growing times."""
-        last: int | None = None
-        for image in self._images(container, stream):
+        for image, pts in self._timed(self._images(container, stream)):
             time_base = image.time_base or self.info.time_base
-            pts = image.pts
-            if pts is None:  # streams without time stamps run at their nominal rate
-                pts = 0 if last is None else last + (image.duration or self._step(time_base))
-            if last is not None and pts <= last:
-                pts = last + 1
-                self.repaired_times += 1
-            last = pts
             if self._end is not None and pts * time_base >= self._end:
                 return
             if self._start is None or pts * time_base >= self._start:
                 picture = cropped(native_format(image), self.info.cropping)
                 yield Frame(picture, pts, image.duration or 0, time_base)
+
+    def _timed(self, images: Iterator[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, int]]:
+        """The pictures with times that grow."""
+        times: GrowingTimes[av.VideoFrame] | None = None
+        for image in images:
+            if times is None:
+                times = GrowingTimes(self._step(image))
+            for timed in times.add(image, image.pts, image.duration or 0):
+                self.repaired_times = times.repaired
+                yield timed
+        if times is not None:
+            yield from times.finish()
+            self.repaired_times = times.repaired
 
     def _images(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         """The good pictures of the size and format of the first one."""
@@ -207,6 +228,7 @@ class VideoReader(ThreadedReader):
         if self.info.missing_bytes:
             self.health.note(f"the file is {self.info.missing_bytes:,} bytes shorter than it says")
         for image in self._decoded(container, stream):
+            self._check_clock(image)
             found = (image.width, image.height, image.format.name)
             if found == size:
                 yield image
@@ -219,6 +241,25 @@ class VideoReader(ThreadedReader):
                 self.health.leave_out(words, seconds)
             elif not self.health.is_damaged and self.health.covers(seconds):
                 raise self._changed(size, found, seconds - self.info.video_start_seconds)
+
+    def _check_clock(self, image: av.VideoFrame) -> None:
+        """Raise `DecodeError` if the clock starts anew where `probe` did not look."""
+        clock, info = self._clock, self.info
+        if clock is None or self._keep_going or not (self.has_side_streams and info.streams):
+            return
+        if clock.discontinuities <= info.discontinuities:
+            return
+        if image.pts is None or image.pts < clock.seam:  # threads of the decoder read ahead
+            return
+        if self._end is not None and clock.seam * info.time_base >= self._end:
+            return
+        seconds = float(clock.seam * info.time_base - info.video_start_seconds)
+        raise DecodeError(
+            f"{info.path}: its clock starts anew after {seconds:.2f} s, and its other "
+            "streams cannot follow. Double the part before with "
+            f"`end_seconds={seconds:.2f}`, or the picture alone, first: "
+            f"ffmpeg -i {info.path.name} -map 0:v:0 -c copy picture.mkv"
+        )
 
     def _changed(
         self, size: tuple[int, int, str], found: tuple[int, int, str], seconds: Fraction
@@ -234,7 +275,11 @@ class VideoReader(ThreadedReader):
             "-c:v ffv1 out.mkv"
         )
 
-    def _step(self, time_base: Fraction) -> int:
+    def _step(self, image: av.VideoFrame) -> int:
+        """The usual step between pictures, in units of their time stamps."""
         if not self.info.frame_rate:
-            raise OpenError(f"{self.info.path}: has neither time stamps nor a frame rate.")
+            if image.pts is None:
+                raise OpenError(f"{self.info.path}: has neither time stamps nor a frame rate.")
+            return image.duration or 1
+        time_base = image.time_base or self.info.time_base
         return max(1, round(1 / (self.info.frame_rate * time_base)))
