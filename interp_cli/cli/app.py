@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from interp_cli.cli.interruption import interruptible
 from interp_cli.cli.render import results, say_error
+from interp_cli.cli.streams import finish_stdout, prepare_streams
 from interp_cli.errors import InterpError, OptionError, PipeClosedError
 from interp_cli.inference.process import tune_process
 
@@ -60,20 +61,26 @@ def main() -> NoReturn:
 
     Exit codes: 0 done, 1 failure, 2 usage, 130 interrupt, 141 output pipe closed.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # `None` where it is closed
-            # A name may have bytes that are not text.
-            stream.reconfigure(errors="backslashreplace")
+    prepare_streams()
+    sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the command; its exit code, unless it exits by itself with 0, 2 or 130."""
     try:
         with interruptible():
             tune_process()  # before a command loads torch
-            app()  # exits by itself with 0, 2 or 130
-    except PipeClosedError:
-        sys.exit(_PIPE_CLOSED)  # the reader had enough: nothing to report
+            try:
+                Path.cwd()  # without a current folder torch ends the process
+                app()
+            finally:
+                finish_stdout()
+    except (PipeClosedError, BrokenPipeError):
+        return _PIPE_CLOSED  # the reader had enough: nothing to report
     except OptionError as error:
         say_error(error)
-        sys.exit(2)
-    except InterpError as error:
+        return 2
+    except (InterpError, OSError) as error:
         say_error(error)
-        sys.exit(1)
-    sys.exit(0)
+        return 1
+    return 0

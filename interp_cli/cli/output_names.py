@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from interp_cli.errors import EncodeError
@@ -31,7 +32,7 @@ def result_of(source: Path, options: DoubleOptions, suffix: str | None = None) -
 
     if is_sequence(source) and not source.is_dir():
         raise EncodeError(f"{source}: a pattern of images needs an output, such as out.mkv.")
-    folder = source.resolve().parent if source.name in ("", "..") else source.parent
+    folder = _real(source).parent if source.name in ("", "..") else source.parent
     suffix = usual_suffix(options) if suffix is None else suffix
     return results_of([source], folder, suffix)[source]
 
@@ -56,20 +57,25 @@ def results_of(sources: list[Path], output_dir: Path, suffix: str) -> dict[Path,
     ending = named.suffix if is_written(named) else ""
     added = suffix.removesuffix(ending) if ending else suffix
     targets: dict[Path, Path] = {}
-    taken = {source.resolve(): source for source in sources}
+    taken = {_real(source): source for source in sources}
     for source in dict.fromkeys(sources):
         own = source.suffix.lower() if is_written(source) else ".mkv"
-        stem = source.stem or source.resolve().stem  # of "." as well
+        stem = source.stem or _real(source).stem  # of "." as well
         target = output_dir / f"{stem}{added}{ending or own}"
-        other = taken.get(target.resolve())
+        other = taken.get(_real(target))
         if other is not None:
             raise EncodeError(
                 f"{target}: would be the result of {source}, but is the result of {other} or an "
                 "input. Rename one of them, or choose another --suffix or --output-dir."
             )
-        taken[target.resolve()] = source
+        taken[_real(target)] = source
         targets[source] = target
     return targets
+
+
+def _real(path: Path) -> Path:
+    """The path without links; unlike `Path.resolve` also of links that lead to themselves."""
+    return Path(os.path.realpath(path))
 
 
 def refuse_one_folder_for_two(jobs: dict[Path, Path], save_flow: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -68,14 +69,26 @@ def warn(text: str) -> None:
 
 def error_text(error: BaseException) -> str:
     """An error and its notes in one line."""
-    return with_flags(" ".join((str(error), *getattr(error, "__notes__", ()))))
+    text = _system_text(error) if isinstance(error, OSError) else str(error)
+    return with_flags(" ".join((text, *getattr(error, "__notes__", ()))))
+
+
+def _system_text(error: OSError) -> str:
+    """What the system refused, and why."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is not None:
+        return f"{os.fsdecode(str(error.filename))}: {reason}."
+    if isinstance(error, FileNotFoundError):  # of all calls, the one that has no name to tell
+        return f"the current folder cannot be found any more ({reason})."
+    return f"the system refused it: {reason}."
 
 
 def say_error(error: BaseException) -> None:
     """Show an error; if `INTERP_DEBUG` is set, its traceback first."""
-    if os.environ.get("INTERP_DEBUG"):
-        traceback.print_exception(error)
-    say(f"[red]error:[/] {escape(error_text(error))}")
+    with contextlib.suppress(OSError):  # stderr may be what fails
+        if os.environ.get("INTERP_DEBUG"):
+            traceback.print_exception(error)
+        say(f"[red]error:[/] {escape(error_text(error))}")
 
 
 def size_text(size_bytes: int) -> str:

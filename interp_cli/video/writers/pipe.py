@@ -87,8 +87,8 @@ class PipeWriter(FrameWriter):
         try:
             self._muxer.start_encoding()
         except (av.error.FFmpegError, OSError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise self._failure(error) from error
+            if isinstance(error, BrokenPipeError) or not isinstance(error, av.error.FFmpegError):
+                raise self._failure(error) from error  # of the pipe, not of FFmpeg
             raise EncodeError(
                 f"{name}: {output_format} holds no {pixel_format.name} frames; use "
                 '`output_format="nut"`.'
