@@ -31,7 +31,7 @@ STARTS = {
     "feed": lambda: feed_ffmpeg(b"", "-version"),
     "start": lambda: start_ffmpeg("-version"),
     "write": lambda: FfmpegRun([], Path("out.mkv")),
-    "webp": lambda: WebpReader(Path("in.webp"), AnimationTiming(1, (Fraction(1, 25),))),
+    "webp": lambda: WebpReader(Path(__file__), AnimationTiming(1, (Fraction(1, 25),))),
     "vmaf": lambda: Vmaf((32, 32)),
     "minterpolate": lambda: Minterpolate().between(PICTURES, [Fraction(1, 2)]),
 }
