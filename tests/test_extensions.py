@@ -77,14 +77,14 @@ def test_an_encoder_and_a_container_are_a_row_each(tmp_path, monkeypatch, ffv1_c
     module = load_module(
         tmp_path,
         monkeypatch,
-        "lossless_avi",
+        "lossless_nut",
         """
 from interp_cli.video.encoding.containers import Container
 from interp_cli.video.encoding.encoders import EncoderDefaults
 
-AVI = Container(
-    ".avi",
-    muxer="avi",
+NUT = Container(
+    ".nut",
+    muxer="nut",
     encoder="huffyuv",
     deep_encoder="ffv1",
     audio=frozenset({"mp3"}),
@@ -96,16 +96,16 @@ AVI = Container(
 HUFFYUV = EncoderDefaults(arguments=("-pred", "left"), aliases=("huff",))
 """,
     )
-    monkeypatch.setitem(CONTAINERS, ".avi", module.AVI)
+    monkeypatch.setitem(CONTAINERS, ".nut", module.NUT)
     monkeypatch.setitem(ENCODERS, "huffyuv", module.HUFFYUV)
     named = DoubleOptions(
         encode=EncodeOptions(encoder="huff", ffmpeg_output=("-non_deterministic", "0"))
     )
-    for name, options in (("default.avi", DoubleOptions()), ("named.avi", named)):
+    for name, options in (("default.nut", DoubleOptions()), ("named.nut", named)):
         result = double_video(ffv1_clip, tmp_path / name, options, interpolator=interpolator)
         assert result.encoder == "huffyuv"
         info = probe(tmp_path / name)
-        assert (info.container, info.codec) == ("avi", "huffyuv")
+        assert (info.container, info.codec) == ("nut", "huffyuv")
         assert len(clips.decoded(tmp_path / name)) == result.frames_out
 
 

@@ -19,7 +19,8 @@ from av.container import InputContainer
 from interp_cli import forced_exit
 from interp_cli.errors import ResourceError
 
-# Seconds for a program to say its version. An ffmpeg needs 0.02 on an idle machine.
+# Seconds for what ffmpeg does at once: it lists what it has, or encodes a few frames. It needs 0.02
+# to 0.3 on an idle machine; a slow encoder needs more.
 _ANSWER_SECONDS = 60
 
 # Demuxers of files that name other files, which FFmpeg then opens.
@@ -125,21 +126,55 @@ def run_ffmpeg(*arguments: str) -> subprocess.CompletedProcess[str]:
     Raises:
         ResourceError: It cannot be started.
     """
-    run = feed_ffmpeg(b"", *arguments)
-    stdout, stderr = (text.decode(errors="replace") for text in (run.stdout, run.stderr))
-    return subprocess.CompletedProcess(run.args, run.returncode, stdout, stderr)
+    return _decoded(feed_ffmpeg(b"", *arguments))
 
 
-def feed_ffmpeg(content: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """Run ffmpeg to its end with `content` as its standard input; otherwise as `run_ffmpeg`."""
+def ask_ffmpeg(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ffmpeg for an answer that takes it no time; otherwise as `run_ffmpeg`.
+
+    Raises:
+        ResourceError: It cannot be started, or it has not answered after a minute.
+    """
+    try:
+        run = feed_ffmpeg(b"", *arguments, timeout_seconds=_ANSWER_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise ResourceError(
+            f"{ffmpeg_path()}: did not answer within {_ANSWER_SECONDS} s; try again when the "
+            "machine is less busy, or let IMAGEIO_FFMPEG_EXE name another ffmpeg."
+        ) from error
+    return _decoded(run)
+
+
+def first_reason(run: subprocess.CompletedProcess[str]) -> str:
+    """What ffmpeg said first when it failed, as part of a sentence."""
+    lines = [line for line in run.stderr.splitlines() if line.strip()]
+    # "[libx264 @ 0x55d0] text": the address means nothing to a reader.
+    reason = re.sub(r"^(\[[^\]]* @ [^\]]*\] )+", "", lines[0]) if lines else ""
+    return reason.strip().rstrip(".") or f"ffmpeg ended with {run.returncode}"
+
+
+def feed_ffmpeg(
+    content: bytes, *arguments: str, timeout_seconds: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ffmpeg to its end with `content` as its standard input; otherwise as `run_ffmpeg`.
+
+    Raises:
+        ResourceError: It cannot be started.
+        TimeoutExpired: It was still running after `timeout_seconds`, and was killed.
+    """
     pipe = subprocess.PIPE
     with start_ffmpeg(*arguments, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         try:
-            stdout, stderr = process.communicate(content)
+            stdout, stderr = process.communicate(content, timeout_seconds)
         except BaseException:
             process.kill()
             raise
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def _decoded(run: subprocess.CompletedProcess[bytes]) -> subprocess.CompletedProcess[str]:
+    stdout, stderr = (text.decode(errors="replace") for text in (run.stdout, run.stderr))
+    return subprocess.CompletedProcess(run.args, run.returncode, stdout, stderr)
 
 
 def _start(program: str, *arguments: str, **popen: Any) -> subprocess.Popen[bytes]:

@@ -23,6 +23,7 @@ from interp_cli.pipeline.flow_export import read_flo
 from interp_cli.video.colour import from_rgb, to_rgb
 from interp_cli.video.pixel_format import pixel_format_of, planes_of
 from interp_cli.video.probe import probe
+from interp_cli.video.writers.file import Encoding
 
 LOSSLESS = DoubleOptions(encode=EncodeOptions(encoder="ffv1"))
 FAST = DoubleOptions(encode=EncodeOptions(preset="ultrafast"))
@@ -451,10 +452,13 @@ def test_the_network_runs_once_for_picture_and_motion(h264_clip, tmp_path):
     assert sum(calls) == 4
 
 
-def test_motion_of_a_failed_job_is_not_kept(h264_clip, tmp_path):
-    encode = EncodeOptions(ffmpeg_output=("-level", "none"))
-    options = DoubleOptions(save_flow=tmp_path / "m", encode=encode)
-    with pytest.raises(EncodeError, match="libx264 failed"):
+def test_motion_of_a_failed_job_is_not_kept(h264_clip, tmp_path, monkeypatch):
+    def fail(encoding: Encoding) -> None:
+        raise EncodeError("it broke")
+
+    monkeypatch.setattr(Encoding, "finish", fail)
+    options = DoubleOptions(save_flow=tmp_path / "m")
+    with pytest.raises(EncodeError, match=r"libx264 failed \(it broke\)"):
         double_video(h264_clip, tmp_path / "out.mkv", options)
     assert list(tmp_path.iterdir()) == []
 

@@ -22,11 +22,13 @@ from interp_cli.video.encoding.containers import (
     plan_streams,
     rare_audio_warning,
 )
-from interp_cli.video.encoding.encoders import choose_encoder, encoder_named, has_option, why_not
+from interp_cli.video.encoding.encoders import choose_encoder, encoder_named
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.encoding.hardware import AUTO_HARDWARE, hardware_encoder
+from interp_cli.video.encoding.listings import has_option
 from interp_cli.video.encoding.passthrough import check_ffmpeg_output, split_video_filter
 from interp_cli.video.encoding.slow_motion import chapters_url
+from interp_cli.video.encoding.trial import trial_fault
 from interp_cli.video.ffmpeg import input_arguments
 from interp_cli.video.probe import VideoInfo
 
@@ -109,9 +111,6 @@ class VideoCommands:
         if name == AUTO_HARDWARE:
             name, warnings = hardware_encoder(usual, pixel_format, options)
         self._choice = choice = choose_encoder(name, pixel_format, options)
-        # The user's choice is tried now: ffmpeg would refuse it after frames have been made.
-        if options != EncodeOptions() and (reason := why_not(choice, pixel_format)):
-            raise EncodeError(f"{target}: {name} cannot encode this ({reason}).")
         if not (container.says_range or choice.says_range or tags.says_usual_range(choice)):
             warnings += (
                 f"{container.ending} cannot store the range of {name}'s frames, so players will "
@@ -142,6 +141,9 @@ class VideoCommands:
             rare = rare_audio_warning(side.source, container)
             self.warnings += (rare,) if rare else ()
         self._filter, self._requested = split_video_filter(options.ffmpeg_output)
+        # The user's choice is tried now: ffmpeg would refuse it after frames have been made.
+        if options != EncodeOptions() and (reason := self._fault()):
+            raise EncodeError(f"{target}: {name} cannot encode this ({reason}).")
         self._covers = temporary_folder("covers-", scratch)
 
     def whole(self) -> list[str]:
@@ -188,6 +190,18 @@ class VideoCommands:
     def close(self) -> None:
         """Remove the temporary files that ffmpeg reads; safe to call twice."""
         self._covers.cleanup()
+
+    def _fault(self) -> str:
+        """Write a few empty frames with these settings; return what is wrong with the result."""
+        size = self._tags.pixel_format
+        source = f"nullsrc=size={size.width}x{size.height}:rate={self._frame_rate},"
+        source += f"format={size.name}"
+        arguments = [*self._choice.global_arguments, *self._tags.input_arguments()]
+        arguments += ["-f", "lavfi", "-i", source, "-map", "0:v"]
+        arguments += [*self._encoding(), *self._container.arguments, *self._requested]
+        return trial_fault(
+            tuple(arguments), self._container.ending, size.width, size.height, self._frame_rate
+        )
 
     def _raw_input(self) -> list[str]:
         arguments = [*self._choice.global_arguments, *self._tags.input_arguments()]

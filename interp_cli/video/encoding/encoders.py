@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from interp_cli.errors import EncodeError, UnknownEncoderError
+from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.ffmpeg import run_ffmpeg
+from interp_cli.video.encoding.listings import (
+    encoder_help,
+    encoder_options,
+    generic_options,
+    has_option,
+)
+from interp_cli.video.encoding.values import value_fault
+from interp_cli.video.ffmpeg import ask_ffmpeg, first_reason
 from interp_cli.video.pixel_format import PixelFormat, SampleLayout, format_traits, luma_weights
 
 # Smallest side of a picture that FFV1 can cut into slices.
@@ -17,7 +25,11 @@ _MIN_SLICED = 32
 _RATE_CONTROL = {"b", "qp", "q", "qscale", "crf", "cq", "global_quality", "lossless", "rc"}
 # Options of the program that set the quality of any encoder.
 _PROGRAM_QUALITY = frozenset({"q", "qscale"})
-_COMMON = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "utvideo")
+# Generic options for the muxer, and those that change the shape or the times of the picture.
+_NOT_ENCODING = frozenset(
+    {"aspect", "sar", "ar", "ab", "ch_layout", "output_ts_offset", "avoid_negative_ts", "fflags"}
+)
+_VIDEO_SPECIFIERS = frozenset({"", "v", "v:0"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +199,7 @@ def choose_encoder(name: str, layout: PixelFormat, options: EncodeOptions) -> En
             raise EncodeError(f"{name} has no {flag[1:]} setting; use `options`.")
         if value is not None or default is not None:
             arguments += [f"{flag}:v:0", str(default if value is None else value)]
-    for key, setting in options.options:
-        bare = key.partition(":")[0]
-        if bare not in encoder_options(name) | generic_options() | _PROGRAM_QUALITY:
-            raise EncodeError(
-                f"{name} has no option {bare!r}; all of them: ffmpeg -h encoder={name}"
-            )
-        arguments += [f"-{key}", setting]
+    arguments += _further_options(name, options.options)
     return EncoderChoice(
         name,
         pixel_format,
@@ -208,46 +214,29 @@ def choose_encoder(name: str, layout: PixelFormat, options: EncodeOptions) -> En
     )
 
 
+def _further_options(name: str, options: Sequence[tuple[str, str]]) -> list[str]:
+    """Arguments for options that the user names; nothing but the encoder may take them."""
+    known = {**generic_options(), **encoder_options(name)}
+    arguments = []
+    for key, value in options:
+        bare, _, specifier = key.partition(":")
+        if bare not in known.keys() | _PROGRAM_QUALITY or specifier not in _VIDEO_SPECIFIERS:
+            raise EncodeError(
+                f"{name} has no option {key!r}; all of them: ffmpeg -h encoder={name}"
+            )
+        if bare in _NOT_ENCODING:
+            raise EncodeError(f"{bare} is no option for encoding: leave it out.")
+        types = {known[bare]} if bare in known else set()
+        if fault := value_fault(bare, types, value):
+            raise EncodeError(f"{name}: the option {bare}: {fault}.")
+        arguments += [f"-{key}", value]
+    return arguments
+
+
 def encoder_named(name: str) -> str:
     """Ffmpeg's name of an encoder that may be named by its codec: `libx265` for `hevc`."""
     aliases = {alias: found for found, row in ENCODERS.items() for alias in row.aliases}
     return aliases.get(name, name)
-
-
-def has_option(name: str, option: str) -> bool:
-    """Whether an encoder has an option of its own of this name."""
-    return option in encoder_options(name)
-
-
-def is_encoder(name: str) -> bool:
-    """Whether this ffmpeg has an encoder of this name."""
-    try:
-        return bool(_help(name))
-    except UnknownEncoderError:
-        return False
-
-
-@functools.cache
-def encoder_options(name: str) -> frozenset[str]:
-    """Names of an encoder's own options.
-
-    Raises:
-        UnknownEncoderError: This ffmpeg has no such encoder.
-    """
-    return options_in(_help(name))
-
-
-@functools.cache
-def generic_options() -> frozenset[str]:
-    """Names of the options that ffmpeg passes to any encoder and any muxer."""
-    sections = re.split(r"^(\S.*) AVOptions:$", run_ffmpeg("-h", "full").stdout, flags=re.MULTILINE)
-    found = dict(zip(sections[1::2], sections[2::2], strict=True))
-    return options_in(found.get("AVCodecContext", "") + found.get("AVFormatContext", ""))
-
-
-def options_in(text: str) -> frozenset[str]:
-    """Names of the options for encoding in a list that ffmpeg printed."""
-    return frozenset(re.findall(r"^  -(\S+) .*?[ \]]E[D.]\S{9}(?: |$)", text, re.MULTILINE))
 
 
 @functools.cache
@@ -258,25 +247,20 @@ def why_not(choice: EncoderChoice, layout: PixelFormat) -> str:
         The reason why that fails; empty where it works.
     """
     filters = [f"format={choice.pixel_format}", *([choice.upload] if choice.upload else [])]
-    run = run_ffmpeg(
+    run = ask_ffmpeg(
         *("-v", "error", "-nostdin", *choice.global_arguments),
         *("-f", "lavfi", "-i", f"color=gray:size={layout.width}x{layout.height}:rate=25"),
         *("-frames:v", "3", "-filter:v:0", ",".join(filters)),
         *("-c:v:0", choice.name, *choice.arguments, "-f", "null", "-"),
     )
-    if run.returncode == 0:
-        return ""
-    lines = [line for line in run.stderr.splitlines() if line.strip()]
-    # "[libx264 @ 0x55d0] text": the address means nothing to a reader.
-    reason = re.sub(r"^(\[[^\]]* @ [^\]]*\] )+", "", lines[0]) if lines else ""
-    return reason.strip().rstrip(".") or f"ffmpeg ended with {run.returncode}"
+    return "" if run.returncode == 0 else first_reason(run)
 
 
 def _choose_format(
     name: str, encoder: EncoderDefaults, layout: PixelFormat, requested: str | None
 ) -> tuple[str, list[str]]:
     """The pixel format that is stored, and warnings for what that loses."""
-    listed = encoder.pixel_formats or _pixel_formats(_help(name))
+    listed = encoder.pixel_formats or _pixel_formats(encoder_help(name))
     listed = tuple(f for f in listed if not re.match(encoder.refused or "$", f))
     accepted = tuple(f for f in listed if _divides(f, layout)) if encoder.even else listed
     wanted = layout.name.replace("yuvj", "yuv")  # full range is a tag of its own nowadays
@@ -294,18 +278,6 @@ def _choose_format(
         f"{name} cannot store {wanted}{size}: frames are converted to {pixel_format}{without}; "
         "choose another `encoder` to keep them (ffv1 stores nearly everything)."
     ]
-
-
-@functools.cache
-def _help(name: str) -> str:
-    """Ffmpeg's description of an encoder."""
-    run = run_ffmpeg("-h", f"encoder={name}")
-    if not run.stdout.startswith("Encoder "):
-        raise UnknownEncoderError(
-            f"unknown encoder {name!r}. Common ones: {', '.join(_COMMON)}; "
-            f"all of them: ffmpeg -encoders"
-        )
-    return run.stdout
 
 
 def _pixel_formats(text: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interp_cli.errors import EncodeError, UnknownEncoderError
+from interp_cli.errors import EncodeError, ResourceError, UnknownEncoderError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.encoders import choose_encoder, encoder_named, why_not
 from interp_cli.video.pixel_format import PixelFormat
@@ -49,8 +49,8 @@ def hardware_encoder(
             reason = why_not(choose_encoder(name, layout, options), layout)
         except UnknownEncoderError:
             reason = "not in this ffmpeg"
-        except EncodeError as error:
-            reason = str(error)
+        except (EncodeError, ResourceError) as error:  # a driver that hangs is none either
+            reason = str(error).rstrip(".")
         if not reason:
             return name, ()
         reasons.append(f"{name}: {reason}")

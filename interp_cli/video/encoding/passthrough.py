@@ -1,29 +1,38 @@
 """Options that a user hands to ffmpeg's encoders and muxer, and no others.
 
 The ffmpeg at hand lists what its encoders and its muxer take. Options of the program itself change
-inputs, frames, times or files, so only a few of them are allowed. Of the filters for the video,
-those are allowed that can be switched on and off between two frames: they keep a frame's size.
+inputs, frames, times or files, so only a few of them are allowed. Filters and texts are allowed
+that are known to keep sizes, numbers and times, and to write no file. What an encoder makes of all
+that is tried before any work, and checked in the finished file.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Collection, Sequence
 
-from interp_cli.errors import EncodeError, OptionError
+from interp_cli.errors import OptionError
 from interp_cli.options import EncodeOptions
+from interp_cli.video.encoding.allowed import (
+    AUDIO_FILTERS,
+    PACKET_FILTERS,
+    VIDEO_FILTERS,
+    WRITING_OPTIONS,
+)
 from interp_cli.video.encoding.containers import Container
-from interp_cli.video.encoding.encoders import (
+from interp_cli.video.encoding.hardware import possible_encoders
+from interp_cli.video.encoding.listings import (
     encoder_options,
+    filters,
     generic_options,
     is_encoder,
-    options_in,
+    muxer_options,
+    packet_filters,
+    program_options,
 )
-from interp_cli.video.encoding.hardware import possible_encoders
-from interp_cli.video.ffmpeg import run_ffmpeg
+from interp_cli.video.encoding.values import take_token, value_fault
 
-_OPTION = re.compile(r"-([A-Za-z_][\w-]*)((?::[\w#-]+)*)")
+_OPTION = re.compile(r"-([A-Za-z_0-9][\w-]*)((?::[\w#-]+)*)")
 
 
 def _names(text: str) -> frozenset[str]:
@@ -52,23 +61,9 @@ _INSTEAD = {
     "to": "`end_seconds`",
     "y": "`overwrite`",
 }
-# Filters that can be switched, but mix, drop or move frames, or bend the picture.
-_REFUSED_VIDEO = _names("""
-    framestep thumbnail shuffleframes random tblend tmix tmedian metadata sidedata fillborders
-    rotate perspective shear lenscorrection scroll il yadif bwdif estdif w3fdif nnedi yadif_cuda
-    bwdif_cuda bwdif_vulkan
-""")
-# Filters that cannot be switched and change neither size nor number nor times.
-_PLAIN_VIDEO = _names("""
-    null copy format noformat setparams setrange setfield setsar setdar ass subtitles tonemap
-    deflicker scdet showinfo siti hwupload
-""")
-# Filters of one sound after which it would be longer, shorter or elsewhere.
-_REFUSED_AUDIO = _names("""
-    adelay aloop apad areverse asetpts asetrate asettb atempo atrim rubberband silenceremove
-    aselect acue arealtime asendcmd azmq
-""")
-_REFUSED_PACKETS = _names("setts noise dts2pts")
+
+# So many options of a filter come before the one in `WRITING_OPTIONS`.
+_MAX_UNNAMED = 7
 
 
 def check_ffmpeg_output(options: EncodeOptions, container: Container) -> None:
@@ -115,84 +110,106 @@ def find_fault(words: Sequence[str], encoders: Collection[str], muxer: str) -> s
         name, specifier = match.groups()
         if name in ("c", "codec") and specifier[1:2] not in ("a", "s"):
             name = "vcodec"
-        program = _program_options()
+        program = program_options()
         if name in _REFUSED or (name in program and name not in _PROGRAM):
             instead = _INSTEAD.get(name)
             return f"{word} is not for you to set" + (f"; use {instead}" if instead else "")
         if name.startswith("no") and name[2:] in program:
             return f"{word} is not for you to set"
-        if name not in _PROGRAM and not _is_listed(name, encoders, muxer):
+        types = _types(name, encoders, muxer)
+        if name not in _PROGRAM and not types:
             known = ", ".join(sorted(encoders))
             return f"{word} is no option of the encoders ({known}) or of the muxer ({muxer})"
         if i + 1 == len(words):
             return f"{word} has no value"
-        if fault := _filter_fault(word, name, specifier, words[i + 1]):
+        value = words[i + 1]
+        fault = value_fault(name, types, value) or _filter_fault(name, specifier, value)
+        if fault:
+            return f"{word}: {fault}"
+    return None
+
+
+def _types(name: str, encoders: Collection[str], muxer: str) -> set[str]:
+    """The types of an option in the encoders and in the muxer; none: there is no such option."""
+    lists = [*map(encoder_options, encoders), muxer_options(muxer), generic_options()]
+    return {listed[name] for listed in lists if name in listed}
+
+
+def _filter_fault(name: str, specifier: str, value: str) -> str | None:
+    """What is wrong with the filters of an option; `None`: nothing, or it has none."""
+    if name == "bsf":
+        return _chain_fault(_packet_chain(value), PACKET_FILTERS, packet_filters())
+    if name == "af" or (name == "filter" and specifier[1:2] == "a"):
+        return _chain_fault(_chain(value), AUDIO_FILTERS, filters())
+    if name not in ("vf", "filter"):
+        return None
+    if specifier not in ("", ":v", ":v:0"):
+        return "the video is stream v:0, and no other can be filtered"
+    return _chain_fault(_chain(value), VIDEO_FILTERS, filters())
+
+
+def _chain_fault(
+    chain: list[tuple[str, str]] | None, allowed: Collection[str], known: Collection[str]
+) -> str | None:
+    """What is wrong with a chain of filters and their arguments; `None`: nothing."""
+    if chain is None:
+        return "a graph with labels may change the number, the times or the size of frames"
+    for found, arguments in chain:
+        name = found.partition("@")[0]
+        if name not in known:
+            return f"{name or repr(name)} is no filter of this ffmpeg"
+        if name not in allowed:
+            return (
+                f"{name} is not among the filters that keep sizes, numbers and times and write no "
+                "file; filter the input or the output with ffmpeg itself"
+            )
+        if fault := _writing_fault(name, arguments):
             return fault
     return None
 
 
-def _is_listed(name: str, encoders: Collection[str], muxer: str) -> bool:
-    if name in generic_options() or name in _muxer_options(muxer):
-        return True
-    return any(name in encoder_options(encoder) for encoder in encoders)
-
-
-def _filter_fault(word: str, name: str, specifier: str, value: str) -> str | None:
-    """What is wrong with the filters of an option; `None`: nothing, or it has none."""
-    if name == "bsf" and (bad := next(iter(filter_names(value) & _REFUSED_PACKETS), "")):
-        return f"{word}: {bad} changes the packets' times"
-    if name not in ("vf", "af", "filter"):
+def _writing_fault(name: str, arguments: str) -> str | None:
+    """Say that a filter would write a file."""
+    writing = WRITING_OPTIONS.get(name)
+    if writing is None:
         return None
-    if "[" in value or ";" in value:
-        return f"{word}: a graph with labels may change the number, the times or the size of frames"
-    audio = name == "af" or specifier[1:2] == "a"
-    for found in sorted(filter_names(value)):
-        if found not in (_audio_filters() if audio else _video_filters()):
-            known = found in _filters()
-            why = "changes the number, the times or the size of the frames"
-            return f"{word}: {found} {why if known else 'is no filter of this ffmpeg'}"
+    rest, unnamed = arguments, 0
+    while rest:
+        word, rest = take_token(rest, ":")
+        key, equals, _ = word.partition("=")
+        unnamed += not equals
+        rest = rest[1:]
+        # Values without a name go to the options in turn.
+        if key.strip().lstrip("/") == writing or unnamed > _MAX_UNNAMED:
+            return f"{name} must not write a file ({writing})"
     return None
 
 
-@functools.cache
-def _program_options() -> frozenset[str]:
-    """Options of the ffmpeg program itself, those included that its help leaves out."""
-    text = run_ffmpeg("-h", "long").stdout
-    named = re.findall(r"^--?([\w?]+)", text, re.MULTILINE)
-    return frozenset({*named, *_UNLISTED})
+def _chain(text: str) -> list[tuple[str, str]] | None:
+    """The filters of a chain as FFmpeg reads it, each with its arguments; `None`: it is a graph."""
+    found, rest = [], text
+    while True:
+        name, rest = take_token(rest, "=,;[")
+        arguments = ""
+        if rest.startswith("="):
+            arguments, rest = take_token(rest[1:], "[],;")
+        found.append((name, arguments))
+        if not rest:
+            return found
+        if not rest.startswith(","):
+            return None
+        rest = rest[1:]
 
 
-@functools.cache
-def _muxer_options(muxer: str) -> frozenset[str]:
-    run = run_ffmpeg("-h", f"muxer={muxer}")
-    if not run.stdout.startswith("Muxer "):
-        raise EncodeError(f"this ffmpeg has no muxer {muxer}.")
-    return options_in(run.stdout)
-
-
-@functools.cache
-def _filters() -> dict[str, tuple[str, str]]:
-    """Each filter of this ffmpeg with its marks and its kind, such as `T.` and `V->V`."""
-    text = run_ffmpeg("-filters").stdout
-    rows = re.findall(r"^ ?([T.][S.][C.]?) +(\w+) +(\S+->\S+)", text, re.MULTILINE)
-    return {name: (marks, kind) for marks, name, kind in rows}
-
-
-@functools.cache
-def _video_filters() -> frozenset[str]:
-    switched = {n for n, (marks, kind) in _filters().items() if marks[0] == "T" and kind == "V->V"}
-    return frozenset((switched | (_PLAIN_VIDEO & _filters().keys())) - _REFUSED_VIDEO)
-
-
-@functools.cache
-def _audio_filters() -> frozenset[str]:
-    return frozenset(n for n, (_, kind) in _filters().items() if kind == "A->A") - _REFUSED_AUDIO
-
-
-def filter_names(chain: str) -> set[str]:
-    """The filters of a chain such as `eq=gamma=1.1,unsharp`."""
-    bare = re.sub(r"\\.|'[^']*'", "", chain)
-    return {re.split("[=@]", part.strip())[0] for part in bare.split(",")}
+def _packet_chain(text: str) -> list[tuple[str, str]]:
+    """The bitstream filters of a list as FFmpeg reads it, each with its arguments."""
+    found, rest = [], text
+    while rest:
+        one, rest = take_token(rest, ",")
+        name, _, arguments = one.partition("=")
+        found.append((name, arguments))
+        rest = rest[1:]
+    return found
 
 
 def split_video_filter(words: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -19,6 +19,7 @@ from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams, VideoCommands
+from interp_cli.video.encoding.finished import FinishedCheck
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.ffmpeg import FfmpegRun
 from interp_cli.video.pixel_format import PixelFormat
@@ -158,6 +159,7 @@ class VideoWriter(FrameWriter):
             self.target, tags, frame_rate, options or EncodeOptions(), side, scratch
         )
         self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
+        self._check = FinishedCheck(tags.pixel_format, time_base)
         # Find out now, not after hours, that the target cannot be written.
         with reserving(self.target, self.target.parent):
             self._output.create()
@@ -188,16 +190,19 @@ class VideoWriter(FrameWriter):
         """
         with explaining(self, self.target):
             self._encoding.write(image, pts)
+        self._check.note(pts)
 
     def close(self) -> None:
         """Wait for the encoder and give the file its name.
 
         Raises:
-            EncodeError: The encoder failed or did not write every frame, or the file cannot be
-                renamed; then it is kept under another name.
+            EncodeError: The encoder failed, or the file does not hold every frame at its size and
+                time; nothing is kept. Or the file cannot be renamed; then it is kept under another
+                name.
         """
         with explaining(self, self.target):
             self._encoding.finish()
+            self._check.check(self._output.part)
         self._commands.close()
         publish(self._output, self.target)
 

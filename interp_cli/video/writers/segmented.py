@@ -19,6 +19,7 @@ from interp_cli.atomic import AtomicPath
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams, VideoCommands
+from interp_cli.video.encoding.finished import FinishedCheck
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.ffmpeg import FfmpegRun
 from interp_cli.video.writers.base import FrameWriter, explaining, publish
@@ -69,6 +70,7 @@ class SegmentedWriter(FrameWriter):
         self._commands = VideoCommands(target, tags, frame_rate, options, side, journal.folder)
         self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
         self._frames = (tags.pixel_format, time_base, frame_rate)
+        self._check = FinishedCheck(tags.pixel_format, time_base)
         self._frames_seen = 0  # handed over or skipped
         self._number = len(journal.segments)
         self._waiting: list[tuple[av.VideoFrame, int]] = []
@@ -86,6 +88,7 @@ class SegmentedWriter(FrameWriter):
     def skip(self, image: av.VideoFrame | None, pts: int) -> None:
         """See `FrameWriter`."""
         self._frames_seen += 1
+        self._check.note(pts)
 
     def write(self, image: av.VideoFrame, pts: int) -> None:
         """Hand over one frame; time stamps must grow.
@@ -97,6 +100,7 @@ class SegmentedWriter(FrameWriter):
             if self._frames_seen == 0:
                 self._try(image, pts)
             self._frames_seen += 1
+            self._check.note(pts)
             self._waiting.append((image, pts))
             if self._encoding and self._encoding.frames_written == self._journal.segment_frames:
                 if len(self._waiting) < _SHORTEST:
@@ -130,6 +134,7 @@ class SegmentedWriter(FrameWriter):
                 )
             if not self._joined(self._journal.paths, self._output.part):
                 raise EncodeError(self._why())
+            self._check.check(self._output.part)
         self._commands.close()
         publish(self._output, self.target, self._journal)
 

@@ -8,7 +8,7 @@ import pytest
 from interp_cli.cli.parsing import parse_ffmpeg_output
 from interp_cli.errors import OptionError, UnknownEncoderError
 from interp_cli.options import EncodeOptions
-from interp_cli.video.encoding import passthrough
+from interp_cli.video.encoding import listings
 from interp_cli.video.encoding.containers import CONTAINERS
 from interp_cli.video.encoding.passthrough import check_ffmpeg_output
 
@@ -32,16 +32,38 @@ from interp_cli.video.encoding.passthrough import check_ffmpeg_output
         ("-crf 20 second.mp4", "'second.mp4' is no option; files and other outputs"),
         ("-/filter:v file", "'-/filter:v' is no option"),
         ("-crf", "-crf has no value"),
-        ("-vf scale=640:-2", "-vf: scale changes the number, the times or the size"),
-        ("-filter:v eq=gamma=1.1,fps=30", "-filter:v: fps changes"),
+        ("-vf scale=640:-2", "-vf: scale is not among the filters that keep sizes"),
+        ("-filter:v eq=gamma=1.1,fps=30", "-filter:v: fps is not among"),
         ("-vf '[in]eq'", "-vf: a graph with labels may change"),
-        ("-vf minterpolate=fps=60", "-vf: minterpolate changes the number, the times or the size"),
+        ("-vf minterpolate=fps=60", "-vf: minterpolate is not among"),
         ("-vf eq,nosuch", "-vf: nosuch is no filter of this ffmpeg"),
-        ("-af atempo=2", "-af: atempo changes"),
-        ("-filter:a:0 volume=2,adelay=5", "-filter:a:0: adelay changes"),
+        ("-af atempo=2", "-af: atempo is not among"),
+        ("-filter:a:0 volume=2,adelay=5", "-filter:a:0: adelay is not among"),
         ("-c:a aac -application audio", "-application is no option of the encoders (aac, "),
         ("-frag 3", "-frag is no option of the encoders"),
-        ("-bsf:v setts=pts=0", "-bsf:v: setts changes the packets' times"),
+        ("-vf \"'scale'=32:24\"", "-vf: scale is not among the filters"),
+        (r"-vf 'sc\ale=32:24'", "-vf: scale is not among the filters"),
+        ("-vf 'eq , histogram'", "-vf: histogram is not among the filters"),
+        ("-vf 'eq;scale=32:24'", "-vf: a graph with labels may change"),
+        ("-vf metadata=print:file=m.txt", "-vf: metadata is not among the filters"),
+        ("-vf signature=filename=s.xml", "-vf: signature is not among the filters"),
+        ("-vf tlut2", "-vf: tlut2 is not among the filters"),
+        ("-vf curves=plot=p.txt", "-vf: curves must not write a file (plot)"),
+        ("-vf curves=none:::::::p.txt", "-vf: curves must not write a file (plot)"),
+        ("-vf ''", "-vf: '' is no filter of this ffmpeg"),
+        ("-filter:V negate", "-filter:V: the video is stream v:0, and no other can be filtered"),
+        ("-af ametadata=print:file=m.txt", "-af: ametadata is not among the filters"),
+        ("-af loudnorm=stats_file=s.txt", "-af: loudnorm must not write a file (stats_file)"),
+        ("-bsf:v \"'setts'=pts=0\"", "-bsf:v: setts is not among the filters"),
+        (r"-bsf:v 'null,se\tts=pts=0'", "-bsf:v: setts is not among the filters"),
+        ("-bsf:v noise=drop=1", "-bsf:v: noise is not among the filters"),
+        ("-pass 1", "-pass is not for you to set"),
+        ("-stats x.mkv", "-stats is not for you to set"),
+        ("-vstats_file v.log", "-vstats_file is not for you to set"),
+        ("-x264-params dump-yuv=y.yuv", "-x264-params: 'dump-yuv' is not among the parameters"),
+        (r"-x264-params 'crf=9:du\mp_yuv=y'", "-x264-params: 'dump_yuv' is not among"),
+        ("-x264opts no-mbtree:stats=s.log", "-x264opts: 'stats' is not among the parameters"),
+        ("-bsf:v setts=pts=0", "-bsf:v: setts is not among"),
     ],
 )
 def test_ffmpeg_options_that_would_break_a_promise_are_refused(text, message):
@@ -60,6 +82,9 @@ def test_ffmpeg_options_that_would_break_a_promise_are_refused(text, message):
         "-g -1",
         "-c:a libopus -application audio -af loudnorm",
         "-vf unsharp,subtitles=words.srt -profile:v high -bf 2",
+        "-vf \"eq@a=gamma=1.1:enable='between(t,0,1)' , curves=vintage\"",
+        "-af loudnorm=-16:11:-1.5,arnndn=m=voice.rnnn -bsf:v h264_metadata=level=4",
+        r"-x264-params 'no-mbtree=1:psy_rd=1.0,0.2:deblock=-1\:-1' -x264opts no-mbtree:ref=2",
         "",
     ],
 )
@@ -83,6 +108,6 @@ def test_the_encoders_that_will_be_used_are_asked():
 def test_the_list_of_filters_of_an_older_ffmpeg_is_read(monkeypatch: pytest.MonkeyPatch):
     listed = " TSC eq  V->V  Adjust.\n ..C scale  V->V  Scale.\n T.. volume  A->A  Louder.\n"
     done = subprocess.CompletedProcess([], 0, stdout=listed, stderr="")
-    monkeypatch.setattr(passthrough, "run_ffmpeg", lambda *arguments: done)
-    found = passthrough._filters.__wrapped__()
+    monkeypatch.setattr(listings, "ask_ffmpeg", lambda *arguments: done)
+    found = listings.filters.__wrapped__()
     assert found == {"eq": ("TSC", "V->V"), "scale": ("..C", "V->V"), "volume": ("T..", "A->A")}
