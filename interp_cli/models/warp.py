@@ -17,6 +17,8 @@ from interp_cli.image_ops import for_opencv, supersampled
 
 # OpenCV moves one plane at a time, five times as fast as torch where they are large and few.
 _FEW_CHANNELS = 4
+# OpenCV's remap counts rows and columns in signed 16-bit numbers.
+_MAX_OPENCV_SIDE_PX = 32767
 _OPENCV_MODES = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 
 # Maximum round trip error of a consistent flow: so many pixels, and a fraction of its length.
@@ -65,7 +67,8 @@ def sample(
         (N, C, h, w), float32; samples outside the image repeat its border. On a CPU and without
         gradient, OpenCV before version 5 samples at the nearest 32nd of a pixel.
     """
-    if image.shape[1] <= _FEW_CHANNELS and for_opencv(image, x, y):
+    fits = max(*image.shape[-2:], *x.shape[-2:]) < _MAX_OPENCV_SIDE_PX
+    if fits and image.shape[1] <= _FEW_CHANNELS and for_opencv(image, x, y):
         return _remapped(image, x, y, _OPENCV_MODES[mode])
     # grid_sample's positions run from -1 (centre of the first pixel) to 1 (of the last).
     height, width = image.shape[-2:]

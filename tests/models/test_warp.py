@@ -47,6 +47,14 @@ def test_warp_positions_are_exact_at_8k_in_half_precision():
     torch.testing.assert_close(moved[..., :-1], ramp[..., 1:], atol=2e-3, rtol=0)
 
 
+def test_warp_reaches_beyond_the_numbers_of_opencv():
+    picture = torch.arange(4 * 32800, dtype=torch.float32).reshape(1, 1, 4, 32800) / 131200
+    flow = torch.zeros(1, 2, 4, 32800)
+    flow[:, 0] = 1
+    moved = warp(picture, flow)
+    torch.testing.assert_close(moved[..., :-2], picture[..., 1:-1], atol=1e-5, rtol=0)
+
+
 def test_warp_of_a_single_row_and_column():
     picture = torch.rand(1, 1, 1, 5)
     torch.testing.assert_close(warp(picture, torch.zeros(1, 2, 1, 5)), picture)

@@ -9,7 +9,7 @@ import clips
 import crafted
 import pytest
 
-from interp_cli.errors import OpenError
+from interp_cli.errors import DecodeError, OpenError
 from interp_cli.options import DoubleOptions, InputLimits, OptionError
 from interp_cli.video.images.read import read_image
 from interp_cli.video.probe import probe
@@ -236,3 +236,13 @@ def test_a_playlist_without_one_of_its_files_names_it(playlist: Path):
     path.write_text(playlist.read_text().replace("part1.ts", "part7.ts"))
     with pytest.raises(OpenError, match=r"whose file part7\.ts cannot be read \(No such file"):
         _count(path)
+
+
+def test_an_animation_beyond_ffmpeg_is_not_called_damaged(tmp_path: Path):
+    path = tmp_path / "a.apng"
+    crafted.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=32x32:d=0.2", "-pix_fmt", "rgba64be", path)
+    with (
+        open_source(path, DoubleOptions()) as reader,
+        pytest.raises(DecodeError, match=r"FFmpeg has no decoder for a feature of the others"),
+    ):
+        list(reader)

@@ -20,6 +20,9 @@ from interp_cli.video.images.codecs import IMAGE_FORMATS, ImageCodec, image_code
 _ENDINGS = ", ".join(ending for kind in IMAGE_FORMATS for ending in kind.endings)
 _PATTERN = re.compile(r"%(?:0(\d+))?d")
 _GLOB = re.compile(r"[*?\[]")
+# Digits in the stem of a name that may differ within a sequence, and the last number of a name.
+_COUNTER = re.compile(r"\d+(?=\D*$)|\d{4,}|(?<![A-Za-z\d])\d+")
+_LAST_NUMBER = re.compile(r"\d+(?=\D*\.[^.]*$)")
 # Number of ranges of missing numbers that a message names.
 _NAMED_RANGES = 8
 
@@ -105,6 +108,7 @@ def find_pictures(source: Path) -> PictureFiles:
             f"{(source if source.is_dir() else source.parent) / '*'}{files[0].suffix}"
         )
     files.sort(key=natural_order)
+    _refuse_several(source, files)
     kind = image_codec_of(files[0])
     assert kind is not None  # known from above
     pictures = PictureFiles(
@@ -148,6 +152,44 @@ def is_sequence_target(target: Path, source: PictureFiles | None) -> bool:
     if "%" in target.name and (image_codec_of(target) or not target.suffix):
         return True
     return source is not None and (target.is_dir() or not target.suffix)
+
+
+def _refuse_several(source: Path, files: list[Path]) -> None:
+    """Refuse files of several sequences, such as left_0001.png and right_0001.png.
+
+    A number in a name may be a date, or a time. It is part of a sequence's name only if it has few
+    digits, follows a letter and is not the last one, as in cam1_0001.png.
+
+    Raises:
+        OpenError: At least two sequences have two files each.
+    """
+    series: dict[str, list[Path]] = {}
+    for path in files:
+        series.setdefault(_COUNTER.sub("#", path.stem), []).append(path)
+    several = [paths for paths in series.values() if len(paths) > 1]
+    if len(several) < 2:
+        return
+    patterns = [_pattern_of(paths) for paths in several]
+    named = " and ".join(
+        f"{pattern.name} ({len(paths)} pictures)"
+        for pattern, paths in zip(patterns[:2], several[:2], strict=True)
+    )
+    raise OpenError(
+        f"{source}: holds {len(several)} sequences, such as {named}. Name one, for example "
+        f"{patterns[0]}"
+    )
+
+
+def _pattern_of(paths: list[Path]) -> Path:
+    """A pattern that fits the files of one sequence, whose last number grows."""
+    matches = [_LAST_NUMBER.search(path.name) for path in paths]
+    lengths = {len(match[0]) for match in matches if match}
+    match = matches[0]
+    if match is None:
+        return paths[0]
+    digits = f"0{lengths.pop()}" if len(lengths) == 1 else ""
+    name = paths[0].name
+    return paths[0].with_name(f"{name[: match.start()]}%{digits}d{name[match.end() :]}")
 
 
 def _matching(source: Path) -> list[Path]:

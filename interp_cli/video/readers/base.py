@@ -18,6 +18,9 @@ from interp_cli.errors import DecodeError
 from interp_cli.video.health import Health
 from interp_cli.video.probe import VideoInfo
 
+# What FFmpeg says of a file that is whole, but beyond it.
+_UNKNOWN_FEATURE = "Not yet implemented in FFmpeg"
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -176,6 +179,12 @@ class ThreadedReader(FrameReader):
         return False
 
     def _damaged(self) -> DecodeError:
+        if _UNKNOWN_FEATURE in self.health.reason:
+            return DecodeError(
+                f"{self.info.path}: decoded {self.health.counts} frames. FFmpeg has no decoder for "
+                "a feature of the others: convert it first with a program that reads it, or take "
+                "those with `keep_going`."
+            )
         return DecodeError(
             f"{self.info.path}: decoded {self.health.counts} frames ({self.health.reason}). The "
             "file is damaged: copy it again, or take its good frames with `keep_going`."

@@ -100,3 +100,30 @@ def test_a_missing_video_with_brackets_in_its_name_is_missing(tmp_path: Path):
         find_pictures(tmp_path / "clip [1].mp4")
     with pytest.raises(OpenError, match="no picture is there"):
         find_pictures(tmp_path / "*.png")
+
+
+@pytest.mark.parametrize("pair", [("left_", "right_"), ("cam1_", "cam2_"), ("", "mask_")])
+def test_two_sequences_in_one_folder_are_refused(tmp_path: Path, pair: tuple[str, str]):
+    for prefix in pair:
+        for number in (1, 2, 3):
+            (tmp_path / f"{prefix}{number:04d}.png").touch()
+    with pytest.raises(OpenError, match=r"holds 2 sequences, such as .*%04d\.png \(3 pictures\)"):
+        find_pictures(tmp_path)
+    names = [path.name for path in find_pictures(tmp_path / f"{pair[1]}%04d.png").files]
+    assert names == [f"{pair[1]}{number:04d}.png" for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["img_20240101_235959.png", "img_20240102_000000.png", "img_20240102_000001.png"],
+        ["2024-01-01_00.png", "2024-01-01_01.png", "2024-01-02_00.png", "2024-01-02_01.png"],
+        ["shot2_9.png", "shot2_10.png", "shot2_11.png"],
+        ["cover.png", "f_1.png", "f_2.png"],
+        ["beach.png", "hills.png", "sea.png", "town.png"],
+    ],
+)
+def test_dates_and_single_pictures_do_not_make_two_sequences(tmp_path: Path, names: list[str]):
+    for name in names:
+        (tmp_path / name).touch()
+    assert len(find_pictures(tmp_path).files) == len(names)
