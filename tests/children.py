@@ -35,7 +35,7 @@ import sys, threading
 from pathlib import Path
 from typing import Any
 import interp_cli.pipeline.job as job
-from interp_cli.video.writers.journal import completed_frames
+from interp_cli.video.writers.kept_frames import completed_frames
 def pause():
     print("paused", file=sys.stderr, flush=True)
     threading.Event().wait()

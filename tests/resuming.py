@@ -14,9 +14,7 @@ from children import (
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline.double import double_video
-from interp_cli.video.writers.journal import (
-    completed_frames,
-)
+from interp_cli.video.writers.kept_frames import completed_frames
 
 EVERY = 8
 OPTIONS = DoubleOptions(segment_frames=EVERY, encode=EncodeOptions(preset="ultrafast"))

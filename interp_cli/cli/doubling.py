@@ -129,7 +129,7 @@ def _announce_resume(target: Path, options: DoubleOptions) -> bool:
     """Say where a resumed job continues; whether frames of an earlier run are used."""
     if not options.resume or (target.exists() and not options.overwrite):
         return False  # a finished target is refused in a moment
-    from interp_cli.video.writers.journal import completed_frames
+    from interp_cli.video.writers.kept_frames import completed_frames
 
     frames = completed_frames(target, verify=True)  # what is damaged is not gone on from
     text = (

@@ -40,7 +40,8 @@ from interp_cli.video.readers.open import (
     open_whole_frames,
 )
 from interp_cli.video.writers.base import FrameWriter, reserving
-from interp_cli.video.writers.journal import SegmentJournal, earlier_description, work_folder
+from interp_cli.video.writers.journal import SegmentJournal
+from interp_cli.video.writers.kept_frames import earlier_description, work_folder
 from interp_cli.video.writers.open import (
     Output,
     Target,

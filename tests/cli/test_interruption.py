@@ -11,7 +11,7 @@ from children import PAUSE_AFTER_SEGMENT, await_line, ended_by, run_interp, runn
 
 from interp_cli.cli.interruption import interruptible
 from interp_cli.forced_exit import Registry, stop_requests
-from interp_cli.video.writers.journal import completed_frames
+from interp_cli.video.writers.kept_frames import completed_frames
 
 # Stands for what no signal interrupts. It says so on stderr, with the processes that run meanwhile.
 STAY = """

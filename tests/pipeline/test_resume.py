@@ -23,10 +23,8 @@ from interp_cli.models.registry import create_model
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline.double import double_video
 from interp_cli.video.encoding.commands import VideoCommands
-from interp_cli.video.writers.journal import (
-    SegmentJournal,
-    completed_frames,
-)
+from interp_cli.video.writers.journal import SegmentJournal
+from interp_cli.video.writers.kept_frames import completed_frames
 
 CASES = {
     "doubled": ("source", "mp4", OPTIONS),

@@ -22,9 +22,7 @@ from interp_cli.models.registry import create_model
 from interp_cli.models.weights import save_weights
 from interp_cli.options import InferenceOptions
 from interp_cli.pipeline.double import double_video
-from interp_cli.video.writers.journal import (
-    completed_frames,
-)
+from interp_cli.video.writers.kept_frames import completed_frames
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

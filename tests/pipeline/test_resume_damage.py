@@ -17,7 +17,7 @@ from interp_cli.models.registry import create_model
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline.description import JobDescription
 from interp_cli.pipeline.double import double_video
-from interp_cli.video.writers.journal import completed_frames, journal_folder
+from interp_cli.video.writers.kept_frames import completed_frames, journal_folder
 
 EVERY = 8
 OPTIONS = DoubleOptions(segment_frames=EVERY, encode=EncodeOptions(encoder="ffv1"))

@@ -21,9 +21,7 @@ from interp_cli.models.registry import create_model
 from interp_cli.options import DoubleOptions
 from interp_cli.pipeline.double import double_video
 from interp_cli.video.writers.frame_store import FrameStore
-from interp_cli.video.writers.journal import (
-    completed_frames,
-)
+from interp_cli.video.writers.kept_frames import completed_frames
 
 STORED = {
     "a short video": ("source", "mp4", OPTIONS, 1000),

@@ -18,25 +18,26 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from interp_cli import forced_exit
-from interp_cli.atomic import AtomicPath, flush, hidden, real_path, write_whole
+from interp_cli.atomic import AtomicPath, flush, write_whole
 from interp_cli.errors import EncodeError
-from interp_cli.options import DoubleOptions
 from interp_cli.video.writers.frame_store import FrameStore, usable_frames
 from interp_cli.video.writers.journal_file import (
     JOURNAL,
     LIST_ENDING,
-    OUR_FOLDERS,
-    OUR_NAMES,
     PICTURES,
     Journal,
     Segment,
     StoredFrames,
-    is_unchanged,
     new_digest,
     read_journal,
     unusable,
 )
-from interp_cli.video.writers.work_folder import WorkFolder
+from interp_cli.video.writers.kept_frames import (
+    completed_frames,
+    listed_pictures,
+    whole_segments,
+    work_folder,
+)
 
 if TYPE_CHECKING:
     from interp_cli.video.pixel_format import Planes
@@ -50,74 +51,6 @@ class Description(Protocol):
 
     def differences(self, earlier: Mapping[str, Any]) -> list[str]:
         """What makes an earlier job's segments unusable, in words; `ValueError`: all of them."""
-
-
-def journal_folder(target: Path) -> Path:
-    """Where the work on a target is kept while it is unfinished."""
-    target = real_path(target)
-    inside = hidden(target, ".interp")
-    if "%" not in target.name or inside.exists():
-        return inside
-    # The folder of a picture sequence appears with its pictures.
-    outside = target.parent.parent / inside.name
-    return outside if outside.exists() or not target.parent.is_dir() else inside
-
-
-def work_folder(target: Path) -> WorkFolder:
-    """The folder of the unfinished work on a target, which is not taken or created yet."""
-    return WorkFolder(journal_folder(target), target, OUR_NAMES, OUR_FOLDERS)
-
-
-def completed_frames(target: Path, *, verify: bool = False) -> int:
-    """Number of finished frames that an earlier, unfinished run has left.
-
-    Args:
-        target: The output.
-        verify: Whether the content of the segments is checked, not only their sizes.
-
-    Raises:
-        EncodeError: They cannot be used, or the folder that they should be in is not ours.
-    """
-    work_folder(target).refuse_foreign()
-    folder = journal_folder(target)
-    journal = read_journal(folder)
-    if journal is None:
-        return 0
-    segments = _whole_segments(folder, journal, verify=verify)
-    finished = sum(segment.frames for segment in segments)
-    stored = usable_frames(folder, journal.stored, finished, verify=verify)
-    return finished + sum(frames.frames for frames in stored)
-
-
-def earlier_description(target: Path) -> dict[str, Any]:
-    """Description of the job that an earlier, unfinished run did; empty where there is none.
-
-    Raises:
-        EncodeError: It cannot be used.
-    """
-    work_folder(target).refuse_foreign()
-    journal = read_journal(journal_folder(target))
-    return journal.description if journal else {}
-
-
-def check_completed(target: Path, options: DoubleOptions, *, can_resume: bool = True) -> None:
-    """Refuse to lose what an earlier run has left, unless that was asked for.
-
-    Args:
-        target: The output.
-        options: Of which `resume` and `overwrite` ask for it.
-        can_resume: Whether this job could go on from it.
-
-    Raises:
-        EncodeError: There is something, and neither is set, or it cannot be used.
-    """
-    frames = 0 if options.resume or options.overwrite else completed_frames(target)
-    if frames:
-        resuming = "`resume` to go on, or " if can_resume else ""
-        raise EncodeError(
-            f"{target}: {frames} finished frames of an earlier run are kept; use {resuming}"
-            "`overwrite` to start over."
-        )
 
 
 class SegmentJournal:
@@ -364,7 +297,7 @@ class SegmentJournal:
     def _load(self, journal: Journal | None) -> None:
         if journal is None:
             return
-        segments = _whole_segments(self.folder, journal, verify=True)
+        segments = whole_segments(self.folder, journal, verify=True)
         finished = sum(segment.frames for segment in segments)
         stored = usable_frames(self.folder, journal.stored, finished, verify=True)
         self._warn_of_damage(journal, segments, stored)
@@ -404,7 +337,7 @@ class SegmentJournal:
         names = [segment.name for segment in self.segments]
         for path in self.paths:
             if path.suffix == LIST_ENDING:
-                names += [f"{PICTURES}/{name}" for name in _listed(path)]
+                names += [f"{PICTURES}/{name}" for name in listed_pictures(path)]
         names += [stored.name for stored in self._safe_frames()]
         self._work.clear(keep=frozenset((JOURNAL, *names)))
 
@@ -420,41 +353,3 @@ class SegmentJournal:
             self._description.to_data(), self.batch, self.segments, self._safe_frames()
         )
         write_whole(self.folder / JOURNAL, journal.to_json(), durable=True)
-
-
-def _whole_segments(folder: Path, journal: Journal, *, verify: bool) -> list[Segment]:
-    """The finished segments up to the first that is not there as the journal has it."""
-    found: list[Segment] = []
-    for segment in journal.segments:
-        path = folder / segment.name
-        if not path.is_file() or path.stat().st_size != segment.size_bytes:
-            break
-        if verify and not is_unchanged(path, segment.size_bytes, segment.digest):
-            break
-        if path.suffix == LIST_ENDING and not _are_there(folder / PICTURES, path, verify=verify):
-            break
-        found.append(segment)
-    return found
-
-
-def _are_there(pictures: Path, listing: Path, *, verify: bool) -> bool:
-    """Whether the pictures of a segment are."""
-    listed = _listed(listing)
-    for name, digest in listed.items():
-        path = pictures / name
-        if not path.is_file():
-            return False
-        if verify and not is_unchanged(path, path.stat().st_size, digest):
-            return False
-    return bool(listed)
-
-
-def _listed(listing: Path) -> dict[str, str]:
-    """Digests of the pictures of a segment, by name; none if the list is damaged."""
-    try:
-        content = json.loads(listing.read_bytes())
-    except ValueError:
-        return {}
-    if not isinstance(content, dict):
-        return {}
-    return {Path(name).name: str(digest) for name, digest in content.items()}

@@ -26,7 +26,8 @@ from interp_cli.video.readers.sequence import SequenceReader
 from interp_cli.video.writers.animation import AnimationWriter, animation_encoder, is_animation
 from interp_cli.video.writers.base import FrameWriter
 from interp_cli.video.writers.file import VideoWriter
-from interp_cli.video.writers.journal import SegmentJournal, check_completed, work_folder
+from interp_cli.video.writers.journal import SegmentJournal
+from interp_cli.video.writers.kept_frames import check_completed, work_folder
 from interp_cli.video.writers.pipe import PipeWriter
 from interp_cli.video.writers.segmented import SegmentedWriter
 from interp_cli.video.writers.sequence import SequenceWriter

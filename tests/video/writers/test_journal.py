@@ -11,12 +11,8 @@ import pytest
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
-from interp_cli.video.writers.journal import (
-    SegmentJournal,
-    check_completed,
-    completed_frames,
-    journal_folder,
-)
+from interp_cli.video.writers.journal import SegmentJournal
+from interp_cli.video.writers.kept_frames import check_completed, completed_frames, journal_folder
 
 EVERY = 8
 

@@ -9,14 +9,14 @@ import pytest
 
 from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions
-from interp_cli.video.writers.journal import (
-    SegmentJournal,
+from interp_cli.video.writers.journal import SegmentJournal
+from interp_cli.video.writers.journal_file import Journal, Segment, StoredFrames
+from interp_cli.video.writers.kept_frames import (
     check_completed,
     completed_frames,
     earlier_description,
     journal_folder,
 )
-from interp_cli.video.writers.journal_file import Journal, Segment, StoredFrames
 
 
 class Settings:

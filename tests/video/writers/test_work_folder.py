@@ -12,7 +12,7 @@ from interp_cli.errors import EncodeError, InterpError
 from interp_cli.options import DoubleOptions
 from interp_cli.pipeline.double import double_video
 from interp_cli.pipeline.flow_export import FlowWriter
-from interp_cli.video.writers.journal import journal_folder, work_folder
+from interp_cli.video.writers.kept_frames import journal_folder, work_folder
 from interp_cli.video.writers.work_folder import WorkFolder
 
 
