@@ -38,7 +38,7 @@ def lost_data(path: Path, video_index: int) -> Iterator[tuple[str, Fraction | No
     Yields:
         What is missing, in words, and the time of the frame behind the place.
     """
-    with ErrorLog("", av.logging.DEBUG) as log:
+    with ErrorLog(None, av.logging.DEBUG) as log:
         # What is logged here does not count for a reader that is open meanwhile.
         container = log.observe(lambda: open_input(path))
         log.take()

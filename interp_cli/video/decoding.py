@@ -90,7 +90,8 @@ class PictureDecoder:
 
     def pictures(self) -> Generator[av.VideoFrame]:
         """Yield the good pictures in order."""
-        with ErrorLog(self._context.codec.name) as log:
+        # With one thread, what other threads log is of other inputs.
+        with ErrorLog(None if self._exact else self._context.codec.name) as log:
             try:
                 for number, (packet, is_cut) in enumerate(self._from_key(log)):
                     if is_cut:

@@ -17,8 +17,9 @@ from av.video.stream import VideoStream
 
 # Formats whose index lists every frame of a stream.
 _MP4, _AVI = "mov,mp4,m4a,3gp,3g2,mj2", "avi"
+_ASF = "asf"
 # Formats whose header holds the duration of the file, while FFmpeg measures that of others.
-_TIMED = (_AVI, "asf", "flv", "matroska,webm")
+_TIMED = (_AVI, _ASF, "flv", "matroska,webm")
 # Shortest and longest end that may be missing of an announced duration: sound and picture end at
 # different times, and writers round. In between a share of the duration decides.
 _SLACK_SECONDS = (0.25, 5.0)
@@ -165,6 +166,8 @@ def missing_at_end(
         return f"{announced - packets} of {announced} frames of the index are missing"
     if container.format.name not in _TIMED or not container.duration or end_seconds is None:
         return None
+    if container.format.name == _ASF and stream.codec_context.has_b_frames:
+        return None  # FFmpeg's muxer counts the delay of decoding in
     duration = Fraction(container.duration, av.time_base)
     if container.format.name == _AVI:
         # FFmpeg corrects the duration by what it finds; the header's number of steps stays.

@@ -36,11 +36,12 @@ class ErrorLog:
     _capture: av.logging.Capture | None = None
     _before: tuple[int | None, bool] = (None, True)
 
-    def __init__(self, decoder: str, level: int = av.logging.ERROR) -> None:
+    def __init__(self, decoder: str | None, level: int = av.logging.ERROR) -> None:
         """Prepare the log.
 
         Args:
-            decoder: FFmpeg's name of the decoder, whose threads' errors count as well.
+            decoder: FFmpeg's name of the decoder, if it has threads of its own, whose errors count
+                as well; `None`: only what is observed counts.
             level: The least severe level that is collected.
         """
         self._decoder = decoder

@@ -218,3 +218,13 @@ def test_a_log_is_switched_off_again_and_hears_its_own_decoder(tmp_path: Path):
         av.logging.log(av.logging.ERROR, "gif", "of something else")
         assert (log.take(), other.take()) == (["bad"], ["from a thread of a decoder"])
     assert av.logging.get_level() is None
+
+
+def test_what_another_input_logs_meanwhile_is_no_damage(tmp_path: Path):
+    clip = clips.moving_clip(tmp_path / "clip.mkv", 8)
+    with VideoReader(clip) as reader:
+        count = 0
+        for _ in reader:  # as a thread of the decoder of another input does
+            av.logging.log(av.logging.ERROR, "h264", "error while decoding MB 1 1")
+            count += 1
+    assert count == 8

@@ -150,7 +150,7 @@ class VideoReader(ThreadedReader):
         return again
 
     def _open(self) -> tuple[InputContainer, VideoStream]:
-        with ErrorLog("") as log:
+        with ErrorLog(None) as log:
             container, stream = log.observe(lambda: open_video(self.info.path, self._limits))
             for message in log.take(container.format.name):
                 self.health.note(message)
