@@ -93,6 +93,12 @@ def test_ways_are_bent_or_straight(h264_clip: Path, tmp_path: Path, trajectory: 
         (["{clip}", "{clip}", "out.mkv"], 2, "3 files without --output-dir"),
         (["{clip}", "out.mkv", "--deinterlace", "--detelecine"], 2, "give one of --deinterlace"),
         (["{clip}", "out.mkv", "--ffmpeg-output", "-map 0"], 2, "-map is not for you to set"),
+        (["{clip}", "o.gif", "--encoder-option", "time_base=1/3"], 1, "gif has no option"),
+        (
+            ["{clip}", "o.webp", "--encoder-option", "video_size=8x8"],
+            1,
+            "libwebp_anim has no option",
+        ),
     ],
 )
 def test_a_mistake_costs_one_line(h264_clip, tmp_path, arguments, code, message):

@@ -199,7 +199,7 @@ def choose_encoder(name: str, layout: PixelFormat, options: EncodeOptions) -> En
             raise EncodeError(f"{name} has no {flag[1:]} setting; use `options`.")
         if value is not None or default is not None:
             arguments += [f"{flag}:v:0", str(default if value is None else value)]
-    arguments += _further_options(name, options.options)
+    arguments += further_options(name, options.options)
     return EncoderChoice(
         name,
         pixel_format,
@@ -214,8 +214,16 @@ def choose_encoder(name: str, layout: PixelFormat, options: EncodeOptions) -> En
     )
 
 
-def _further_options(name: str, options: Sequence[tuple[str, str]]) -> list[str]:
-    """Arguments for options that the user names; nothing but the encoder may take them."""
+def further_options(name: str, options: Sequence[tuple[str, str]]) -> list[str]:
+    """Arguments for options that the user names; nothing but the encoder may take them.
+
+    Args:
+        name: ffmpeg's name of the encoder.
+        options: Names and values.
+
+    Raises:
+        EncodeError: The encoder has no such option, or it must not be set.
+    """
     known = {**generic_options(), **encoder_options(name)}
     arguments = []
     for key, value in options:

@@ -16,6 +16,7 @@ from interp_cli.errors import EncodeError
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams
 from interp_cli.video.encoding.containers import container_of, is_container
+from interp_cli.video.encoding.encoders import further_options
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.encoding.passthrough import check_ffmpeg_output
 from interp_cli.video.images.codecs import image_codec_of
@@ -246,6 +247,7 @@ def _check_animation(target: Target, options: DoubleOptions) -> None:
     why = f"such a file has one encoder, {own} (`options` sets it)"
     allowed = ("options", "encoder") if options.encode.encoder == own else ("options",)
     _refuse_settings(options.encode, target.path, why, allowed)
+    further_options(own, options.encode.options)  # libav would ignore what it does not know
     _check_file(target, options)
 
 
