@@ -1,5 +1,6 @@
 """What is opened as a video, what is refused in one line, and which stream is the video."""
 
+import io
 import os
 import random
 import threading
@@ -97,15 +98,13 @@ def test_a_padded_matroska_head_is_read_and_its_end_found(tmp_path: Path):
         assert _matroska_end(file, len(padded) - 100) == len(padded)
 
 
-def test_no_head_of_matroska_breaks_the_reader(tmp_path: Path):
+def test_no_head_of_matroska_breaks_the_reader():
     noise = random.Random(7)
-    path = tmp_path / "head"
     marks = (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\xec", b"\x01", b"\x00", b"\xff")
     for _ in range(300):
         parts = [noise.choice(marks) + noise.randbytes(noise.randrange(9)) for _ in range(4)]
-        path.write_bytes(marks[0] + b"".join(parts))
-        with path.open("rb") as file:
-            assert _matroska_end(file, path.stat().st_size) >= 0
+        head = marks[0] + b"".join(parts)
+        assert _matroska_end(io.BytesIO(head), len(head)) >= 0
 
 
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
