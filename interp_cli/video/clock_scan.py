@@ -82,37 +82,41 @@ class _SideClock:
         self.index = stream.index
         self.seams: list[_Seam] = []
         self._time_base = stream.time_base or Fraction(1)
+        self._leap = round(LEAP_SECONDS / self._time_base)
+        self._back = round(STEP_BACK_SECONDS / self._time_base)
         self._count = 0
-        self._last: Fraction | None = None
-        self._end = Fraction(0)
+        self._last: int | None = None
+        self._end = 0
 
-    def see(self, packet: av.Packet[Any], part: int, shown: Fraction | None) -> None:
+    def see(self, packet: av.Packet[Any], picture: PictureClock, unit: Fraction) -> None:
         """Look at the next packet.
 
         Args:
             packet: The packet, as the file has it.
-            part: Number of the picture's part that was reached.
-            shown: Corrected time of the picture's last packet, in seconds; `None`: there was none.
+            picture: The picture's clock, which has seen all packets before this one.
+            unit: The picture's time base.
         """
         number = self._count
         self._count += 1
         stamp = packet.dts if packet.dts is not None else packet.pts
         if stamp is None:
             return
-        time, length = stamp * self._time_base, (packet.duration or 0) * self._time_base
-        last = self._last
-        if last is None or time + STEP_BACK_SECONDS < last or time - last > LEAP_SECONDS:
-            is_back = last is not None and time < last
-            self.seams.append(_Seam(number, time, self._end, part, shown, is_back, []))
+        last, length = self._last, packet.duration or 0
+        if last is None or stamp + self._back < last or stamp - last > self._leap:
+            shown = None if picture.dts is None else picture.dts * unit
+            is_back = last is not None and stamp < last
+            time, end = stamp * self._time_base, self._end * self._time_base
+            self.seams.append(_Seam(number, time, end, picture.discontinuities, shown, is_back, []))
         if len(self.seams[-1].first) < _OVERLAP_PACKETS:
-            self.seams[-1].first.append((number, time + length / 2))
-        self._last, self._end = time, time + length
+            self.seams[-1].first.append((number, 2 * stamp + length))
+        self._last, self._end = stamp, stamp + length
 
     def goes_on(self, begin: Fraction, end: Fraction) -> bool:
         """Whether the stream went on from one time to the other, as the file has them."""
         if self._last is None or not self.seams:
             return False
-        return self.seams[-1].time <= begin and self._last >= end - LEAP_SECONDS
+        is_near = self._last * self._time_base >= end - LEAP_SECONDS
+        return is_near and self.seams[-1].time <= begin
 
     def clock(self, offsets: Sequence[Fraction]) -> StreamClock:
         """The stream's corrections.
@@ -132,7 +136,8 @@ class _SideClock:
             if part == begin:
                 continue
             moved.append((seam.number, offsets[part]))
-            early = [number for number, middle in seam.first if middle + offsets[part] < end]
+            latest = 2 * (end - offsets[part]) / self._time_base
+            early = [number for number, twice in seam.first if twice < latest]
             if early and seam.number:
                 overlapping.append((early[0], early[-1]))
         return StreamClock(self.index, tuple(moved), tuple(overlapping))
@@ -149,7 +154,7 @@ class _Seam:
         part: Number of the picture's part that was reached.
         shown: Corrected time of the picture's last packet; `None`: there was none.
         is_back: Whether the clock went back.
-        first: Numbers and middles of the packets behind it.
+        first: Numbers of the packets behind it, and twice their middles, in units of the stream.
     """
 
     number: int
@@ -158,7 +163,7 @@ class _Seam:
     part: int
     shown: Fraction | None
     is_back: bool
-    first: list[tuple[int, Fraction]]
+    first: list[tuple[int, int]]
 
 
 def scan_clock(container: InputContainer, stream: VideoStream) -> ClockScan:
@@ -183,8 +188,7 @@ def scan_clock(container: InputContainer, stream: VideoStream) -> ClockScan:
             if packet.pts is not None:
                 tail.append((packet.pts, packet.duration or 0))
         elif packet.stream.index in sides:  # a stream may also appear within the file
-            shown = None if picture.dts is None else picture.dts * unit
-            sides[packet.stream.index].see(packet, len(picture.offsets) - 1, shown)
+            sides[packet.stream.index].see(packet, picture, unit)
     offsets = [offset * unit for offset in picture.offsets]
     clocks = tuple(side.clock(offsets) for side in sides.values()) if offsets[1:] else ()
     return ClockScan(len(offsets) - 1, clocks, tuple(sorted(picture.pauses)), tuple(tail))

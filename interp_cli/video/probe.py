@@ -386,9 +386,8 @@ def _tail(container: InputContainer, stream: VideoStream) -> list[tuple[int, int
     clock = PictureClock(container, stream)
     try:
         container.seek(max(0, end - _TAIL_SECONDS * av.time_base), backward=True)
-        packets = list(clock.corrected(container.demux(stream)))
+        packets = clock.corrected(container.demux(stream))
+        tail = [(p.pts, p.duration or 0) for p in packets if p.pts is not None]
     except (av.error.FFmpegError, OSError):
         return []
-    if clock.discontinuities:
-        return None
-    return [(p.pts, p.duration or 0) for p in packets if p.pts is not None]
+    return None if clock.discontinuities else tail

@@ -14,6 +14,8 @@ from interp_cli.errors import DecodeError
 from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline.clock import SourceClock
 from interp_cli.pipeline.double import double_video
+from interp_cli.video.clock_scan import StreamClock
+from interp_cli.video.encoding.commands import clock_arguments
 from interp_cli.video.ffmpeg import ffmpeg_path
 from interp_cli.video.frame_rates import likely_last_duration, likely_rate, usual_rate
 from interp_cli.video.probe import VideoInfo, probe
@@ -140,6 +142,17 @@ def test_sound_of_joined_parts_stays_in_step(tmp_path: Path, interpolator):
     assert sound[-1] - sound[0] == pytest.approx(3, abs=0.025)
     assert max(steps(sound)) < 0.03  # a block of AAC is 23 ms
     assert min(steps(sound)) > 0.02
+
+
+def test_a_clock_may_start_anew_hundreds_of_times(tmp_path: Path):
+    """A dashcam's day: ffmpeg takes the corrections, and applies each from its packet on."""
+    offsets = tuple((packet, Fraction(packet)) for packet in range(1, 301))
+    clock = StreamClock(0, offsets, tuple((packet, packet) for packet in range(301, 601)))
+    sound, moved = clips.tone_file(tmp_path / "tone.mka", 1, "flac"), tmp_path / "moved.mka"
+    ffmpeg(*clock_arguments(clock, None, None), "-i", sound, "-c", "copy", moved)
+    count = len(sound_times(sound))
+    assert count > 10
+    assert [int(time) for time in sound_times(moved)] == list(range(count))
 
 
 @pytest.mark.parametrize(

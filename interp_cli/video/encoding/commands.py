@@ -33,6 +33,8 @@ from interp_cli.video.ffmpeg import input_arguments
 from interp_cli.video.probe import VideoInfo
 
 _AUDIO_CODEC = re.compile(r"-(c|codec):a|-acodec")
+# Longer command lines are not accepted by every system.
+_MAX_DISCONTINUITIES = 300
 # Options of a video stream that are not for its encoder.
 _FOR_THE_MUXER = frozenset({"metadata", "disposition", "tag"})
 
@@ -219,6 +221,13 @@ class VideoCommands:
         if side is None:
             return []
         arguments = []
+        if side.source.discontinuities > _MAX_DISCONTINUITIES:
+            raise EncodeError(
+                f"{side.source.path}: its clock starts anew "
+                f"{side.source.discontinuities} times, and sound can follow "
+                f"{_MAX_DISCONTINUITIES} times. Double a part of it with "
+                "`start_seconds` and `end_seconds`."
+            )
         for clock in side.source.side_clocks:
             begin = None if side.start_seconds is None else Fraction(0)
             arguments += clock_arguments(clock, begin, side.limit_seconds)
@@ -263,6 +272,14 @@ class VideoCommands:
         return chapters_url(side.source.path, side.shift_seconds, side.stretch, side.length_seconds)
 
 
+def _sum(terms: list[str]) -> str:
+    """An expression for ffmpeg, which nests each of a row of terms, and allows a depth of 100."""
+    while len(terms) > 1:
+        groups = [terms[begin : begin + 8] for begin in range(0, len(terms), 8)]
+        terms = [f"({'+'.join(group)})" for group in groups]
+    return terms[0]
+
+
 def _seconds(value: Fraction) -> str:
     """A time for ffmpeg, which counts in microseconds."""
     return f"{float(value):.6f}"
@@ -282,7 +299,7 @@ def clock_arguments(clock: StreamClock, begin: Fraction | None, end: Fraction | 
         terms.append(rf"gte(N\,{number})*({offset - before})/TB")
         before = offset
     if terms:
-        shift = f"round({'+'.join(terms)})"
+        shift = f"round({_sum(terms)})"
         filters.append(f"setts=pts=PTS+{shift}:dts=DTS+{shift}")  # TS stands for DTS alone
     dropped = [rf"between(n\,{first}\,{last})" for first, last in clock.overlapping]
     if begin is not None:
@@ -290,5 +307,5 @@ def clock_arguments(clock: StreamClock, begin: Fraction | None, end: Fraction | 
     if end is not None:
         dropped.append(rf"gte(pts*tb\,{_seconds(end)})")
     if dropped:
-        filters.append(f"noise=drop={'+'.join(dropped)}")
+        filters.append(f"noise=drop={_sum(dropped)}")
     return [f"-bsf:{clock.index}", ",".join(filters)] if filters else []
