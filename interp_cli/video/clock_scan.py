@@ -18,6 +18,7 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from interp_cli.video.ffmpeg import all_packets
 from interp_cli.video.timestamps import (
     LEAP_SECONDS,
     ONE_CLOCK,
@@ -197,4 +198,4 @@ def scan_clock(container: InputContainer, stream: VideoStream) -> ClockScan:
 def _packets(container: InputContainer) -> Iterator[av.Packet[Any]]:
     """The packets up to the first damage, which is said by whoever decodes."""
     with contextlib.suppress(av.error.FFmpegError, OSError):
-        yield from container.demux()
+        yield from all_packets(container)

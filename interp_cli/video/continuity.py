@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from interp_cli.video.ffmpeg import open_input
+from interp_cli.video.ffmpeg import all_packets, open_input
 from interp_cli.video.libav_log import ErrorLog
 
 _TRANSPORT = "mpegts"
@@ -54,7 +54,7 @@ def _gaps(
     step: int | None = None
     losses = [False, False]  # with this packet and the one before: packets are read ahead
     skipped, end, is_cut = 0, None, False
-    packets = container.demux()
+    packets = all_packets(container)
     while True:
         try:
             packet = log.observe(lambda: next(packets, None))

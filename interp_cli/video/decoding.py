@@ -17,6 +17,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from interp_cli.video.continuity import WITHOUT_INDEX
+from interp_cli.video.ffmpeg import all_packets
 from interp_cli.video.health import Health, announced_frames, is_harmless, missing_at_end
 from interp_cli.video.libav_log import ErrorLog
 from interp_cli.video.timestamps import PictureClock
@@ -142,7 +143,7 @@ class PictureDecoder:
 
     def _demuxed(self, log: ErrorLog) -> Iterator[tuple[Packet[Stream], bool]]:
         """All packets of the stream, each with whether its data is incomplete."""
-        packets = self._container.demux()
+        packets = all_packets(self._container)
         waiting: Packet[Stream] | None = None
         is_cut = False
         # FFmpeg's parser of these finds the end of a picture with the next one, and marks that.

@@ -8,13 +8,15 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import av
 import imageio_ffmpeg
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 
 from interp_cli import forced_exit
 from interp_cli.errors import ResourceError
@@ -99,6 +101,22 @@ def format_options(without: frozenset[str]) -> dict[str, str]:
     if not without:
         return {}
     return {"format_whitelist": ",".join(sorted(av.formats_available - without))}
+
+
+def all_packets(container: InputContainer) -> Iterator[Packet[Stream]]:
+    """The packets of all streams; each stream known at the start ends with an empty one.
+
+    PyAV fails at a stream that appears later, as in MPEG-PS. Reading goes on behind its packet.
+
+    Raises:
+        FFmpegError: The file cannot be read further.
+    """
+    while True:
+        try:
+            yield from container.demux()
+            return
+        except IndexError:
+            continue
 
 
 def _forced_demuxer(path: Path) -> str | None:

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from interp_cli.errors import OpenError
 from interp_cli.options import DEFAULT_LIMITS, InputLimits
-from interp_cli.video.ffmpeg import NAMING_OTHERS, open_input
+from interp_cli.video.ffmpeg import NAMING_OTHERS, all_packets, open_input
 
 # Number of packets after which a stream that had one of them counts as a single picture.
 _COUNTED_PACKETS = 2000
@@ -107,7 +107,7 @@ def _moving(streams: list[VideoStream], path: Path) -> list[VideoStream]:
     counts = dict.fromkeys((stream.index for stream in streams), 0)
     with open_input(path) as container:
         try:
-            for packet in islice(container.demux(), _COUNTED_PACKETS):
+            for packet in islice(all_packets(container), _COUNTED_PACKETS):
                 if packet.size and packet.stream.index in counts:
                     counts[packet.stream.index] += 1
                 if min(counts.values()) > 1:
@@ -181,7 +181,7 @@ def _check_playlist(path: Path, _modified: int) -> None:
             contextlib.ExitStack() as stack,
             open_input(path, without=others, opened=opened) as container,
         ):
-            for _ in container.demux():
+            for _ in all_packets(container):
                 pass
     except av.error.FFmpegError:
         _check_list(path)

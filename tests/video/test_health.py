@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from interp_cli.errors import DecodeError
 from interp_cli.options import DoubleOptions
+from interp_cli.video.ffmpeg import all_packets
 from interp_cli.video.libav_log import ErrorLog
 from interp_cli.video.readers.base import FrameReader
 from interp_cli.video.readers.file import VideoReader
@@ -228,3 +230,19 @@ def test_what_another_input_logs_meanwhile_is_no_damage(tmp_path: Path):
             av.logging.log(av.logging.ERROR, "h264", "error while decoding MB 1 1")
             count += 1
     assert count == 8
+
+
+def test_a_stream_that_appears_within_the_file_stops_nothing():
+    class Container:
+        """Fails as PyAV does at a packet of a stream that it does not know, and goes on."""
+
+        def __init__(self) -> None:
+            self.packets = iter(["first", None, "second"])
+
+        def demux(self) -> Iterator[str]:
+            for packet in self.packets:
+                if packet is None:
+                    raise IndexError("list index out of range")
+                yield packet
+
+    assert list(all_packets(Container())) == ["first", "second"]  # type: ignore[arg-type]
