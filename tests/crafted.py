@@ -156,3 +156,30 @@ def soft_telecined(source: Path, target: Path) -> Path:
     flagged = with_pulldown(plain, target.with_name(f"{target.stem}_flagged.m2v"))
     ffmpeg("-fflags", "+genpts", "-i", flagged, "-c", "copy", target)
     return target
+
+
+def with_teletext(source: Path, target: Path) -> Path:
+    """Copy an MPEG-TS file whose stream of private data becomes German teletext in its table."""
+    descriptor = bytes.fromhex("5605 6465750901")
+    out = b""
+    data = source.read_bytes()
+    for start in range(0, len(data), 188):
+        packet = data[start : start + 188]
+        if packet[1] & 0x5F == 0x50 and packet[2] == 0x00:  # the start of a program's table
+            length = (packet[6] & 15) << 8 | packet[7]
+            section = bytearray(packet[5 : 8 + length - 4])  # without its checksum
+            entry = section.index(b"\x06", 12)
+            size = (section[entry + 3] & 15) << 8 | section[entry + 4]
+            section[entry + 3 : entry + 5 + size] = bytes([0xF0, len(descriptor)]) + descriptor
+            length = len(section) + 4 - 3
+            section[1:3] = bytes([0xB0 | length >> 8, length & 255])
+            checksum = 0xFFFFFFFF
+            for byte in section:
+                checksum ^= byte << 24
+                for _ in range(8):
+                    carry = 0x04C11DB7 if checksum >> 31 else 0
+                    checksum = (checksum << 1 & 0xFFFFFFFF) ^ carry
+            packet = packet[:5] + section + checksum.to_bytes(4, "big")
+        out += packet.ljust(188, b"\xff")
+    target.write_bytes(out)
+    return target

@@ -87,9 +87,8 @@ NUT = Container(
     muxer="nut",
     encoder="huffyuv",
     deep_encoder="ffv1",
-    audio=frozenset({"mp3"}),
+    copied=frozenset({"mp3"}),
     audio_fallback="libmp3lame",
-    subtitles=frozenset(),
     subtitle_fallback="subrip",
     roles=frozenset(),
 )

@@ -138,13 +138,20 @@ def start_ffmpeg(*arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
     return _start(ffmpeg_path(), "-hide_banner", *arguments, **popen)
 
 
-def run_ffmpeg(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_ffmpeg(
+    *arguments: str, timeout_seconds: float | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run ffmpeg to its end and capture its output; the caller checks the exit code.
+
+    Args:
+        arguments: Command line, without the program.
+        timeout_seconds: Seconds after which it is killed; `None`: never.
 
     Raises:
         ResourceError: It cannot be started.
+        TimeoutExpired: It was killed.
     """
-    return _decoded(feed_ffmpeg(b"", *arguments))
+    return _decoded(feed_ffmpeg(b"", *arguments, timeout_seconds=timeout_seconds))
 
 
 def ask_ffmpeg(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -40,6 +40,7 @@ class StreamInfo:
         title: The stream's title or an attachment's file name; may be empty.
         roles: FFmpeg's names of its dispositions: `default`, `forced`, ...
         tag: The container's four-letter code of its contents; may be empty.
+        is_decodable: Whether there is a decoder and, for audio, a sample rate and channels.
     """
 
     index: int
@@ -49,6 +50,7 @@ class StreamInfo:
     title: str
     roles: tuple[str, ...] = ()
     tag: str = ""
+    is_decodable: bool = True
 
     @property
     def is_cover(self) -> bool:
@@ -195,7 +197,14 @@ def probe(path: str | Path, limits: InputLimits = DEFAULT_LIMITS) -> VideoInfo:
             width=info.width - left - right,
             height=info.height - top - bottom,
             missing_bytes=missing_bytes(container, stream, first, path),
-            streams=tuple(replace(s, tag=listing.tags.get(s.index, "")) for s in info.streams),
+            streams=tuple(
+                replace(
+                    s,
+                    codec=s.codec or listing.codecs.get(s.index, ""),
+                    tag=listing.tags.get(s.index, ""),
+                )
+                for s in info.streams
+            ),
             cropping=listing.cropping,
             chroma_location=listing.chroma_location,
             dropped_metadata=tuple(
@@ -348,6 +357,9 @@ def refuse_interlaced(info: VideoInfo) -> None:
 
 def _side_stream(stream: av.stream.Stream) -> StreamInfo:
     context = stream.codec_context
+    decodable = context is not None
+    if isinstance(context, av.AudioCodecContext):
+        decodable = context.sample_rate > 0 and context.layout.nb_channels > 0
     words = stream.metadata
     return StreamInfo(
         index=stream.index,
@@ -358,6 +370,7 @@ def _side_stream(stream: av.stream.Stream) -> StreamInfo:
         # FFmpeg reads MP4's titles as `name`.
         title=words.get("title") or words.get("name") or words.get("filename", ""),
         roles=_roles(stream),
+        is_decodable=decodable,
     )
 
 

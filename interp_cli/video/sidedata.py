@@ -120,12 +120,14 @@ class Listing:
         cropping: Columns and rows that the container cuts off: left, right, top, bottom.
         dropped_metadata: Names of what cannot be kept.
         tags: Four-letter codes of the streams that have one, by index.
+        codecs: Names of the codecs that are known, by index.
     """
 
     chroma_location: str
     cropping: tuple[int, int, int, int]
     dropped_metadata: tuple[str, ...]
     tags: dict[int, str]
+    codecs: dict[int, str]
 
 
 def side_data_of(frame: av.VideoFrame) -> SideData:
@@ -175,6 +177,11 @@ def read_listing(path: Path, video_index: int, container: str = "") -> Listing:
         for index, block in streams.items()
         if (tag := re.search(r"\((.{4}) / 0x[0-9A-F]+\)", block.partition("\n")[0]))
     }
+    codecs = {
+        index: name[1]
+        for index, block in streams.items()
+        if (name := re.search(r": (?:Audio|Video|Subtitle|Data|Attachment): (\w+)", block))
+    }
     left, right, top, bottom = map(int, crop.groups()) if crop else (0, 0, 0, 0)
     return Listing(
         chroma_location=place[1] if place else "",
@@ -183,6 +190,7 @@ def read_listing(path: Path, video_index: int, container: str = "") -> Listing:
             text for name, text in _LISTED.items() if f"\n      {name}:" in video
         ),
         tags=tags,
+        codecs={index: name for index, name in codecs.items() if name not in ("none", "unknown")},
     )
 
 

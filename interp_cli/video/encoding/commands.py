@@ -16,17 +16,17 @@ from interp_cli.atomic import temporary_folder
 from interp_cli.errors import EncodeError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.clock_scan import StreamClock
-from interp_cli.video.encoding.containers import (
-    attach_covers,
-    container_of,
-    plan_streams,
-    rare_audio_warning,
-)
+from interp_cli.video.encoding.containers import container_of
 from interp_cli.video.encoding.encoders import choose_encoder, encoder_named
 from interp_cli.video.encoding.frame_tags import FrameTags
 from interp_cli.video.encoding.hardware import AUTO_HARDWARE, hardware_encoder
 from interp_cli.video.encoding.listings import has_option
 from interp_cli.video.encoding.passthrough import check_ffmpeg_output, split_video_filter
+from interp_cli.video.encoding.side_streams import (
+    attach_covers,
+    plan_streams,
+    rare_audio_warning,
+)
 from interp_cli.video.encoding.slow_motion import chapters_url
 from interp_cli.video.encoding.trial import trial_fault
 from interp_cli.video.ffmpeg import input_arguments
@@ -130,6 +130,7 @@ class VideoCommands:
                 audio=side.audio,
                 stretch=side.stretch,
                 end_seconds=side.length_seconds,
+                inputs=self._source_input(side),
             )
         self.encoder = choice.name
         self.warnings = (
@@ -220,6 +221,13 @@ class VideoCommands:
         side = self._side
         if side is None:
             return []
+        arguments = self._source_input(side)
+        url = self._chapters
+        return [*arguments, "-f", "ffmetadata", "-i", url] if url else arguments
+
+    @staticmethod
+    def _source_input(side: SideStreams) -> list[str]:
+        """The source, from where its streams are used."""
         arguments = []
         if side.source.discontinuities > _MAX_DISCONTINUITIES:
             raise EncodeError(
@@ -239,9 +247,7 @@ class VideoCommands:
             arguments += ["-noaccurate_seek"]
         if side.shift_seconds:
             arguments += ["-itsoffset", _seconds(-side.shift_seconds)]
-        arguments += input_arguments(side.source.path, side.source.container)
-        url = self._chapters
-        return [*arguments, "-f", "ffmetadata", "-i", url] if url else arguments
+        return arguments + input_arguments(side.source.path, side.source.container)
 
     def _side_outputs(self) -> list[str]:
         """Arguments for the streams of the source."""
@@ -250,18 +256,18 @@ class VideoCommands:
         side, plan = self._side, self._plan
         if side is None or plan is None:
             return arguments
-        arguments += plan.arguments
+        arguments += plan.arguments()
         if side.stretch > 1:
             arguments += ["-map_chapters", "2" if self._chapters else "-1"]
         if side.source.side_clocks:
             # Cutting uses the clock before its correction, so packets are dropped where they enter.
-            return [*arguments, *attach_covers(plan, side.source.path, Path(self._covers.name))]
+            return [*arguments, *attach_covers(plan, Path(self._covers.name))]
         # Seeking lands early; copied packets from before the start would move everything.
         arguments += ["-ss", "0"] if side.start_seconds is not None else []
         if side.limit_seconds is not None:
             # The limit applies to the video too.
             arguments += ["-t", _seconds(side.limit_seconds * side.stretch)]
-        return [*arguments, *attach_covers(plan, side.source.path, Path(self._covers.name))]
+        return [*arguments, *attach_covers(plan, Path(self._covers.name))]
 
     @cached_property
     def _chapters(self) -> str | None:

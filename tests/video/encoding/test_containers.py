@@ -174,8 +174,8 @@ def test_a_font_is_kept_by_matroska_and_named_elsewhere(double, rich, tmp_path: 
         "subtitle stream 3 (subrip) is converted to webvtt, since .webm does not hold it.",
         "subtitle stream 4 (ass) is converted to webvtt, since .webm does not hold it.",
         "subtitle stream 4 (ass): .webm cannot say hearing impaired.",
-        "attachment stream 5 (unknown) is left out: .webm holds no attachments (.mkv does).",
-        "video stream 6 (mjpeg) is left out: .webm does not hold it.",
+        "attachment stream 5 (unknown) is left out: .webm does not hold it (.mkv does).",
+        "video stream 6 (mjpeg) is left out: .webm does not hold it (.mkv does).",
     )
 
 
@@ -214,8 +214,7 @@ def test_picture_subtitles_are_copied_or_named(double, tmp_path: Path):
     assert clips.packets(kept.target, "subtitle") == clips.packets(source, "subtitle")
     assert kept.warnings == ()
     assert double(source, "mp4").warnings == (
-        "subtitle stream 1 (hdmv_pgs_subtitle) is left out: .mp4 holds no such subtitles "
-        "(.mkv does).",
+        "subtitle stream 1 (hdmv_pgs_subtitle) is left out: .mp4 does not hold it (.mkv does).",
     )
 
 
