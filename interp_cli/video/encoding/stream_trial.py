@@ -17,8 +17,6 @@ from interp_cli.video.probe import StreamInfo
 
 # Bytes of a trial's file, after which it ends: the first packets of most streams, 0.1 s of PCM.
 _TRIAL_BYTES = 20_000
-# The video of a trial.
-_PICTURE = "color=size=64x64:duration=0.04"
 # What ffmpeg refuses, it refuses sooner. Subtitles may begin late in a long file.
 TRIAL_SECONDS = 5.0
 # Frames of a copied sound that have to be decodable.
@@ -45,12 +43,13 @@ def why_refused(
         The reason why that fails; empty where it works, or where ffmpeg has not refused it within
         `TRIAL_SECONDS`.
     """
+    source = "color=size=64x64:duration=0.04"  # a picture, as the video
     with temporary_folder("interp-trial-") as folder:
         path = Path(folder) / f"trial{container.ending}"
         try:
             run = run_ffmpeg(
                 *("-v", "error", "-nostdin", "-copyts"),
-                *("-f", "lavfi", "-i", _PICTURE, *inputs),
+                *("-f", "lavfi", "-i", source, *inputs),
                 *("-map", "0:v", "-c:v:0", container.encoder, *arguments),
                 *("-fs", str(_TRIAL_BYTES), "-f", container.muxer, file_url(path)),
                 timeout_seconds=TRIAL_SECONDS,
