@@ -6,12 +6,14 @@ import os
 import time
 from contextlib import AbstractContextManager
 from functools import cache
+from pathlib import Path
 
 import torch
 
 from interp_cli.errors import ResourceError
 from interp_cli.options import Precision, require_device
 
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -119,7 +121,19 @@ def free_bytes(device: torch.device) -> int:
     """Memory of a device that may be used now, in bytes; for the CPU half of the machine's."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        # The memory that is free now says little, because caches give way.
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return 4 << 30
+    # The memory that is free now says little, because caches give way.
+    return (total_bytes() or 8 << 30) // 2
+
+
+def total_bytes() -> int | None:
+    """Memory that this process may have, in bytes: the machine's, or its container's limit.
+
+    `None` where the system does not say.
+    """
+    if not (hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names):
+        return None
+    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(installed, int(_CONTAINER_LIMIT.read_text()))
+    except (OSError, ValueError):  # none, or "max"
+        return installed

@@ -260,6 +260,8 @@ class DoubleOptions:
             segments survive.
         keep_going: Whether to leave the bad frames of a damaged input out and convert the others.
         max_pixels: Largest number of pixels of an input frame, 2^27 (16384x8192) by default.
+        max_memory_gb: Largest memory that a job may take by estimate, in GB (10^9 bytes);
+            `None`: the machine's memory.
         allow_playlist_files: Whether a playlist may name files outside its own folder.
         input_frame_rate: Frame rate of an image sequence; `None`: 25.
         white_level: Value of white in floating-point images.
@@ -287,6 +289,7 @@ class DoubleOptions:
     checkpoint_seconds: float | None = 30.0
     keep_going: bool = False
     max_pixels: int = DEFAULT_LIMITS.max_pixels
+    max_memory_gb: float | None = None
     allow_playlist_files: bool = False
     input_frame_rate: Fraction | None = None
     white_level: float = 1.0
@@ -321,7 +324,9 @@ class DoubleOptions:
             "`ffmpeg_output`: `slow_motion` already filters the audio; remove the audio filter",
         )
         require_positive(
-            self, "max_gap_seconds", "checkpoint_seconds", "white_level", "flow_scale_px"
+            self,
+            *("max_gap_seconds", "checkpoint_seconds", "white_level", "flow_scale_px"),
+            "max_memory_gb",
         )
         require(
             self.flow_scale_px is None or self.save_flow is not None,

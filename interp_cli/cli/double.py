@@ -225,6 +225,14 @@ def double(
             rich_help_panel=_INPUT,
         ),
     ] = _DEFAULTS.max_pixels,
+    max_memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GB",
+            help="Largest memory that the job may take by estimate (default: the machine's).",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     allow_playlist_files: Annotated[
         bool,
         typer.Option(
@@ -331,6 +339,7 @@ def double(
         checkpoint_seconds=checkpoint_seconds or None,
         keep_going=keep_going,
         max_pixels=max_pixels,
+        max_memory_gb=max_memory,
         allow_playlist_files=allow_playlist_files,
         input_frame_rate=parse_frame_rate(input_fps) if input_fps else None,
         white_level=white_level,

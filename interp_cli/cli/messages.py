@@ -28,7 +28,7 @@ _RENAMED = {
     "input_frame_rate": "input_fps",
     "options": "encoder_option",
 }
-_UNITS = ("_seconds", "_px", "s")
+_UNITS = ("_seconds", "_px", "_gb", "s")
 
 
 def with_flags(text: str) -> str:

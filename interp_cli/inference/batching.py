@@ -73,6 +73,11 @@ class MemoryBudget:
         at_once = self._affordable_pixels() // (self.batch_size(pixels) * pixels)
         return max(1, min(_MAX_WORKERS, torch.get_num_threads(), at_once))
 
+    def activation_bytes(self, pixels: int) -> int:
+        """Memory of the batches in parallel, with frames of so many pixels; tiles bound it."""
+        at_once = self.batch_size(pixels) * self.workers(pixels) * pixels
+        return int(min(at_once, self._affordable_pixels()) * self._bytes_per_pixel)
+
     def tile_size(self, height: int, width: int) -> int | None:
         """Side of the tiles for frames of this size; `None`: whole frames."""
         side = self._max_tile_px or self._tile
@@ -112,9 +117,12 @@ class MemoryBudget:
 
     def _affordable_pixels(self) -> int:
         """Pixels of one batch that fit into half of the memory."""
+        return int(self._free_bytes * 0.5 / self._bytes_per_pixel)
+
+    @property
+    def _bytes_per_pixel(self) -> float:
         scale = 1.0 if self._precision == "fp32" else 0.5
-        bytes_per_pixel = _FLOW_BYTES_PER_PIXEL if self._has_flow else _BYTES_PER_PIXEL
-        return int(self._free_bytes * 0.5 / (bytes_per_pixel * scale))
+        return scale * (_FLOW_BYTES_PER_PIXEL if self._has_flow else _BYTES_PER_PIXEL)
 
     @cached_property
     def _free_bytes(self) -> int:

@@ -377,6 +377,10 @@ class Interpolator:
         """Number of batches with frames of this size that are best processed in parallel."""
         return self.runner.budget.workers(self._network_pixels(height, width))
 
+    def activation_bytes(self, height: int, width: int) -> int:
+        """Memory that the network takes for frames of this size, by estimate."""
+        return self.runner.budget.activation_bytes(self._network_pixels(height, width))
+
     def _reduced(self, frames: Tensor) -> Tensor:
         """What the network sees of frames."""
         height, width = frames.shape[-2:]

@@ -20,7 +20,10 @@ from interp_cli.video.readers.open import STANDARD_STREAM
 
 # Options that a resumed job may change, because the finished frames do not depend on them. What
 # an interpolator made of the inference options is compared instead of those.
-_FREE_OPTIONS = ("overwrite", "resume", "audio", "keep_going", "checkpoint_seconds", "inference")
+_FREE_OPTIONS = (
+    *("overwrite", "resume", "audio", "checkpoint_seconds", "inference"),
+    *("max_pixels", "max_memory_gb", "allow_playlist_files"),
+)
 
 
 # Bytes of an input's content that are compared: its ends, some pieces between, and no more files of

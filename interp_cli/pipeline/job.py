@@ -24,13 +24,14 @@ from interp_cli.pipeline.clock import SourceClock
 from interp_cli.pipeline.description import JobDescription, settled_inference
 from interp_cli.pipeline.flow_export import FlowWriter, check_folder
 from interp_cli.pipeline.frames import SourceFrame
+from interp_cli.pipeline.memory import check_memory
 from interp_cli.pipeline.planner import PlannedFrame, Planner, create_planner
 from interp_cli.pipeline.result import DoubleResult
 from interp_cli.pipeline.resumed_output import ResumedOutput
 from interp_cli.pipeline.synthesizer import WAITING_FRAMES, Synthesizer
 from interp_cli.scenes.base import PairKind
 from interp_cli.video.encoding.frame_tags import FrameTags
-from interp_cli.video.pixel_format import pixel_format_of
+from interp_cli.video.pixel_format import pixel_format_of, planes_of
 from interp_cli.video.readers.base import Frame, FrameReader
 from interp_cli.video.readers.interlaced import LOOKED_AT, is_soft_telecine
 from interp_cli.video.readers.open import (
@@ -239,6 +240,7 @@ class Job:
             inference = settled_inference(self.options.inference, earlier)
             interpolator = Interpolator.from_options(inference)
         self._check_model(interpolator)
+        self._check_memory(interpolator)
         planner = self.create_planner()
         frames = self._source_frames()
         # An output that is short, as far as is known, is one segment, without the work of joining.
@@ -319,6 +321,15 @@ class Job:
             f"model {interpolator.name} makes only the frame halfway between two, which is enough "
             "for a `factor` or `slow_motion` of 2, 4, 8 and so on up to 64, not for others and not "
             'for a `frame_rate`; use `model="flow"`.'
+        )
+
+    def _check_memory(self, interpolator: Interpolator) -> None:
+        check_memory(
+            self.source.path,
+            planes_of(self._first.image),
+            interpolator,
+            self.clock.expected_output_frames,
+            self.options.max_memory_gb,
         )
 
     def _source_frames(self) -> Iterator[SourceFrame]:
