@@ -7,6 +7,7 @@
     * EncodeError
       * UnknownEncoderError
       * PipeClosedError
+      * SideStreamsError
   * WeightsError
   * TrainingError
   * ResourceError
@@ -30,6 +31,7 @@ __all__ = [
     "OptionError",
     "PipeClosedError",
     "ResourceError",
+    "SideStreamsError",
     "TrainingError",
     "UnknownEncoderError",
     "VideoError",
@@ -56,6 +58,10 @@ class DecodeError(VideoError):
 
 class EncodeError(VideoError):
     """The encoder refused its settings, stopped, or did not write every frame that it got."""
+
+
+class SideStreamsError(EncodeError):
+    """A stream besides the video could not be written, and took the video with it."""
 
 
 class UnknownEncoderError(EncodeError):

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from interp_cli.errors import DecodeError, OpenError, WeightsError
+from interp_cli.errors import DecodeError, OpenError, SideStreamsError, WeightsError
 from interp_cli.inference.flow import OpticalFlow
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import DoubleOptions
@@ -97,6 +97,7 @@ class Job:
         self.pixel_format = pixel_format_of(first.image, self.info.colour)
         self.tags = FrameTags.of(self.info, self.pixel_format)
         self.clock = SourceClock(self.info, options, first)
+        self._video_alone = False  # whether other streams come to it in a second step
         self._interlaced = 0  # frames that are marked so
         self._first_stamps: list[int] = []
 
@@ -241,11 +242,23 @@ class Job:
             interpolator = Interpolator.from_options(inference)
         self._check_model(interpolator)
         self._check_memory(interpolator)
+        try:
+            return self._run(interpolator, progress)
+        except SideStreamsError:
+            # A broken packet far into a stream. Segments of the video do not depend on other
+            # streams, of which those that fail are converted or left out when all are joined.
+            options = replace(self.options, resume=True)
+            with Job.open(self.source.path, self.target.path, options) as again:
+                again._video_alone = True
+                return again._run(interpolator, progress)
+
+    def _run(self, interpolator: Interpolator, progress: Progress | None) -> DoubleResult:
         planner = self.create_planner()
         frames = self._source_frames()
         # An output that is short, as far as is known, is one segment, without the work of joining.
         expected = self.clock.expected_output_frames
-        has_segments = expected is None or expected > self.options.segment_frames
+        is_long = expected is None or expected > self.options.segment_frames
+        has_segments = is_long or self._video_alone
         with (
             self._open_work(interpolator) as (scratch, journal),
             self._open_flow_writer(interpolator, journal) as flow_writer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import re
@@ -25,6 +26,10 @@ from interp_cli.errors import ResourceError
 # to 0.3 on an idle machine; a slow encoder needs more.
 _ANSWER_SECONDS = 60
 
+_SYSTEM_FAULTS = tuple(
+    os.strerror(number)
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
+)
 # Demuxers of files that name other files, which FFmpeg then opens.
 NAMING_OTHERS = frozenset({"concat", "dash", "hls", "imf"})
 # Demuxers of kinds of files that may also be one of many pictures.
@@ -280,6 +285,11 @@ class FfmpegRun:
     def reason(self) -> str:
         """The first lines of the log, as part of a sentence; empty if there are none."""
         return "; ".join(line.strip() for line in self.log[:2]).rstrip(".")
+
+    @property
+    def was_refused_by_system(self) -> bool:
+        """Whether the log says that the file could not be written: a full or a failing disk."""
+        return any(text in line for line in self.log for text in _SYSTEM_FAULTS)
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Wait for the end of the process.

@@ -7,6 +7,7 @@ rounded once, and the join copies every packet with its time stamps.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -23,15 +24,20 @@ from interp_cli.video.encoding.hardware import AUTO_HARDWARE, hardware_encoder
 from interp_cli.video.encoding.listings import has_option
 from interp_cli.video.encoding.passthrough import check_ffmpeg_output, split_video_filter
 from interp_cli.video.encoding.side_streams import (
+    CarriedStream,
+    StreamPlan,
     attach_covers,
     plan_streams,
     rare_audio_warning,
 )
 from interp_cli.video.encoding.slow_motion import chapters_url
+from interp_cli.video.encoding.stream_trial import why_failed
 from interp_cli.video.encoding.trial import trial_fault
 from interp_cli.video.ffmpeg import input_arguments
 from interp_cli.video.probe import VideoInfo
 
+# How ffmpeg names a stream of its output: "aost#0:1/copy", "an output packet for stream #1".
+_NAMED_STREAM = re.compile(r"(?:\b[a-z]ost#0:|\bstream #?(?:0:)?)(\d+)")
 _AUDIO_CODEC = re.compile(r"-(c|codec):a|-acodec")
 # Longer command lines are not accepted by every system.
 _MAX_DISCONTINUITIES = 300
@@ -78,7 +84,6 @@ class VideoCommands:
 
     Attributes:
         encoder: ffmpeg's name of the encoder.
-        warnings: What cannot be kept as it was.
     """
 
     def __init__(
@@ -121,7 +126,8 @@ class VideoCommands:
         self._tags = tags
         self._frame_rate = frame_rate
         self._side = side
-        self._plan = None
+        self._plan: StreamPlan | None = None
+        self._scratch = scratch
         if side:
             self._plan = plan_streams(
                 side.source,
@@ -133,21 +139,67 @@ class VideoCommands:
                 inputs=self._source_input(side),
             )
         self.encoder = choice.name
-        self.warnings = (
-            *tags.warnings,
-            *warnings,
-            *choice.warnings,
-            *(self._plan.warnings if self._plan else ()),
-        )
+        self._warnings = (*tags.warnings, *warnings, *choice.warnings)
+        self._rare_audio: tuple[str, ...] = ()
         keeps_audio = not any(_AUDIO_CODEC.match(word) for word in options.ffmpeg_output[::2])
         if side and side.audio and keeps_audio:
             rare = rare_audio_warning(side.source, container)
-            self.warnings += (rare,) if rare else ()
+            self._rare_audio = (rare,) if rare else ()
         self._filter, self._requested = split_video_filter(options.ffmpeg_output)
         # The user's choice is tried now: ffmpeg would refuse it after frames have been made.
         if options != EncodeOptions() and (reason := self._fault()):
             raise EncodeError(f"{target}: {name} cannot encode this ({reason}).")
         self._covers = temporary_folder("covers-", scratch)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What cannot be kept as it was."""
+        said = self._plan.warnings if self._plan else ()
+        return (*self._warnings, *said, *self._rare_audio)
+
+    def side_fault(self) -> str:
+        """Write the other streams to their end, without the video; return why that fails."""
+        return self._fault_of(self._plan.streams) if self._plan else ""
+
+    def change_streams(self, log: Sequence[str]) -> bool:
+        """After a failure, convert or leave out what failed besides the video.
+
+        That is the stream that ffmpeg names, otherwise those that fail alone, otherwise the
+        chapters, otherwise all streams.
+
+        Args:
+            log: What ffmpeg said.
+
+        Returns:
+            Whether there was something to change.
+        """
+        plan = self._plan
+        if plan is None:
+            return False
+        reason = log[0].strip().rstrip(".!") if log else "it cannot be joined with the video"
+        named = (int(number) for line in log for number in _NAMED_STREAM.findall(line))
+        at_fault = next((n - 1 for n in named if 0 < n <= len(plan.streams)), None)
+        if at_fault is not None:
+            self._plan = plan.after(plan.streams[at_fault], reason)
+            return True
+        alone = [(carried, self._fault_of([carried])) for carried in plan.streams]
+        if any(why for _, why in alone):
+            for carried, why in alone:
+                plan = plan.after(carried, why) if why else plan
+        elif plan.has_chapters and plan.source.chapters:
+            plan = plan.without_chapters(reason)
+        else:
+            for carried in plan.streams:
+                plan = plan.without(carried, reason)
+        changed, self._plan = plan is not self._plan, plan
+        return changed
+
+    def _fault_of(self, streams: Sequence[CarriedStream]) -> str:
+        side, plan = self._side, self._plan
+        if side is None or plan is None or not streams:
+            return ""
+        arguments = [*plan.stream_arguments(streams), *self._limits(side)]
+        return why_failed(self._source_input(side), arguments, self._container, self._scratch)
 
     def whole(self) -> list[str]:
         """Raw frames in, the finished file out."""
@@ -257,17 +309,22 @@ class VideoCommands:
         if side is None or plan is None:
             return arguments
         arguments += plan.arguments()
-        if side.stretch > 1:
+        if side.stretch > 1 and plan.has_chapters:
             arguments += ["-map_chapters", "2" if self._chapters else "-1"]
+        return [*arguments, *self._limits(side), *attach_covers(plan, Path(self._covers.name))]
+
+    @staticmethod
+    def _limits(side: SideStreams) -> list[str]:
+        """Arguments for the output that cut it."""
         if side.source.side_clocks:
             # Cutting uses the clock before its correction, so packets are dropped where they enter.
-            return [*arguments, *attach_covers(plan, Path(self._covers.name))]
+            return []
         # Seeking lands early; copied packets from before the start would move everything.
-        arguments += ["-ss", "0"] if side.start_seconds is not None else []
+        arguments = ["-ss", "0"] if side.start_seconds is not None else []
         if side.limit_seconds is not None:
             # The limit applies to the video too.
             arguments += ["-t", _seconds(side.limit_seconds * side.stretch)]
-        return [*arguments, *attach_covers(plan, Path(self._covers.name))]
+        return arguments
 
     @cached_property
     def _chapters(self) -> str | None:

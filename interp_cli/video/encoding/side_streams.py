@@ -81,6 +81,7 @@ class StreamPlan:
         streams: The streams that reach the target, in order.
         covers: Cover pictures that become attachments.
         left_out: What is said of the others.
+        has_chapters: Whether chapters reach the target.
     """
 
     source: VideoInfo
@@ -91,6 +92,7 @@ class StreamPlan:
     streams: tuple[CarriedStream, ...] = ()
     covers: tuple[StreamInfo, ...] = ()
     left_out: tuple[tuple[int, str], ...] = ()
+    has_chapters: bool = True
 
     @property
     def attachments(self) -> int:
@@ -109,6 +111,26 @@ class StreamPlan:
         lost = _lost_roles("the video", self.source.video_roles, self.container)
         return (*lost, *(text for _, text in sorted(said, key=lambda item: item[0])))
 
+    def after(self, failed: CarriedStream, reason: str) -> StreamPlan:
+        """The same with the next best for a stream that failed, which is named."""
+        ways = _ways(failed.stream, self.container, self.stretch)
+        following = ways[ways.index(failed) + 1 :] if failed in ways else []
+        # What failed in one of these ways would fail in another copy.
+        converted = [way for way in following if way.codec != "copy"]
+        if not converted:
+            return self.without(failed, reason)
+        said = f"is converted with {converted[0].codec}, since a copy fails ({reason})."
+        if failed.codec != "copy":
+            said = converted[0].warning
+        other = replace(converted[0], warning=said)
+        return replace(self, streams=tuple(other if c is failed else c for c in self.streams))
+
+    def without_chapters(self, reason: str) -> StreamPlan:
+        """The same without chapters that failed, which are named."""
+        said = f"the chapters are left out: they cannot be written ({reason})."
+        left_out = (*self.left_out, (len(self.source.streams), said))
+        return replace(self, has_chapters=False, left_out=left_out)
+
     def without(self, carried: CarriedStream, reason: str) -> StreamPlan:
         """The same without a stream that failed, which is named."""
         text = f"{carried.label} is left out: it cannot be written ({reason})."
@@ -121,7 +143,7 @@ class StreamPlan:
     def arguments(self) -> list[str]:
         """Arguments for ffmpeg's output, with the video as input 0 and the source as input 1."""
         source = self.source
-        arguments = ["-map_metadata", "1", "-map_chapters", "1"]
+        arguments = ["-map_metadata", "1", "-map_chapters", "1" if self.has_chapters else "-1"]
         for tag in _BRAND_TAGS:
             arguments += ["-metadata", f"{tag}="]
         known = {name.lower().partition("-")[0] for name in source.metadata} - set(_BRAND_TAGS)

@@ -43,22 +43,54 @@ def why_refused(
         The reason why that fails; empty where it works, or where ffmpeg has not refused it within
         `TRIAL_SECONDS`.
     """
-    source = "color=size=64x64:duration=0.04"  # a picture, as the video
+    limits = ("-fs", str(_TRIAL_BYTES))
     with temporary_folder("interp-trial-") as folder:
         path = Path(folder) / f"trial{container.ending}"
         try:
-            run = run_ffmpeg(
-                *("-v", "error", "-nostdin", "-copyts"),
-                *("-f", "lavfi", "-i", source, *inputs),
-                *("-map", "0:v", "-c:v:0", container.encoder, *arguments),
-                *("-fs", str(_TRIAL_BYTES), "-f", container.muxer, file_url(path)),
-                timeout_seconds=TRIAL_SECONDS,
-            )
+            run = _written(path, inputs, (*arguments, *limits), container, TRIAL_SECONDS)
         except subprocess.TimeoutExpired:
             return ""
         if run.returncode:
             return first_reason(run)
         return _why_changed(path, copies)
+
+
+def why_failed(
+    inputs: Sequence[str], arguments: Sequence[str], container: Container, scratch: Path | None
+) -> str:
+    """Write streams from their first packets to their last into a temporary file.
+
+    Args:
+        inputs: As for `why_refused`.
+        arguments: As for `why_refused`.
+        container: Kind of the file.
+        scratch: Folder for the file; `None`: that of the system.
+
+    Returns:
+        The reason why that fails; empty where it works.
+    """
+    with temporary_folder("trial-", scratch) as folder:
+        path = Path(folder) / f"trial{container.ending}"
+        run = _written(path, inputs, arguments, container, None)
+        return first_reason(run) if run.returncode else ""
+
+
+def _written(
+    path: Path,
+    inputs: Sequence[str],
+    arguments: Sequence[str],
+    container: Container,
+    timeout_seconds: float | None,
+) -> subprocess.CompletedProcess[str]:
+    """Have ffmpeg write streams beside a picture, which stands for the video."""
+    return run_ffmpeg(
+        *("-v", "error", "-nostdin", "-copyts"),
+        *("-f", "lavfi", "-i", "color=size=64x64:duration=0.04", *inputs),
+        *("-map", "0:v", "-c:v:0", container.encoder, "-map_metadata", "-1"),
+        *("-map_chapters", "-1", "-max_muxing_queue_size", "65536", *arguments),
+        *("-f", container.muxer, file_url(path)),
+        timeout_seconds=timeout_seconds,
+    )
 
 
 def _why_changed(path: Path, copies: Iterable[StreamInfo]) -> str:

@@ -13,7 +13,7 @@ import av
 import av.error
 
 from interp_cli.atomic import AtomicPath, move_aside
-from interp_cli.errors import EncodeError
+from interp_cli.errors import EncodeError, SideStreamsError
 
 if TYPE_CHECKING:
     from interp_cli.video.writers.journal import SegmentJournal
@@ -143,7 +143,8 @@ def explaining(
         if not target.absolute().parent.is_dir():
             reason = f"the folder {target.absolute().parent} was removed or renamed meanwhile"
         lost = "" if segments else " No output was kept."
-        raise EncodeError(f"{target}: {writer.encoder} failed ({reason}).{lost}") from error
+        kind = SideStreamsError if isinstance(error, SideStreamsError) else EncodeError
+        raise kind(f"{target}: {writer.encoder} failed ({reason}).{lost}") from error
     except BaseException:
         writer.abort()
         raise

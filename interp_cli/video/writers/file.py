@@ -8,7 +8,7 @@ written under a hidden name and renamed when it is complete.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import av
 import av.error
 
 from interp_cli.atomic import AtomicPath
-from interp_cli.errors import EncodeError
+from interp_cli.errors import EncodeError, SideStreamsError
 from interp_cli.options import EncodeOptions
 from interp_cli.video.encoding.commands import SideStreams, VideoCommands
 from interp_cli.video.encoding.finished import FinishedCheck
@@ -99,6 +99,11 @@ class Encoding:
         if not done or self._run.frames != self.frames_written:
             raise EncodeError(self._reason())
 
+    @property
+    def was_refused_by_system(self) -> bool:
+        """Whether it failed because of the disk; known after its end."""
+        return self._run.was_refused_by_system
+
     def kill(self) -> None:
         """Stop the encoder at once; a `write` under way in another thread fails."""
         self._run.kill()
@@ -159,6 +164,7 @@ class VideoWriter(FrameWriter):
             self.target, tags, frame_rate, options or EncodeOptions(), side, scratch
         )
         self.encoder, self.warnings = self._commands.encoder, self._commands.warnings
+        self._is_killed = False
         self._check = FinishedCheck(tags.pixel_format, time_base)
         # Find out now, not after hours, that the target cannot be written.
         with reserving(self.target, self.target.parent):
@@ -186,9 +192,10 @@ class VideoWriter(FrameWriter):
             pts: Time stamp in units of the time base; must grow.
 
         Raises:
+            SideStreamsError: Another stream has stopped the encoder.
             EncodeError: The encoder has stopped.
         """
-        with explaining(self, self.target):
+        with explaining(self, self.target), self._naming_side_streams():
             self._encoding.write(image, pts)
         self._check.note(pts)
 
@@ -196,11 +203,12 @@ class VideoWriter(FrameWriter):
         """Wait for the encoder and give the file its name.
 
         Raises:
+            SideStreamsError: Another stream has stopped the encoder; nothing is kept.
             EncodeError: The encoder failed, or the file does not hold every frame at its size and
                 time; nothing is kept. Or the file cannot be renamed; then it is kept under another
                 name.
         """
-        with explaining(self, self.target):
+        with explaining(self, self.target), self._naming_side_streams():
             self._encoding.finish()
             self._check.check(self._output.part)
         self._commands.close()
@@ -208,6 +216,7 @@ class VideoWriter(FrameWriter):
 
     def kill(self) -> None:
         """Stop the encoder at once; a `write` under way in another thread fails."""
+        self._is_killed = True
         self._encoding.kill()
 
     def abort(self) -> None:
@@ -216,3 +225,16 @@ class VideoWriter(FrameWriter):
             self._encoding.abort()
         self._commands.close()
         self._output.discard()
+
+    @contextlib.contextmanager
+    def _naming_side_streams(self) -> Iterator[None]:
+        """After a failure, find out whether the other streams fail without the video, too."""
+        try:
+            yield
+        except EncodeError as error:
+            self._encoding.abort()
+            if self._is_killed or self._encoding.was_refused_by_system:
+                raise
+            if reason := self._commands.side_fault():
+                raise SideStreamsError(reason) from error
+            raise

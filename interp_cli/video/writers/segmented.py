@@ -79,6 +79,7 @@ class SegmentedWriter(FrameWriter):
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._join: FfmpegRun | None = None
+        self._is_killed = False
 
     @property
     def output_bytes(self) -> int:
@@ -132,14 +133,14 @@ class SegmentedWriter(FrameWriter):
                 raise EncodeError(
                     f"{self._journal.completed} of {self._frames_seen} frames are there"
                 )
-            if not self._joined(self._journal.paths, self._output.part):
-                raise EncodeError(self._why())
-            self._check.check(self._output.part)
+            self._join_all(self._journal.paths, self._output.part)
+            self.warnings = self._commands.warnings
         self._commands.close()
         publish(self._output, self.target, self._journal)
 
     def kill(self) -> None:
         """End every process at once; a `write` under way in another thread then fails."""
+        self._is_killed = True
         for encoding in (self._encoding, self._finishing):
             if encoding is not None:
                 encoding.kill()
@@ -196,13 +197,37 @@ class SegmentedWriter(FrameWriter):
         self._encoding.finish()
         self._encoding = None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            if not self._joined([trial], part, "-fs", "1", timeout_seconds=_TRIAL_SECONDS):
-                raise EncodeError(self._why())
+            self._join_all([trial], part, "-fs", "1", timeout_seconds=_TRIAL_SECONDS)
         if self._join is not None:
             self._join.abort()
             self._join = None
         trial.unlink()
         part.unlink(missing_ok=True)
+
+    def _join_all(
+        self, segments: list[Path], part: Path, *limits: str, timeout_seconds: float | None = None
+    ) -> None:
+        """Join segments, and again with less beside the video for as long as that fails.
+
+        Raises:
+            EncodeError: The video alone cannot be joined.
+            TimeoutExpired: It takes too long.
+        """
+        first: EncodeError | None = None
+        while True:
+            try:
+                if not self._joined(segments, part, *limits, timeout_seconds=timeout_seconds):
+                    raise EncodeError(self._why())
+                if not limits:
+                    self._check.check(part)
+                return
+            except EncodeError as error:
+                first = first or error
+            assert self._join is not None
+            if self._is_killed or self._join.was_refused_by_system:
+                raise first
+            if not self._commands.change_streams(self._join.log):
+                raise first
 
     def _joined(
         self, segments: list[Path], part: Path, *limits: str, timeout_seconds: float | None = None
