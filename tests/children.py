@@ -45,7 +45,7 @@ def write(self, *arguments, usual=job.ResumedOutput.write):
         pause()
 job.ResumedOutput.write = write
 """
-_MAIN = "from interp_cli.cli.app import main\nif __name__ == '__main__':\n    main()\n"
+_MAIN = "from interp_cli.__main__ import main\nif __name__ == '__main__':\n    main()\n"
 
 
 def run_interp(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

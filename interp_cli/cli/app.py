@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from interp_cli.cli.interruption import interruptible
+from interp_cli.cli.interruption import INTERRUPTED, interruptible
 from interp_cli.cli.render import results, say_error
 from interp_cli.cli.streams import finish_stdout, prepare_streams
 from interp_cli.errors import InterpError, OptionError, PipeClosedError
@@ -75,6 +75,8 @@ def _run() -> int:
                 app()
             finally:
                 finish_stdout()
+    except KeyboardInterrupt:  # just before or after the command itself
+        return INTERRUPTED
     except (PipeClosedError, BrokenPipeError):
         return _PIPE_CLOSED  # the reader had enough: nothing to report
     except OptionError as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from interp_cli import forced_exit
+from interp_cli.cli.interruption import is_first_to_say
 from interp_cli.cli.messages import with_flags
 from interp_cli.cli.progress import Label, ProgressStyle, batch_progress, frame_progress
 from interp_cli.cli.render import console, error_text, print_json, results, say, say_error, warn
@@ -147,8 +148,9 @@ def _notes_shown(target: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        for note in getattr(stop, "__notes__", ("stopped; no frames are kept.",)):
-            say(f"{escape(str(target))}: {escape(with_flags(note))}")
+        if is_first_to_say():
+            for note in getattr(stop, "__notes__", ("stopped; no frames are kept.",)):
+                say(f"{escape(str(target))}: {escape(with_flags(note))}")
         forced_exit.cancel_all()  # all has been done, and said
         raise
 

@@ -220,11 +220,11 @@ def _weights_metadata(name_or_path: str) -> dict[str, Any]:
 
 def _stored_dtypes(path: Path) -> list[str]:
     """Types of the stored tensors, as safetensors calls them; none for a PyTorch file."""
-    from safetensors import safe_open
+    from interp_cli.models.weights import open_safetensors
 
     if path.suffix != ".safetensors":
         return []
-    with safe_open(path, framework="pt") as file:
+    with open_safetensors(path) as file:
         return sorted({file.get_slice(name).get_dtype() for name in file.keys()})  # noqa: SIM118
 
 

@@ -30,6 +30,15 @@ _SIGNALS = tuple(
 )
 
 
+# Held from then on by the thread that says what an interruption has left.
+_saying = threading.Lock()
+
+
+def is_first_to_say() -> bool:
+    """Whether nobody has said yet what an interruption has left; the caller now does."""
+    return _saying.acquire(blocking=False)
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """End the process soon after a signal. Signals that are ignored already stay ignored.
@@ -37,6 +46,8 @@ def interruptible() -> Iterator[None]:
     For the main thread. After a signal, the watch goes on until the process has ended, since
     threads may keep it alive that long.
     """
+    if _saying.locked():  # by an earlier command in this process
+        _saying.release()
     watch = _Watch()
     before = watch.start()
     try:
@@ -109,7 +120,10 @@ class _Watch:
 
 def _clear_up() -> None:
     """Make safe what can be kept, remove what cannot, end other processes, and say so."""
+    is_first = is_first_to_say()
     notes = forced_exit.run_all() or ["stopped."]
+    if not is_first:
+        return
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr.isatty():
             sys.stderr.write("\x1b[?25h\r\n")  # the cursor, which a progress bar hides

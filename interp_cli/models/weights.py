@@ -8,11 +8,13 @@ file is executed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import pickle
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from interp_cli.atomic import write_whole
+from interp_cli.atomic import temporary_folder, write_whole
 from interp_cli.errors import WeightsError
 from interp_cli.models.registry import ARCHITECTURES, create_model
 
@@ -182,9 +184,29 @@ def _verify(path: Path, record: dict[str, Any]) -> None:
         )
 
 
+@contextlib.contextmanager
+def open_safetensors(path: Path) -> Iterator[Any]:
+    """Open a safetensors file whatever its name is: the library takes UTF-8 names only.
+
+    Returns:
+        The `safe_open` of the library.
+
+    Raises:
+        SafetensorError: The file is damaged.
+        OSError: It cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        if str(path) != os.fsencode(path).decode(errors="replace"):
+            folder = Path(stack.enter_context(temporary_folder("interp-")))
+            link = folder / "weights.safetensors"
+            link.symlink_to(path.absolute())
+            path = link
+        yield stack.enter_context(safe_open(path, framework="pt"))
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_safetensors(path) as file:
             metadata = file.metadata() or {}
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except (SafetensorError, OSError) as error:

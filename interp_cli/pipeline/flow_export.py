@@ -316,8 +316,11 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     """Refuse a folder that flow must not be written to.
 
     Raises:
-        InterpError: It is a file, its parent does not exist, or it holds something that must stay.
+        InterpError: It is a file, its parent does not exist, it has no name of its own, or it
+            holds something that must stay.
     """
+    if folder.name in ("", ".."):  # it is replaced as a whole
+        raise InterpError(f"{folder}: is no name for a new folder; choose one, such as flow.")
     if not folder.parent.is_dir():
         raise InterpError(f"{folder}: the folder {folder.parent} does not exist; create it first.")
     if not folder.exists():

@@ -9,7 +9,9 @@ import clips
 import pytest
 from children import PAUSE_AFTER_SEGMENT, await_line, ended_by, run_interp, running_interp
 
-from interp_cli.cli.interruption import interruptible
+from interp_cli import forced_exit
+from interp_cli.cli import interruption
+from interp_cli.cli.interruption import interruptible, is_first_to_say
 from interp_cli.forced_exit import Registry, stop_requests
 from interp_cli.video.writers.kept_frames import completed_frames
 
@@ -40,6 +42,36 @@ put, count = m.ThreadedReader._put, iter(range(9))
 m.ThreadedReader._put = lambda self, item: put(self, item) if next(count) < 2 else stay()
 """
 )
+# The packages of the command line are still being loaded.
+LOADING = """
+import sys, threading
+class Finder:
+    def find_spec(name, *_):
+        if name == "typer":
+            print("busy", file=sys.stderr, flush=True)
+            threading.Event().wait()
+sys.meta_path.insert(0, Finder)
+"""
+# The command has not begun, but signals are heard already.
+BEGINNING = """
+import sys, threading
+import interp_cli.cli.app as m
+def app():
+    print("busy", file=sys.stderr, flush=True)
+    threading.Event().wait()
+m.app = app
+"""
+# FFmpeg waits for the header in a pipe to which nobody writes.
+AWAITED = """
+import os, sys
+from interp_cli.video.readers.pipe import _Interruptible as m
+ends = os.pipe()
+os.dup2(ends[0], 0)
+def read(self, size, usual=m._read):
+    print("busy", file=sys.stderr, flush=True)
+    return usual(self, size)
+m._read = read
+"""
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +91,33 @@ def test_a_signal_ends_what_cannot_be_interrupted(clip, tmp_path, before, number
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
     assert [pid for pid in map(int, others) if children.is_running(pid)] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [(LOADING, -signal.SIGINT), (BEGINNING, 130), (AWAITED, 130)],
+    ids=["loading", "beginning", "waiting for a pipe"],
+)
+def test_an_interrupt_before_the_work_is_no_error(tmp_path, before, expected):
+    with running_interp("double", "-", tmp_path / "out.mkv", before=before) as process:
+        await_line(process, "busy")
+        code, said = ended_by(process, signal.SIGINT)
+    assert code == expected
+    assert "Traceback" not in said
+    assert "ignored" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_interruption_leaves_is_said_once(monkeypatch, capsys):
+    monkeypatch.setattr(forced_exit, "run_all", lambda: ["frames are kept"])
+    with interruptible():
+        assert is_first_to_say()  # the main thread, just before the end is forced
+        interruption._clear_up()
+    assert capsys.readouterr().err == ""
+    with interruptible():
+        interruption._clear_up()
+        assert not is_first_to_say()
+    assert capsys.readouterr().err == "frames are kept\n"
 
 
 def test_what_is_finished_survives_a_forced_end(clip, tmp_path):

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import sys
 
 import pytest
 import torch
@@ -47,6 +48,18 @@ def test_comes_back_bit_for_bit_in_float32(net, good):
     assert not loaded.net.training
     for name, value in net.state_dict().items():
         assert torch.equal(loaded.net.state_dict()[name], value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_utf_8(net, good, tmp_path):
+    path = tmp_path / os.fsdecode(b"own \xff.safetensors")
+    good.rename(path)
+    loaded = load_model(path)
+    assert loaded.path == path
+    assert torch.equal(loaded.net.state_dict()["fuse.weight"], net.state_dict()["fuse.weight"])
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(WeightsError, match=r"own .*: not a complete safetensors file \("):
+        load_model(path)
 
 
 def test_float16_halves_the_file_and_rounds(net, good, tmp_path):

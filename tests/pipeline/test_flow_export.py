@@ -165,3 +165,9 @@ def test_what_lies_in_a_folder_stays(flow, tmp_path):
         FlowWriter(folder / "thesis.tex", (7, 5), {})
     with pytest.raises(InterpError, match=r"folder .*none does not exist"):
         FlowWriter(tmp_path / "none" / "m", (7, 5), {})
+
+
+@pytest.mark.parametrize("folder", [".", "", "..", "/"])
+def test_a_folder_without_a_name_of_its_own_is_refused(folder):
+    with pytest.raises(InterpError, match="is no name for a new folder; choose one"):
+        FlowWriter(Path(folder), (64, 48), {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import os
@@ -69,14 +70,15 @@ class PipeReader(VideoReader):
             raise OpenError(f"{name}: is a terminal; pipe a video in, or name a file.")
         self._input = _Interruptible(pipe)
         try:
-            self._container = av.open(
-                self._input,
-                "r",
-                # A playlist in a pipe has no folder whose files it may name.
-                container_options=format_options(NAMING_OTHERS),
-                metadata_errors="replace",
-                buffer_size=_BUFFER_BYTES,
-            )
+            with self._input.passing_interrupts():
+                self._container = av.open(
+                    self._input,
+                    "r",
+                    # A playlist in a pipe has no folder whose files it may name.
+                    container_options=format_options(NAMING_OTHERS),
+                    metadata_errors="replace",
+                    buffer_size=_BUFFER_BYTES,
+                )
         except av.error.FFmpegError as error:
             raise OpenError(
                 f"{name}: is no video that FFmpeg can read from a pipe ({error.strerror}); "
@@ -90,7 +92,8 @@ class PipeReader(VideoReader):
             self._stream.thread_type = "AUTO"
             decoder = PictureDecoder(self._container, self._stream, exact=keep_going)
             self._decoding = decoder.pictures()
-            first = next(self._decoding, None)
+            with self._input.passing_interrupts():
+                first = next(self._decoding, None)
             if first is not None:
                 check_size(Path(name), first.width, first.height, limits)
             else:
@@ -183,6 +186,7 @@ class _Interruptible(io.RawIOBase):
         self._stopped = threading.Event()
         self._head = b""
         self._bytes_read = 0
+        self._interrupt: KeyboardInterrupt | None = None
 
     def stop(self) -> None:
         """Let the pipe look as if it had ended."""
@@ -191,7 +195,24 @@ class _Interruptible(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    @contextlib.contextmanager
+    def passing_interrupts(self) -> Iterator[None]:
+        """Raise the interrupt that came while the main thread read, which PyAV would drop."""
+        try:
+            yield
+        finally:
+            if self._interrupt is not None:
+                raise self._interrupt
+
     def read(self, size: int = -1) -> bytes:
+        try:
+            return self._read(size)
+        except KeyboardInterrupt as interrupt:
+            self._interrupt = interrupt
+            self.stop()
+            return b""
+
+    def _read(self, size: int) -> bytes:
         while not self._stopped.is_set():
             # Windows cannot wait for pipes with a timeout.
             if sys.platform == "win32" or select.select([self._pipe], [], [], _PAUSE_SECONDS)[0]:
