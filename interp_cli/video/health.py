@@ -33,7 +33,9 @@ _HARMLESS = re.compile(
     # Data beside the pictures.
     r"|SEI type \d+"
     r"|Error parsing (?:Dolby|AV1|NAL unit #0 of 39)"
-    r"|(?:Invalid|Unknown) (?:cover type|side data)",
+    r"|(?:Invalid|Unknown) (?:cover type|side data)"
+    # Beside the streams: FFmpeg leaves out such a chapter, and an attachment without its type.
+    r"|Chapter end time \S+ before start|incomplete attachment",
     re.IGNORECASE,
 )
 _MAX_REASONS = 3

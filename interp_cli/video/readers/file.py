@@ -18,7 +18,7 @@ from interp_cli.errors import DecodeError, OpenError
 from interp_cli.options import DEFAULT_LIMITS, InputLimits
 from interp_cli.video.continuity import lost_data
 from interp_cli.video.decoding import PictureDecoder
-from interp_cli.video.health import Health
+from interp_cli.video.health import Health, is_harmless
 from interp_cli.video.libav_log import ErrorLog
 from interp_cli.video.opening import open_video
 from interp_cli.video.pixel_format import cropped, native_format
@@ -153,7 +153,8 @@ class VideoReader(ThreadedReader):
         with ErrorLog(None) as log:
             container, stream = log.observe(lambda: open_video(self.info.path, self._limits))
             for message in log.take(container.format.name):
-                self.health.note(message)
+                if not is_harmless(message):
+                    self.health.note(message)
         stream.thread_type = "AUTO"
         return container, stream
 
