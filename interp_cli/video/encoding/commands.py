@@ -157,8 +157,16 @@ class VideoCommands:
         said = self._plan.warnings if self._plan else ()
         return (*self._warnings, *said, *self._rare_audio)
 
-    def side_fault(self) -> str:
-        """Write the other streams to their end, without the video; return why that fails."""
+    def side_fault(self, log: Sequence[str]) -> str:
+        """Why a failure is that of another stream than the video; empty where it is not.
+
+        If ffmpeg has named none of them, they are written to their end, without the video.
+
+        Args:
+            log: What ffmpeg said.
+        """
+        if self._at_fault(log) is not None:
+            return _reason(log)
         return self._fault_of(self._plan.streams) if self._plan else ""
 
     def change_streams(self, log: Sequence[str]) -> bool:
@@ -176,11 +184,9 @@ class VideoCommands:
         plan = self._plan
         if plan is None:
             return False
-        reason = log[0].strip().rstrip(".!") if log else "it cannot be joined with the video"
-        named = (int(number) for line in log for number in _NAMED_STREAM.findall(line))
-        at_fault = next((n - 1 for n in named if 0 < n <= len(plan.streams)), None)
-        if at_fault is not None:
-            self._plan = plan.after(plan.streams[at_fault], reason)
+        reason = _reason(log)
+        if (at_fault := self._at_fault(log)) is not None:
+            self._plan = plan.after(at_fault, reason)
             return True
         alone = [(carried, self._fault_of([carried])) for carried in plan.streams]
         if any(why for _, why in alone):
@@ -193,6 +199,12 @@ class VideoCommands:
                 plan = plan.without(carried, reason)
         changed, self._plan = plan is not self._plan, plan
         return changed
+
+    def _at_fault(self, log: Sequence[str]) -> CarriedStream | None:
+        """The first stream besides the video that ffmpeg names."""
+        streams = self._plan.streams if self._plan else ()
+        named = (int(number) for line in log for number in _NAMED_STREAM.findall(line))
+        return next((streams[n - 1] for n in named if 0 < n <= len(streams)), None)
 
     def _fault_of(self, streams: Sequence[CarriedStream]) -> str:
         side, plan = self._side, self._plan
@@ -333,6 +345,11 @@ class VideoCommands:
         if side is None or side.stretch == 1:
             return None
         return chapters_url(side.source.path, side.shift_seconds, side.stretch, side.length_seconds)
+
+
+def _reason(log: Sequence[str]) -> str:
+    """The first line of a log, as part of a sentence."""
+    return log[0].strip().rstrip(".!") if log else "it cannot be joined with the video"
 
 
 def _sum(terms: list[str]) -> str:

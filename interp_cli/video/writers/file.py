@@ -100,6 +100,11 @@ class Encoding:
             raise EncodeError(self._reason())
 
     @property
+    def log(self) -> list[str]:
+        """What the encoder said; known after its end."""
+        return self._run.log
+
+    @property
     def was_refused_by_system(self) -> bool:
         """Whether it failed because of the disk; known after its end."""
         return self._run.was_refused_by_system
@@ -228,13 +233,13 @@ class VideoWriter(FrameWriter):
 
     @contextlib.contextmanager
     def _naming_side_streams(self) -> Iterator[None]:
-        """After a failure, find out whether the other streams fail without the video, too."""
+        """After a failure, find out whether it is that of another stream."""
         try:
             yield
         except EncodeError as error:
             self._encoding.abort()
             if self._is_killed or self._encoding.was_refused_by_system:
                 raise
-            if reason := self._commands.side_fault():
+            if reason := self._commands.side_fault(self._encoding.log):
                 raise SideStreamsError(reason) from error
             raise

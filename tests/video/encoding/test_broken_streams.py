@@ -13,6 +13,7 @@ from interp_cli.options import DoubleOptions, EncodeOptions
 from interp_cli.pipeline.double import double_video
 from interp_cli.video.encoding import commands
 from interp_cli.video.encoding.frame_tags import FrameTags
+from interp_cli.video.ffmpeg import FfmpegRun
 from interp_cli.video.pixel_format import pixel_format_of
 from interp_cli.video.probe import VideoInfo, probe
 
@@ -91,7 +92,7 @@ def test_without_a_name_in_the_log_each_stream_is_tried_alone(
         return "it cannot be read" if codec in fails else ""
 
     monkeypatch.setattr(commands, "why_failed", why_failed)
-    while made.side_fault():
+    while made.side_fault([]):
         assert made.change_streams([])
     codecs = [word for word in made.joining([], tmp_path / "list") if word in ("flac", "aac")]
     assert codecs == left
@@ -153,3 +154,19 @@ def test_a_malformed_attachment_is_no_damage(interpolator, tmp_path: Path):
     target = tmp_path / "out.mkv"
     result = double_video(tmp_path / "source.mkv", target, FAST, interpolator=interpolator)
     assert result.frames_out == 10
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_no_fault_of_a_stream():
+    picture = ["-f", "lavfi", "-i", "color=s=64x64:d=1", "-f", "rawvideo"]
+    run = FfmpegRun(picture, Path("/dev/full"))
+    assert not run.wait()
+    assert run.was_refused_by_system
+
+
+def test_a_video_that_fails_is_not_blamed_on_a_sound(tmp_path: Path):
+    whole = _broken_sound(tmp_path).with_name("whole.ts")
+    made = _commands(probe(whole), tmp_path / "out.mkv")
+    assert made.side_fault(["libx264: Error while encoding.", "stream #0 fails"]) == ""
+    assert made.side_fault(["aost#0:1/copy: Invalid data."]) == "aost#0:1/copy: Invalid data"
+    made.close()
