@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from interp_cli import InterpError, Interpolator, VideoError
-from interp_cli.doctor import describe_machine
+from interp_cli.benchmarking.doctor import describe_machine
 from interp_cli.evaluation.baselines import Blend
 from interp_cli.evaluation.invariants import (
     STILL_KINDS,

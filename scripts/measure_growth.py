@@ -25,9 +25,9 @@ from rich.table import Table
 from interp_cli import DoubleOptions, InterpError, Interpolator, double_video
 from interp_cli.benchmarking.benchmark import draw_clip
 from interp_cli.benchmarking.contenders import load_interpolators
+from interp_cli.benchmarking.doctor import describe_machine
 from interp_cli.benchmarking.peak_memory import MemoryWatch
 from interp_cli.benchmarking.plot import COLOURS, check_chart, new_figure, save_figure
-from interp_cli.doctor import describe_machine
 from interp_cli.options import DEFAULT_MODEL, BenchOptions, InferenceOptions
 
 # The speed is that of parts of the clip, none so short that a batch shows.

@@ -128,7 +128,7 @@ def bench(
     if plot is not None:
         check_chart(plot)
     from interp_cli.benchmarking.benchmark import benchmark
-    from interp_cli.doctor import describe_machine
+    from interp_cli.benchmarking.doctor import describe_machine
 
     if quiet:
         report = benchmark(options)
@@ -193,7 +193,7 @@ def _speed_table(clip: ClipSpeed) -> Table:
 
 def _findings(clip: ClipSpeed, report: BenchReport) -> list[str]:
     """What follows from the numbers, one line each."""
-    from interp_cli.doctor import cores_text
+    from interp_cli.benchmarking.doctor import cores_text
 
     whole = (
         f"The whole reaches {clip.fraction_of_bottleneck:.2f} of {clip.bottleneck.name} alone"

@@ -14,7 +14,7 @@ from interp_cli.cli.messages import with_flags
 from interp_cli.cli.render import print_json, results, say
 
 if TYPE_CHECKING:
-    from interp_cli.doctor import Check
+    from interp_cli.benchmarking.doctor import Check
 
 _STYLES = {"ok": "green", "note": "yellow", "slow": "yellow", "broken": "red"}
 
@@ -28,7 +28,7 @@ def doctor(
     Versions, devices, ffmpeg, weights and disk are checked, and a drawn clip is doubled. The exit
     code is 1 if something is broken.
     """
-    from interp_cli.doctor import diagnose, self_test
+    from interp_cli.benchmarking.doctor import diagnose, self_test
 
     checks: list[Check] = []
 

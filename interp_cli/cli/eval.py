@@ -138,7 +138,7 @@ def eval(
         output_dir=output_dir,
         predictions=predictions,
     )
-    from interp_cli.doctor import describe_machine
+    from interp_cli.benchmarking.doctor import describe_machine
     from interp_cli.evaluation.evaluate import evaluate
 
     with frame_progress(ProgressStyle.OFF if quiet else progress, "eval") as update:

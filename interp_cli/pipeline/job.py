@@ -16,10 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from interp_cli.errors import DecodeError, OpenError, SideStreamsError, WeightsError
+from interp_cli.errors import DecodeError, OpenError, SideStreamsError
 from interp_cli.inference.flow import OpticalFlow
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import DoubleOptions
+from interp_cli.pipeline.checks import check_model
 from interp_cli.pipeline.clock import SourceClock
 from interp_cli.pipeline.description import JobDescription, settled_inference
 from interp_cli.pipeline.flow_export import FlowWriter, check_folder
@@ -240,7 +241,7 @@ class Job:
             earlier = earlier_description(self.target.path) if self.options.resume else {}
             inference = settled_inference(self.options.inference, earlier)
             interpolator = Interpolator.from_options(inference)
-        self._check_model(interpolator)
+        check_model(interpolator, self.options, self.clock.timeline.timesteps)
         self._check_memory(interpolator)
         try:
             return self._run(interpolator, progress)
@@ -314,26 +315,6 @@ class Job:
                 *(journal.warnings if journal else ()),
                 *self._warnings(interpolator, writer, planner.frames_in),
             ),
-        )
-
-    def _check_model(self, interpolator: Interpolator) -> None:
-        """Raise `WeightsError` if a model cannot make what is asked for."""
-        if self.options.save_flow is not None:
-            interpolator.require_flow()
-        if interpolator.net.supports_timestep:
-            return
-        if self.options.duplicates == "retime":
-            raise WeightsError(
-                f"model {interpolator.name} makes only the frame halfway between two, which does "
-                'not make a run of repeated frames even; use `model="flow"`.'
-            )
-        timesteps = self.clock.timeline.timesteps
-        if timesteps and all(map(interpolator.can_make, timesteps)):
-            return
-        raise WeightsError(
-            f"model {interpolator.name} makes only the frame halfway between two, which is enough "
-            "for a `factor` or `slow_motion` of 2, 4, 8 and so on up to 64, not for others and not "
-            'for a `frame_rate`; use `model="flow"`.'
         )
 
     def _check_memory(self, interpolator: Interpolator) -> None:

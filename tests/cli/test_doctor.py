@@ -3,9 +3,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from interp_cli import doctor as environment
+from interp_cli.benchmarking import doctor as environment
+from interp_cli.benchmarking.doctor import Check
 from interp_cli.cli.app import app
-from interp_cli.doctor import Check
 
 
 def test_a_sound_installation_ends_with_0(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from interp_cli import doctor as environment
+from interp_cli.benchmarking import doctor as environment
+from interp_cli.benchmarking.doctor import Check, describe_machine, diagnose, self_test
 from interp_cli.devices import available_cores
-from interp_cli.doctor import Check, describe_machine, diagnose, self_test
 from interp_cli.errors import EncodeError, WeightsError
 from interp_cli.inference.interpolator import Interpolator
 from interp_cli.options import DoubleOptions, EncodeOptions
@@ -70,7 +70,7 @@ def test_damaged_weights_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_a_full_disk_is_worth_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(".")._replace(free=5_000_000)
-    monkeypatch.setattr("interp_cli.doctor.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("interp_cli.benchmarking.doctor.shutil.disk_usage", lambda _: usage)
     assert by_name(list(environment._check_disk()))["disk, this folder"].status == "note"
 
 
@@ -100,7 +100,8 @@ def machine(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
         monkeypatch.setattr(environment, "_NVIDIA_DRIVER", Path("/nothing/there"))
         monkeypatch.setattr(
-            "interp_cli.doctor.shutil.which", lambda name: "/bin/nvidia-smi" if driver else None
+            "interp_cli.benchmarking.doctor.shutil.which",
+            lambda name: "/bin/nvidia-smi" if driver else None,
         )
         monkeypatch.setattr("torch.version.cuda", cuda)
         return by_name(list(environment._check_devices()))
