@@ -109,20 +109,23 @@ def _frame_steps(path: Path) -> tuple[float | None, float | None, bool]:
 
     It is constant where every time stamp lies within one unit of an even grid: containers round.
     """
+    from contextlib import suppress
     from itertools import islice, pairwise
+
+    import av.error
 
     from interp_cli.video.opening import open_video
     from interp_cli.video.timestamps import PictureClock
 
+    stamps: list[int] = []
     container, stream = open_video(path)
-    clock = PictureClock(container, stream)
-    with container:
-        stamps = sorted(
-            packet.pts
-            for packet in islice(clock.corrected(container.demux(stream)), _TIMED_FRAMES)
-            if packet.pts is not None
-        )
-        unit = float(stream.time_base or 0)
+    clock, unit = PictureClock(container, stream), float(stream.time_base or 0)
+    # What is damaged further on is told by whoever decodes it.
+    with container, suppress(av.error.FFmpegError, OSError):
+        for packet in islice(clock.corrected(container.demux(stream)), _TIMED_FRAMES):
+            if packet.pts is not None:
+                stamps.append(packet.pts)
+    stamps.sort()
     if len(stamps) < 2:
         return None, None, False
     steps = [after - before for before, after in pairwise(stamps)]

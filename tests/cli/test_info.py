@@ -62,6 +62,14 @@ def test_a_variable_rate_is_told_from_a_constant_one(vfr_clip: Path, ten_bit_cli
     assert constant["shortest_step_seconds"] < constant["longest_step_seconds"]
 
 
+def test_a_file_that_breaks_off_is_described_up_to_there(tmp_path: Path) -> None:
+    path = tmp_path / "broken.y4m"
+    frame = b"FRAME\n" + bytes(8 * 8 * 3 // 2)
+    path.write_bytes(b"YUV4MPEG2 W8 H8 F25:1 C420jpeg\n" + 3 * frame + b"noise\n" + 2 * frame)
+    described = metadata_of(path)
+    assert described["shortest_step_seconds"] == described["longest_step_seconds"] == 0.04
+
+
 def test_people_read_words_not_code_points(vfr_clip: Path) -> None:
     done = CliRunner().invoke(app, ["info", str(vfr_clip)])
     assert done.exit_code == 0
