@@ -27,6 +27,7 @@ def test_the_committed_clip_is_what_the_documentation_says() -> None:
     assert (EXAMPLES / "clip.mp4").stat().st_size < 1_500_000
 
 
+@pytest.mark.slow
 def test_render_clip_draws_the_committed_clip_again(tmp_path: Path) -> None:
     done = run_example("render_clip.py", tmp_path / "clip.mp4", "--seconds", 0.14)
     assert done.returncode == 0, done.stderr

@@ -200,6 +200,7 @@ STILL_LIMITS = {"caption": 0.7, "logo": 0.2, "letterbox": 0.4, "thin lines": 0.8
 
 
 @pytest.mark.parametrize("fade", [1, 0.7])
+@pytest.mark.slow
 def test_still_things_stay_still(flow, fade):
     """Also if only the ground fades."""
     worst: dict[str, float] = {}

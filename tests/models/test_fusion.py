@@ -39,6 +39,7 @@ def test_sees_about_seven_pixels_far(net):
     assert reached.abs().max() in range(4, 8)
 
 
+@pytest.mark.slow
 def test_learns_the_middle_of_a_moving_edge(net):
     torch.manual_seed(1)
     frames = functional.interpolate(torch.rand(4, 3, 8, 8), size=(28, 28), mode="bicubic")

@@ -50,6 +50,7 @@ def frames(count, height, width):
 
 @pytest.mark.parametrize("height, width", [(64, 96), (136, 200), (544, 960)])
 @torch.inference_mode()
+@pytest.mark.slow
 def test_flow_stays_on_its_device(height, width):
     net = create_model("flow").to("meta").eval()
     frame0, frame1 = frames(2, height, width)
@@ -74,6 +75,7 @@ def test_fusion_stays_on_its_device():
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuva444p10le", "rgba"])
 @torch.inference_mode()
+@pytest.mark.slow
 def test_middles_of_planes_stay_on_their_device(pixel_format):
     image = av.VideoFrame(1280, 720, pixel_format)
     layout = pixel_format_of(image, ColourTags())

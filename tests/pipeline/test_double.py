@@ -354,6 +354,7 @@ def test_a_failing_model_leaves_nothing(h264_clip: Path, tmp_path: Path, averagi
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path: Path):
     """Peak memory of a process for a short and a ten times longer clip."""
     script = (

@@ -317,6 +317,7 @@ def test_a_sequence_follows_the_same_ways():
 
 
 @pytest.mark.parametrize("skipped", [4, 8, 12])
+@pytest.mark.slow
 def test_what_was_made_before_changes_nothing_that_follows(skipped: int):
     """The motion of the pair before is found again, to the bit as when that pair is made."""
     frames, layout = video(speeding_up(7, (160, 96)), "yuv420p")
@@ -395,6 +396,7 @@ def test_opacity_is_made_of_opacity(averaging, has_flow):
 
 
 @pytest.mark.parametrize("trajectory", ["cubic", "linear"])
+@pytest.mark.slow
 def test_frames_are_let_go_of(trajectory):
     first, layout = video(pan(2, (64, 48), (4, 2)), "yuv420p")
     region, alive, most = Region.whole(layout), weakref.WeakSet(), []

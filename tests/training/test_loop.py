@@ -61,6 +61,7 @@ def test_goes_on_exactly_where_it_stopped(prepared_folder, options, tmp_path, mu
 
 
 @pytest.mark.parametrize(("muon", "fraction"), [(0.0, 0.05), (1.5, 0.25)])
+@pytest.mark.slow
 def test_two_processes_take_the_same_steps_as_one(
     prepared_folder, options, tmp_path, muon, fraction
 ):

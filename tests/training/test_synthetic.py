@@ -254,6 +254,7 @@ class TestFlowLoss:
         ("count", "size", "fraction"),
         [(4, 32, 1 / 4), (1, 48, 1 / 4), (6, 32, 1 / 4), (4, 24, 0), (4, 16, 0)],
     )
+    @pytest.mark.slow
     def test_any_quarter_of_a_batch_is_learned_from_at_half_its_size(
         self, monkeypatch: pytest.MonkeyPatch, count: int, size: int, fraction: float
     ):

@@ -304,6 +304,7 @@ def test_a_gif_without_its_last_byte_is_whole(double, tmp_path: Path):
 
 @pytest.mark.needs_footage
 @pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.slow
 def test_a_real_gif(footage: Path, double, tmp_path: Path, ending: str):
     source = footage / "clips" / "toy.gif"
     result = double(source, f"out{ending}")
