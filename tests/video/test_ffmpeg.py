@@ -131,7 +131,16 @@ def phrases() -> Iterator[tuple[str, str, list[str]]]:
 
 def test_every_path_reaches_ffmpeg_as_a_url():
     """`av.open`, `-i` and `-attach` get what `file_url` returns, or what is no path."""
-    no_path = ("f'pipe:", "'pipe:", "_Outlet(", "self._input", "f'color=", "'color=", "source", "url")
+    no_path = (
+        "f'pipe:",
+        "'pipe:",
+        "_Outlet(",
+        "self._input",
+        "f'color=",
+        "'color=",
+        "source",
+        "url",
+    )
     wrong = []
     for place, called, items in phrases():
         pairs = [("av.open", items[0])] if called == "av.open" else []
