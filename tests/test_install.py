@@ -139,6 +139,7 @@ def test_each_system_has_its_commands() -> None:
 
 
 @pytest.mark.parametrize(("heading", "command"), PIP_COMMANDS)
+@pytest.mark.slow
 def test_a_command_takes_the_right_build_of_torch(heading: str, command: str, resolved) -> None:
     versions = resolved(pip_arguments(command))
     assert versions["torch"] == EXPECTED[heading]

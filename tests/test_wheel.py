@@ -63,6 +63,7 @@ def test_the_wheel_holds_the_package_and_its_weights_and_nothing_else(wheel: Pat
     assert {name.split("/")[0] for name in names} == {"interp_cli", record}
 
 
+@pytest.mark.slow
 def test_the_wheel_doubles_a_clip_from_an_empty_folder(
     installed: Path, h264_clip: Path, tmp_path: Path
 ) -> None:

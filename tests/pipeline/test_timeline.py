@@ -80,6 +80,7 @@ def test_ten_thousand_frames_of_a_rounding_container_keep_their_places(rate: Fra
 
 @pytest.mark.parametrize("rate", NTSC)
 @pytest.mark.parametrize("time_base", [Fraction(1, 90_000), Fraction(1, 1000), None])
+@pytest.mark.slow
 def test_a_constant_rate_is_exact_and_uses_the_originals(rate: Fraction, time_base):
     time_base = time_base or 1 / rate
     stamps = [round(k / rate / time_base) for k in range(10_000)]

@@ -131,6 +131,7 @@ def test_x265_writes_the_exact_integers(double, hdr10: Path, name: str):
 @pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.mov", "out.webm"])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 @pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.slow
 def test_turned_and_mirrored_pictures_look_the_same(double, tmp_path, name, rotation, mirrored):
     plain = clips.moving_clip(tmp_path / "plain.mkv", 2, size=(64, 48))
     source = tmp_path / "turned.mp4"

@@ -209,6 +209,7 @@ def interp(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "interp_cli", *map(str, arguments)]
 
 
+@pytest.mark.slow
 def test_ffmpeg_to_interp_to_ffmpeg_with_ten_bits(ten_bit_clip: Path, weights, tmp_path: Path):
     target = tmp_path / "out.nut"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
